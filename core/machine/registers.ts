@@ -1,0 +1,76 @@
+// The architectural state of one vCPU as every room sees it: Machine writes it, dumps carry it, xenctx prints it.
+// A field that a source does not have is `undefined`, never zero.
+
+/** Segment register with its hidden part. `attributes` is in VMCS access-rights layout (SDM vol 3C, 25.4.1). */
+export interface Segment {
+  readonly selector: number;
+  readonly base?: bigint | undefined;
+  readonly limit?: number | undefined;
+  readonly attributes?: number | undefined;
+}
+
+export interface DescriptorTable {
+  readonly base: bigint;
+  readonly limit: number;
+}
+
+export const GENERAL_REGISTERS = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+] as const;
+export type GeneralRegister = (typeof GENERAL_REGISTERS)[number];
+
+/** Registers of one vCPU. 64-bit values are bigints in 0..2^64-1. */
+export interface VcpuRegisters extends Readonly<Record<GeneralRegister, bigint>> {
+  readonly rip: bigint;
+  readonly rflags: bigint;
+  readonly cs: Segment;
+  readonly ss: Segment;
+  readonly ds: Segment;
+  readonly es: Segment;
+  readonly fs: Segment;
+  readonly gs: Segment;
+  readonly tr?: Segment | undefined;
+  readonly ldtr?: Segment | undefined;
+  readonly gdtr?: DescriptorTable | undefined;
+  readonly idtr?: DescriptorTable | undefined;
+  readonly cr0: bigint;
+  readonly cr2: bigint;
+  readonly cr3: bigint;
+  readonly cr4: bigint;
+  readonly cr8?: bigint | undefined;
+  /** dr0, dr1, dr2, dr3, dr6, dr7. */
+  readonly dr0?: bigint | undefined;
+  readonly dr1?: bigint | undefined;
+  readonly dr2?: bigint | undefined;
+  readonly dr3?: bigint | undefined;
+  readonly dr6?: bigint | undefined;
+  readonly dr7?: bigint | undefined;
+  readonly efer?: bigint | undefined;
+  readonly star?: bigint | undefined;
+  readonly lstar?: bigint | undefined;
+  readonly cstar?: bigint | undefined;
+  readonly fmask?: bigint | undefined;
+  readonly kernel_gs_base?: bigint | undefined;
+  readonly sysenter_cs?: bigint | undefined;
+  readonly sysenter_esp?: bigint | undefined;
+  readonly sysenter_eip?: bigint | undefined;
+  readonly pat?: bigint | undefined;
+  readonly tsc_aux?: bigint | undefined;
+  /** FXSAVE image, 512 bytes (SDM vol 1, 10.5.1). */
+  readonly fxsave?: Uint8Array | undefined;
+}
