@@ -22,24 +22,26 @@ function* filesBelow(folder) {
   }
 }
 
-/** Runs `make` unless the stamp says that these inputs were built already and `output` is still there. */
-function unlessBuilt(name, inputs, output, make) {
+/** Runs `make` into the folder `output` unless the stamp in it says that it was made from these inputs. */
+function unlessBuilt(inputs, output, make) {
   const hash = createHash('sha256');
   for (const file of inputs.sort()) hash.update(file).update('\0').update(readFileSync(file)).update('\0');
   const digest = hash.digest('hex');
-  const stamp = join(root, 'node_modules/.cache/pvh-report', name);
-  if (existsSync(output) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;
+  const stamp = join(output, '.inputs.sha256');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;
+  rmSync(output, { recursive: true, force: true });
+  mkdirSync(output, { recursive: true });
   make();
-  mkdirSync(join(stamp, '..'), { recursive: true });
   writeFileSync(stamp, digest);
 }
 
 function buildCpu() {
-  const output = join(root, 'core/cpu/build/cpu.wasm');
+  const output = join(root, 'core/cpu/build');
   const inputs = [...filesBelow(join(root, 'core/cpu')), join(root, 'package-lock.json')];
-  unlessBuilt('cpu.sha256', inputs, output, () => {
-    mkdirSync(join(root, 'core/cpu/build'), { recursive: true });
-    run('npx', ['--no-install', 'asc', '--config', 'core/cpu/assembly/asconfig.json', '--target', 'release']);
+  unlessBuilt(inputs, output, () => {
+    run('npx', ['--no-install', 'asc', '--config', 'asconfig.json', '--target', 'release'], {
+      cwd: join(root, 'core/cpu/assembly'),
+    });
   });
 }
 
@@ -51,11 +53,11 @@ function buildDist() {
     join(root, 'tsconfig.build.json'),
     join(root, 'package-lock.json'),
   );
-  unlessBuilt('dist.sha256', inputs, output, () => {
-    rmSync(output, { recursive: true, force: true });
+  unlessBuilt(inputs, output, () => {
     run('npx', ['--no-install', 'tsc', '-p', 'tsconfig.build.json']);
-    for (const bin of readdirSync(join(output, 'tools/bin')))
-      chmodSync(join(output, 'tools/bin', bin), 0o755);
+    for (const bin of ['xenctx', 'xl', 'pvh-report'])
+      if (existsSync(join(output, `tools/bin/${bin}.js`)))
+        chmodSync(join(output, `tools/bin/${bin}.js`), 0o755);
   });
   cpSync(join(root, 'core/cpu/build'), join(output, 'core/cpu/build'), { recursive: true });
 }
