@@ -1,6 +1,7 @@
 // Makes the cases of each opcode-table row: which states and operands show what the instruction does. Also short programs,
 // where one instruction's flags feed the next. Only used when recording: the corpus keeps the code bytes.
 import { AF, OPCODES, type OpcodeRow } from '../../core/cpu/opcodes.ts';
+import { caseSeed, type OracleCase, PROGRAM_ROW, rowId } from './case.ts';
 import { encodeInstruction, type Instruction, type Wish } from './encode.ts';
 import {
   CODE_BASE,
@@ -8,30 +9,10 @@ import {
   type InitialState,
   MAX_PATCH_BYTES,
   type Patch,
-  type Program,
   REGION_BYTES,
 } from './format.ts';
-import { Random, seedOf } from './random.ts';
+import { Random } from './random.ts';
 import { initialState, type Profile } from './state.ts';
-
-/** One generated case. With its profile, mode and seed the whole state is known. */
-export interface OracleCase {
-  /** `rowId` of the row, or 'program'. */
-  readonly row: string;
-  readonly index: number;
-  readonly profile: Profile;
-  readonly program: Program;
-}
-
-/** The name of a row in the corpus; stays the same when other rows come and go. */
-export function rowId(row: OpcodeRow): string {
-  return `${row.code} ${row.mnemonic} ${row.operands.join(',')}`.trim();
-}
-
-/** Seed of a case's initial state. */
-export function caseSeed(row: string, index: number): number {
-  return seedOf(row, index);
-}
 
 /**
  * Rows that are not replayed against silicon, with the reason. What user mode must not do shows as #GP or #UD and is
@@ -323,7 +304,7 @@ export const PROGRAMS = 30_000;
 
 /** A run of 3 to 12 instructions that do not fault, where later ones read earlier ones' flags; branches skip forward. */
 export function generateProgram(index: number): OracleCase | undefined {
-  const seed = caseSeed('program', index);
+  const seed = caseSeed(PROGRAM_ROW, index);
   const random = new Random(seed ^ 0x5eed);
   const mode = random.oneIn(5) ? 32 : 64;
   const state = initialState('memory', mode, seed);
@@ -354,7 +335,7 @@ export function generateProgram(index: number): OracleCase | undefined {
   });
   const code = concat(...parts.map((part) => part.bytes));
   return {
-    row: 'program',
+    row: PROGRAM_ROW,
     index,
     profile: 'memory',
     program: { code, offset, mode, steps: 40, patches: [] },

@@ -9,7 +9,7 @@ import { dataVariants } from './state.ts';
 
 const SOURCE = fileURLToPath(new URL('native/record.c', import.meta.url));
 const FLAGS =
-  '-O2 -std=gnu11 -static -nostdlib -ffreestanding -fno-builtin -fno-stack-protector -mgeneral-regs-only -fcf-protection=none';
+  '-O2 -std=gnu11 -static -nostdlib -ffreestanding -fno-builtin -fno-stack-protector -mgeneral-regs-only -fcf-protection=none -fPIE -no-pie -Wl,-Ttext-segment=0x5a6b7c000000';
 
 export interface Recorder {
   /** Outcomes in the order of the cases; undefined where the recorder died. */

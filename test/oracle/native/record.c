@@ -194,7 +194,7 @@ static void on_signal(int signal, void *info, struct context *c) {
 }
 
 asm(".globl restorer\nrestorer: mov $15, %eax\nsyscall\n");
-extern void restorer(void);
+extern void restorer(void) __attribute__((visibility("hidden")));
 
 static u32 differences(void) {
   const u8 *before = variants[in.variant];
