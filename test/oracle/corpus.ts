@@ -90,13 +90,13 @@ class Reader {
 }
 
 /** Places of an FXSAVE image that are compared, and whether they turn with TOP. */
-interface FxUnit {
+export interface FxUnit {
   readonly name: string;
   readonly at: number;
   readonly length: number;
 }
 
-const FX_UNITS: readonly FxUnit[] = [
+export const FX_UNITS: readonly FxUnit[] = [
   { name: 'fcw', at: 0, length: 2 },
   { name: 'fsw', at: 2, length: 2 },
   { name: 'ftw', at: 4, length: 1 },
