@@ -252,6 +252,7 @@ export function generateCase(row: OpcodeRow, index: number): OracleCase | undefi
     form,
     lock,
     repeat,
+    immediate: row.mnemonic === 'ENTER' && !random.oneIn(6) ? random.below(0x100) : undefined,
   };
   const made = encodeInstruction(row, random, wish);
   if (!made) return undefined;
@@ -279,12 +280,14 @@ export function generateCase(row: OpcodeRow, index: number): OracleCase | undefi
 /** How many cases of a row to try. */
 export function casesOf(row: OpcodeRow): number {
   if (row.mnemonic in NOT_ON_SILICON) return 0;
-  if (isX87(row)) return row.reg === undefined ? 1600 : 240;
+  if (isX87(row)) return 240;
+  if (row.class === 'fp') return /(PS|SS|PD|SD)|^(CVT|PCMP.STR|FX)/.test(row.mnemonic) ? 260 : 120;
+  if (row.mnemonic === 'IRET' || /^POP$/.test(row.mnemonic)) return 240;
   if (/^(CMOV|SET|J[A-Z])/.test(row.mnemonic)) return 100;
   if (row.class === 'system') return row.hasModrm ? 160 : 60;
   if (/^(NOP|PREFETCH|ENDBR|UD|.FENCE|CL[A-Z]$|ST[CD]$|CMC)/.test(row.mnemonic)) return 40;
-  if (!row.hasModrm && row.repeat === undefined) return 160;
-  return 320;
+  if (!row.hasModrm && row.repeat === undefined) return 120;
+  return 280;
 }
 
 const PROGRAM_MNEMONICS =
