@@ -138,6 +138,9 @@ export const RAM_BYTES = 0x22030; // u64
 export const RAM_BASE = 0x22038; // u32: offset of guest RAM in this memory
 export const VCPU_COUNT = 0x2203c; // u32
 
+// Scratch of the floating-point instructions: operands, results, 128-bit intermediate numbers. Nothing in it outlives an instruction.
+export const FP_SCRATCH = 0x22800; // 0x800 bytes
+
 // The rest of the CPU block: state beside the architecture's registers.
 export const PDPTE = 0x1920; // 4 x u64: the PAE page-directory pointers, loaded with CR3
 export const TLB_LOG_COUNT = 0x1940; // u32: entries of this vCPU's TLB log; above TLB_LOG_MAX = overflowed
