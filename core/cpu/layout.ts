@@ -138,6 +138,22 @@ export const RAM_BYTES = 0x22030; // u64
 export const RAM_BASE = 0x22038; // u32: offset of guest RAM in this memory
 export const VCPU_COUNT = 0x2203c; // u32
 
+// The code cache's part of the CPU block; meaningful only inside run(). Below 64 KiB, as a record names it in 16 bits.
+export const RIP_PAGE = 0x1f00; // u64: the rip that belongs to offset 0 of the page whose records are executed
+export const PAGE_CONSTANT = 0x1f08; // u64 4096: index register of a rip-relative operand whose displacement would overflow
+
+// AssemblyScript's own static data (decode tables): asconfig.json memoryBase.
+export const STATIC_DATA = 0x23000;
+// Scratch records for instructions that are executed once, see code-cache.ts.
+export const SCRATCH = 0x3f000;
+
+// Code cache: u32 for each host page (offset / 4096) = its first code page or 0, then the arena of code pages and records.
+export const CODE_PAGES = 0x1000000;
+export const CODE_ARENA = 0x1400000;
+export const CODE_CACHE_END = 0x8000000;
+
+// Features that CPUID does not offer: bit i = FEATURES[i] of opcodes.ts; their instructions raise #UD.
+export const FEATURES_OFF = 0x22080; // u64
 // The rest of the CPU block: state beside the architecture's registers.
 export const PDPTE = 0x1920; // 4 x u64: the PAE page-directory pointers, loaded with CR3
 export const TLB_LOG_COUNT = 0x1940; // u32: entries of this vCPU's TLB log; above TLB_LOG_MAX = overflowed
