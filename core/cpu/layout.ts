@@ -163,12 +163,21 @@ export const TLB_LOG_COUNT = 0x1940; // u32: entries of this vCPU's TLB log; abo
 export const LINE_ENABLED = 0x1944; // u8: the interrupt line beside the LAPIC is connected
 export const LINE_VECTOR = 0x1945; // u8
 export const INIT_PENDING = 0x1946; // u8: an INIT that this vCPU sent to itself
+export const SHUTDOWN_PENDING = 0x1947; // u8: an exception from the host became a triple fault
 export const LINE_ADDRESS = 0x1948; // u64 gpa of the byte that says "pending"
 export const TIMER_DEADLINE = 0x1950; // u64 ns of virtual time, 0 = LAPIC timer not running
 export const TIMER_PERIOD = 0x1958; // u64 ns, 0 = one-shot
 export const TIMER_START = 0x1960; // u64 ns: when the current count began
-export const EXIT_REGISTER = 0x1968; // u32: what the answer of an IN or a string IN goes to, see system.ts
-export const ICR_HIGH = 0x1970; // u32
+export const EXIT_ANSWER = 0x1968; // u32: where the host's answer goes, ANSWER_*
+export const SHADOW_RIP = 0x1970; // u64: the instruction that INTERRUPT_SHADOW protects
+export const TSC_OFFSET = 0x1978; // u64: TSC - virtual time
+export const EXIT_LENGTH = 0x1980; // u32: bytes of the instruction that left run(); 0 = it cannot be taken back
+
+export const ANSWER_NONE = 0;
+export const ANSWER_AX = 1; // EXIT_SIZE bytes of rax
+export const ANSWER_MSR = 2; // edx:eax
+export const ANSWER_MEMORY = 3; // EXIT_SIZE bytes at the linear address ANSWER_ADDRESS (INS)
+export const ANSWER_ADDRESS = 0x1988; // u64
 
 export const RUN_STATE_RUNNING = 0;
 export const RUN_STATE_HALTED = 1;
@@ -213,6 +222,7 @@ export const CPUID_ROW_APIC_ID_EBX = 1; // bits 31..24 of ebx are the initial AP
 export const CPUID_ROW_APIC_ID_EDX = 2; // edx is the x2APIC id
 export const CPUID_COUNT = 0x22040; // u32
 export const CURRENT_VCPU = 0x22044; // u32: whose state the CPU block holds
+export const SAVED_SEGMENTS = 0x22080; // 192 bytes: what a far transfer puts back when it faults
 
 // Guest RAM, behind the code cache; frames that are not RAM come behind RAM.
 export const RAM_OFFSET = 0x8000000;
