@@ -37,11 +37,11 @@ export class GdbStub {
     }
   }
 
-  /** Sends one packet and returns the answer. @throws Error when QEMU goes away or says nothing for 20 s. */
+  /** Sends one packet and returns the answer. @throws Error when QEMU goes away or says nothing for 5 s. */
   async ask(command: string): Promise<string> {
     const sum = [...command].reduce((total, char) => (total + char.charCodeAt(0)) & 0xff, 0);
     this.#socket.write(`$${command}#${sum.toString(16).padStart(2, '0')}`);
-    for (const end = Date.now() + 20_000; ; ) {
+    for (const end = Date.now() + 5_000; ; ) {
       const match = /^\+*\$([^#]*)#[0-9a-f]{2}/.exec(this.#buffer);
       if (match) {
         this.#buffer = this.#buffer.slice(match[0].length);

@@ -257,31 +257,12 @@ start64:
   mov gs, eax
 
   // Control registers
-  mov rax, cr0
-  mov rbx, rax
-  and eax, 0xfffffffe
-  TRY64(mov cr0, rax)
-  mov eax, 0x20000011                        // NW without CD, no PG
-  TRY64(mov cr0, rax)
-  mov rax, 0x180000011
-  TRY64(mov cr0, rax)
-  mov rax, cr4
-  and eax, 0xffffffdf
-  TRY64(mov cr4, rax)
-  mov rax, 0x100000000
-  TRY64(mov cr4, rax)
-  mov ecx, 0xc0000080
-  rdmsr
-  and eax, 0xfffffeff
-  TRY64(wrmsr)                               // LME while paging
   mov eax, 5
   mov cr8, rax
   mov rbx, cr8
   xor eax, eax
   mov cr8, rax
   CHECK
-  mov eax, 0x10
-  TRY64(mov cr8, rax)
   smsw rax
   and eax, 0xffff
   CHECK
@@ -342,13 +323,11 @@ start64:
   // Far transfers
   push 0x18
   push offset 1f
-  .byte 0x48
-  retf
+  .byte 0x48, 0xcb                           // RETF, 64-bit operands
 1: CHECK
   push 8
   push offset 1f
-  .byte 0x48
-  retf
+  .byte 0x48, 0xcb                           // RETF, 64-bit operands
 1:
 .code32
   CHECK
@@ -369,8 +348,7 @@ start64:
 1: CHECK
   push 8
   push offset 1f
-  .byte 0x48
-  retf
+  .byte 0x48, 0xcb                           // RETF, 64-bit operands
 .code32
 1: mov edi, 0xc0000000
   lea esi, [edi + 0x40000000 + scratch]      // wraps at 4 GiB
@@ -588,8 +566,7 @@ on_syscall32:
   CHECK
   mov rdx, offset 2f
   mov rcx, offset stacks + 2048
-  .byte 0x48
-  sysexit
+  .byte 0x48, 0x0f, 0x35                     // SYSEXIT, 64-bit operands
 2: mov eax, cs
   mov ebx, ss
   int3
@@ -840,12 +817,11 @@ smep_done:
 far_target:
   mov rsi, [rsp]
   CHECK
-  .byte 0x48
-  retf
+  .byte 0x48, 0xcb                           // RETF, 64-bit operands
 far_target32:
   mov rsi, [rsp]
   CHECK
-  retf
+  .byte 0xcb                                 // RETF, 32-bit operands
 
 // On entry: error code, rip, cs, rflags, rsp, ss, with the vector above them.
 common64:
