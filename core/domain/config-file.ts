@@ -276,7 +276,8 @@ class Parser {
     if (old !== undefined) {
       if (typeof old.value === 'string' && typeof value === 'string') whole = old.value + value;
       else if (typeof old.value !== 'string' && typeof value !== 'string') whole = [...old.value, ...value];
-      else if (!this.#failed) this.#report(this.#last ?? first, 'can\'t add [list] to "string" or vice versa');
+      else if (!this.#failed)
+        this.#report(this.#last ?? first, 'can\'t add [list] to "string" or vice versa');
     }
     const appendedNumber = old !== undefined && (old.appendedNumber || first.kind === 'NUMBER');
     this.settings.set(name.text, { value: whole, line: name.line, appendedNumber });
