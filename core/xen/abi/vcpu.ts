@@ -22,8 +22,6 @@ export const RUNSTATE_running = 0;
 export const RUNSTATE_runnable = 1;
 export const RUNSTATE_blocked = 2;
 export const RUNSTATE_offline = 3;
-/** Set in state_entry_time while the record is being written, with VMASST_TYPE_runstate_update_flag. */
-export const XEN_RUNSTATE_UPDATE: bigint = 1n << 63n;
 
 export const vcpu_runstate_info: Layouts<{
   state: number;
