@@ -89,7 +89,7 @@ export class Machine {
     this.#seedRandom(options.seed);
     this.#writeCpuid(options.cpuid);
     for (let vcpu = 0; vcpu < options.vcpus; vcpu++)
-      this.#view.setUint32(this.#place(vcpu, L.APIC_ID), options.apicIds[vcpu] ?? 0, true);
+      this.#view.setUint32(L.VCPUS + vcpu * L.CPU_SIZE + L.APIC_ID - L.CPU, options.apicIds[vcpu] ?? 0, true);
     this.#cpu.initialise();
   }
 
