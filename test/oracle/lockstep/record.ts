@@ -117,7 +117,10 @@ async function traceProgram(elfPath: string, scratch: string): Promise<Trace> {
     let before: Uint8Array = new Uint8Array(watchBytes);
     for (let first = true; checkpoints.length < MOST_CHECKPOINTS; first = false) {
       const stopped = await stub.ask('c').catch((error: Error) => error.message);
-      if (!STOPPED.test(stopped)) throw new Error(`${elfPath}: after ${JSON.stringify(checkpoints.slice(-3), undefined, 1)}: ${stopped}`);
+      if (!STOPPED.test(stopped))
+        throw new Error(
+          `${elfPath}: after ${JSON.stringify(checkpoints.slice(-3), undefined, 1)}: ${stopped}`,
+        );
       const all = parseRegisters(await stub.ask('g'));
       const registers = Object.fromEntries(Object.entries(all).filter(([name]) => KEPT.has(name)));
       const now = new Uint8Array(watchBytes);
