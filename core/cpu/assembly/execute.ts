@@ -12,14 +12,14 @@ import { LONGEST, decode } from './decode';
 import { eventsPending } from './events';
 import { isZero, rflags } from './flags';
 import { fpOp } from './fp';
-import { H_CALL_64, H_CALL_64_LINKED, H_EXIT, H_GOTO, H_JMP, H_JMP_LINKED, H_JO, H_STEP_END, SYSTEM_BASE, FP_BASE } from './generated/tables';
+import { H_CALL_64, H_CALL_64_LINKED, H_EXIT, H_GOTO, H_JMP, H_JMP_LINKED, H_JO, H_STEP_END } from './generated/tables';
 import { runLoop } from './generated/loop';
 import { CONTINUE, LEAVE, STEP, afterStep, deliverEvents, deliverFault } from './interrupts';
 import { fetchPhysical, readU64 } from './memory';
 import { cutAddress, operandAddress, readFirst, readRegister, writeRegister } from './operands';
 import {
   F_STACK, RECORD_SIZE, R_COST, R_FLAGS, R_HANDLER, R_IMM, R_LENGTH, R_OFFSET, R_ORDINAL, R_TARGET, addressSize, hasMemory, setEaLinear,
-  setNextRip, nextRip, sizeLog2,
+  setNextRip, sizeLog2,
 } from './record';
 import { asStackFault, dropStack, peek, push } from './stack';
 import { CODE_64, GP, codeMode, faultNonCanonical, faultPending, isCanonical, raiseFault } from './state';
@@ -381,20 +381,19 @@ function findOperand(record: usize): void {
   if (hasMemory(record)) setEaLinear(operandAddress(record, 1, false));
 }
 
-/** A system instruction. systemOp gives CONTINUE (go on at nextRip), JUMPED (it set RIP) or LEAVE (it set RIP and EXIT_KIND). */
+/** A system instruction: systemOp moves RIP itself, and gives CONTINUE or LEAVE. */
 export function runSystem(record: usize): usize {
   const done = <i32>load<u16>(record, R_ORDINAL);
   budgetLeft -= done;
   store<u64>(RIP, ripOf(record));
   setNextRip(ripAfter(record));
   findOperand(record);
-  const wanted = faultPending ? CONTINUE : systemOp(<i32>(load<u16>(record, R_HANDLER) - SYSTEM_BASE), record);
+  const wanted = faultPending ? CONTINUE : systemOp(record);
   if (faultPending) {
     budgetLeft += done;
     return leave(record);
   }
   budgetLeft--;
-  if (wanted == CONTINUE) store<u64>(RIP, nextRip);
   return wanted == LEAVE ? EXIT_RECORD : enter();
 }
 
