@@ -107,7 +107,7 @@ function codeLinear(rip: u64): u64 {
 
 /** The record to go on with at RIP: the border between two runs, where events, the budget and the mode are looked at. */
 export function enter(): usize {
-  for (;;) {
+  while (true) {
     if (codeChanged) clearCodeChanged();
     if (stepping) {
       stepping = false;
@@ -165,7 +165,7 @@ function scratchRecord(rip: u64): usize {
   const offset = <u32>linear & 0xfff;
   const host = fetchPhysical(linear);
   if (faultPending) return 0;
-  const rest = 0x1000 - offset;
+  const rest: u32 = 0x1000 - offset;
   memory.copy(SCRATCH_BYTES, <usize>host, rest < LONGEST ? rest : LONGEST);
   let length = decode(SCRATCH_RECORD, SCRATCH_BYTES, rest, offset, codeMode);
   if (!length) {
