@@ -137,3 +137,63 @@ export const RANDOM_STATE = 0x22010; // 32 bytes
 export const RAM_BYTES = 0x22030; // u64
 export const RAM_BASE = 0x22038; // u32: offset of guest RAM in this memory
 export const VCPU_COUNT = 0x2203c; // u32
+
+// The rest of the CPU block: state beside the architecture's registers.
+export const PDPTE = 0x1920; // 4 x u64: the PAE page-directory pointers, loaded with CR3
+export const TLB_LOG_COUNT = 0x1940; // u32: entries of this vCPU's TLB log; above TLB_LOG_MAX = overflowed
+export const LINE_ENABLED = 0x1944; // u8: the interrupt line beside the LAPIC is connected
+export const LINE_VECTOR = 0x1945; // u8
+export const INIT_PENDING = 0x1946; // u8: an INIT that this vCPU sent to itself
+export const LINE_ADDRESS = 0x1948; // u64 gpa of the byte that says "pending"
+export const TIMER_DEADLINE = 0x1950; // u64 ns of virtual time, 0 = LAPIC timer not running
+export const TIMER_PERIOD = 0x1958; // u64 ns, 0 = one-shot
+export const TIMER_START = 0x1960; // u64 ns: when the current count began
+export const EXIT_REGISTER = 0x1968; // u32: what the answer of an IN or a string IN goes to, see system.ts
+export const ICR_HIGH = 0x1970; // u32
+
+export const RUN_STATE_RUNNING = 0;
+export const RUN_STATE_HALTED = 1;
+export const RUN_STATE_WAIT_FOR_SIPI = 2;
+export const RUN_STATE_OFFLINE = 3;
+
+/** Physical address width that CPUID offers (SDM vol 3A, 4.1.4). */
+export const PHYSICAL_BITS = 46;
+
+// TLB, one for each vCPU: three tables (user, supervisor, supervisor with RFLAGS.AC set) of 4096 entries of 32 bytes:
+// u64 read tag @0, u64 write tag @8, u64 execute tag @16, u32 addend @24 (host offset = low half of linear address + addend).
+// A tag is the linear address of the page, or all ones. Behind them the log of filled non-global entries and the
+// large-page marks.
+export const TLB_BASE = 0x40000;
+export const TLB_VCPU_SIZE = 0x68000;
+export const TLB_ENTRIES = 0x1000;
+export const TLB_TABLE_SIZE = 0x20000;
+export const TLB_TABLES_SIZE = 0x60000;
+export const TLB_LOG = 0x60000;
+export const TLB_LOG_MAX = 0x1f00;
+export const TLB_LARGE_MARKS = 0x67c00; // 0x400 bytes
+
+// One byte for each gfn below 4 GiB, see GFN_*.
+export const GFN_FLAGS = 0xd40000;
+export const GFN_OVERRIDDEN = 1; // the frame hash says which frame is here
+export const GFN_REMOVED = 2; // nothing is here
+
+// One byte for each 4 KiB page of this memory ("host page": offset / 4096), see PAGE_*.
+export const PAGE_FLAGS = 0xe40000;
+export const PAGE_CODE = 1; // the code cache holds records decoded from it
+export const PAGE_WRITABLE = 2; // some TLB may hold a write tag for it
+export const PAGE_TOUCHED = 4; // was written at least once
+
+// Frames that are not RAM: open hash of 16-byte entries, u64 gfn + 1 (0 = free, all ones = deleted) @0, u32 host offset @8.
+export const FRAME_HASH = 0xf40000;
+export const FRAME_HASH_ENTRIES = 0x4000;
+
+// CPUID: 32-byte rows u32 leaf, u32 subleaf (all ones = any), u32 eax ebx ecx edx, u32 flags (CPUID_ROW_*), padding.
+export const CPUID_TABLE = 0xf80000;
+export const CPUID_ROWS_MAX = 0x100;
+export const CPUID_ROW_APIC_ID_EBX = 1; // bits 31..24 of ebx are the initial APIC id
+export const CPUID_ROW_APIC_ID_EDX = 2; // edx is the x2APIC id
+export const CPUID_COUNT = 0x22040; // u32
+export const CURRENT_VCPU = 0x22044; // u32: whose state the CPU block holds
+
+// Guest RAM, behind the code cache; frames that are not RAM come behind RAM.
+export const RAM_OFFSET = 0x8000000;

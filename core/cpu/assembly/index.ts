@@ -1,4 +1,19 @@
-// The CPU core's exports. See ../layout.ts for the memory that both sides share.
-export function version(): i32 {
-  return 1;
-}
+// The CPU core's exports (core/machine/wasm.ts lists them for TypeScript). See ../layout.ts for the memory that both share.
+export {
+  fireTimers,
+  flushEveryTlb,
+  hostAt,
+  hostWrote,
+  initialise,
+  isRunnable,
+  mapFrameAt,
+  nextTimer,
+  raiseInterrupt,
+  raiseNmi,
+  registersChanged,
+  resetVcpu,
+  run,
+  switchTo,
+  translateLinear,
+  unmapFrameAt,
+} from './vcpu';

@@ -1,0 +1,130 @@
+// What Machine calls: run, switching between vCPUs, and the host's changes to registers, memory and frames.
+import {
+  CPU, CPU_SIZE, CURRENT_VCPU, EXIT_BUDGET, EXIT_HALT, EXIT_HALT_FOREVER, EXIT_KIND, PAGE_CODE, RFLAGS, RUN_STATE, RUN_STATE_HALTED,
+  RUN_STATE_RUNNING, VCPUS, VCPU_COUNT, VIRTUAL_TIME, TLB_BASE, TLB_TABLES_SIZE, TLB_VCPU_SIZE, TLB_LARGE_MARKS, TLB_LOG_COUNT,
+} from '../layout';
+import { earliestTimer, fireDueTimers, requestNmi, requestVector } from './apic';
+import { invalidateCode } from './code-cache';
+import { updateEvents, wakes } from './events';
+import { execute } from './execute';
+import { hostOf, mapFrame, markTouched, pageFlags, unmapFrame } from './frames';
+import { walk, walkAddress } from './paging';
+import { initBlock, powerUpBlock } from './reset';
+import { ACCESS_PROBE, FLAG_IF, blockOf, isCanonical, updateMode } from './state';
+
+export function initialise(): void {
+  const count = load<u32>(VCPU_COUNT);
+  for (let vcpu: u32 = 0; vcpu < count; vcpu++) powerUpBlock(VCPUS + vcpu * CPU_SIZE, vcpu);
+  memory.copy(CPU, VCPUS, CPU_SIZE);
+  store<u32>(CURRENT_VCPU, 0);
+  flushEveryTlb();
+  updateMode();
+}
+
+/** Makes the CPU block hold `vcpu`. */
+export function switchTo(vcpu: u32): void {
+  const current = load<u32>(CURRENT_VCPU);
+  if (current == vcpu) return;
+  memory.copy(VCPUS + current * CPU_SIZE, CPU, CPU_SIZE);
+  memory.copy(CPU, VCPUS + vcpu * CPU_SIZE, CPU_SIZE);
+  store<u32>(CURRENT_VCPU, vcpu);
+  updateMode();
+}
+
+/** Runs `vcpu` for about `budget` instructions; gives the EXIT_* of why it came back. */
+export function run(vcpu: u32, budget: f64): i32 {
+  switchTo(vcpu);
+  const now = load<u64>(VIRTUAL_TIME);
+  fireDueTimers(now);
+  updateEvents();
+  if (load<u8>(RUN_STATE) != RUN_STATE_RUNNING) {
+    if (load<u8>(RUN_STATE) != RUN_STATE_HALTED) return EXIT_HALT;
+    if (!wakes(CPU)) return load<u64>(RFLAGS) & FLAG_IF ? EXIT_HALT : EXIT_HALT_FOREVER;
+    store<u8>(RUN_STATE, RUN_STATE_RUNNING);
+  }
+  let slice = <i64>budget;
+  const timer = earliestTimer();
+  if (timer && <i64>(timer - now) < slice) slice = <i64>(timer - now);
+  store<i32>(EXIT_KIND, EXIT_BUDGET);
+  return execute(slice > 0 ? slice : 1);
+}
+
+/** The host wrote registers of the current vCPU: nothing derived from the old ones may live on. */
+export function registersChanged(): void {
+  updateMode();
+  flushTlbOf(load<u32>(CURRENT_VCPU));
+  updateEvents();
+}
+
+function flushTlbOf(vcpu: u32): void {
+  const tlb = TLB_BASE + vcpu * TLB_VCPU_SIZE;
+  memory.fill(tlb, 0xff, TLB_TABLES_SIZE);
+  memory.fill(tlb + TLB_LARGE_MARKS, 0, 0x400);
+  store<u32>(blockOf(vcpu) + TLB_LOG_COUNT - CPU, 0);
+}
+
+export function flushEveryTlb(): void {
+  const count = load<u32>(VCPU_COUNT);
+  for (let vcpu: u32 = 0; vcpu < count; vcpu++) flushTlbOf(vcpu);
+}
+
+/** INIT from the host: registers at reset, waiting for SIPI. */
+export function resetVcpu(vcpu: u32): void {
+  switchTo(vcpu);
+  initBlock(CPU);
+  registersChanged();
+}
+
+export function hostAt(gpa: f64): u32 {
+  return gpa >= 0 && gpa < 4503599627370496.0 ? <u32>hostOf(<u64>gpa) : 0;
+}
+
+export function mapFrameAt(gfn: f64, host: u32): i32 {
+  return mapFrame(<u64>gfn, host) ? 1 : 0;
+}
+
+export function unmapFrameAt(gfn: f64): void {
+  unmapFrame(<u64>gfn);
+}
+
+/** The host wrote `length` bytes at offset `host` of this memory. */
+export function hostWrote(host: u32, length: u32): void {
+  if (!length) return;
+  for (let page = host >> 12; page <= (host + length - 1) >> 12; page++) {
+    markTouched(<usize>page << 12);
+    if (load<u8>(pageFlags(<usize>page << 12)) & PAGE_CODE) invalidateCode(page);
+  }
+}
+
+/** Gpa of `linear` with supervisor rights, -1 when it is not mapped. */
+export function translateLinear(vcpu: u32, linear: u64): f64 {
+  switchTo(vcpu);
+  if (!isCanonical(linear) || !walk(linear, ACCESS_PROBE)) return -1;
+  return <f64>walkAddress;
+}
+
+export function raiseNmi(vcpu: u32): void {
+  requestNmi(blockOf(vcpu));
+}
+
+export function raiseInterrupt(vcpu: u32, vector: u32): void {
+  requestVector(blockOf(vcpu), vector & 0xff);
+}
+
+/** 1 when run() would execute or deliver something. */
+export function isRunnable(vcpu: u32): i32 {
+  const block = blockOf(vcpu);
+  const state = load<u8>(block + RUN_STATE - CPU);
+  if (state == RUN_STATE_RUNNING) return 1;
+  return state == RUN_STATE_HALTED && wakes(block) ? 1 : 0;
+}
+
+/** Virtual ns of the earliest LAPIC timer, -1 when none is armed. */
+export function nextTimer(): f64 {
+  const deadline = earliestTimer();
+  return deadline ? <f64>deadline : -1;
+}
+
+export function fireTimers(): void {
+  fireDueTimers(load<u64>(VIRTUAL_TIME));
+}

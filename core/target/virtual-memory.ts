@@ -1,0 +1,168 @@
+// Guest-virtual memory of one vCPU: the page walk of SDM vol 3A chapter 4 over a Target, and reads through it.
+// Checks no permissions and sets no accessed or dirty bits. Zeros are never invented: what is not there is a MemoryFault.
+import { MemoryFault } from '../../symbols/errors.ts';
+import type { VcpuRegisters } from '../machine/registers.ts';
+import type { Target } from './target.ts';
+
+const PAGE = 4096;
+const CACHED_PAGES = 64;
+
+const CR0_PG = 1n << 31n;
+const CR4_PSE = 1n << 4n;
+const CR4_PAE = 1n << 5n;
+const CR4_LA57 = 1n << 12n;
+const EFER_LMA = 1n << 10n;
+const ADDRESS_MASK = 0x000f_ffff_ffff_f000n;
+
+/** Paging mode by the number of table levels; 0 is paging off (linear = physical). */
+export type PagingLevels = 0 | 2 | 3 | 4 | 5;
+
+/**
+ * True when the vCPU is in long mode. A dump-core file of Xen has no EFER: then a register that only long mode can hold decides.
+ */
+export function inLongMode(registers: VcpuRegisters): boolean {
+  if (registers.efer !== undefined) return (registers.efer & EFER_LMA) !== 0n;
+  if ((registers.cr0 & CR0_PG) === 0n || (registers.cr4 & CR4_PAE) === 0n) return false;
+  const { rip, rsp, rbp, rsi, rdi, rax, rbx, rcx, rdx, r8, r9, r10, r11, r12, r13, r14, r15 } = registers;
+  const values = [rip, rsp, rbp, rsi, rdi, rax, rbx, rcx, rdx, r8, r9, r10, r11, r12, r13, r14, r15];
+  return [...values, registers.gs.base ?? 0n, registers.fs.base ?? 0n].some((value) => value >> 32n !== 0n);
+}
+
+export function pagingLevels(registers: VcpuRegisters): PagingLevels {
+  if ((registers.cr0 & CR0_PG) === 0n) return 0;
+  if (inLongMode(registers)) return (registers.cr4 & CR4_LA57) !== 0n ? 5 : 4;
+  return (registers.cr4 & CR4_PAE) !== 0n ? 3 : 2;
+}
+
+/** Shift, index bits and name of each table level of the modes with 8-byte entries, by level number. */
+const LEVEL_NAMES = ['', 'PTE', 'PDE', 'PDPTE', 'PML4E', 'PML5E'] as const;
+
+/** A vCPU's view of memory at the moment of the snapshot. Caches a few pages; hold one per dump, not one per word. */
+export class VirtualMemory {
+  readonly levels: PagingLevels;
+  readonly #target: Target;
+  readonly #root: number;
+  readonly #pse: boolean;
+  /** Physical page number to its bytes, or to why it cannot be read; oldest use first. */
+  readonly #pages = new Map<number, Uint8Array | MemoryFault>();
+
+  constructor(target: Target, registers: VcpuRegisters) {
+    this.#target = target;
+    this.levels = pagingLevels(registers);
+    // CR3 of PAE paging is 32-byte aligned; elsewhere the low 12 bits are flags or the PCID.
+    this.#root = Number(registers.cr3 & (this.levels === 3 ? 0xffff_ffe0n : ADDRESS_MASK));
+    this.#pse = (registers.cr4 & CR4_PSE) !== 0n;
+  }
+
+  /**
+   * Guest-physical address of a virtual one.
+   * @throws MemoryFault with the table level at which the walk ended.
+   */
+  translate(address: bigint): number {
+    switch (this.levels) {
+      case 0:
+        return this.#physical(address, BigInt.asUintN(64, address));
+      case 2:
+        return this.#walkTwoLevels(address);
+      default:
+        return this.#walk(address, this.levels);
+    }
+  }
+
+  /**
+   * Fills `into` from virtual `address` on.
+   * @throws MemoryFault at the first byte that cannot be read.
+   */
+  read(address: bigint, into: Uint8Array): void {
+    let done = 0;
+    while (done < into.length) {
+      const at = BigInt.asUintN(64, address + BigInt(done));
+      const offset = Number(at & 0xfffn);
+      const length = Math.min(PAGE - offset, into.length - done);
+      const physical = this.translate(at);
+      const page = this.#page(Math.floor(physical / PAGE));
+      if (page instanceof MemoryFault)
+        throw new MemoryFault('virtual', at, page.reason, `physical 0x${physical.toString(16)}`);
+      into.set(page.subarray(offset, offset + length), done);
+      done += length;
+    }
+  }
+
+  #walk(address: bigint, levels: 3 | 4 | 5): number {
+    if (levels === 3) {
+      if (address >> 32n !== 0n)
+        throw new MemoryFault('virtual', address, 'not canonical', 'above 4 GiB in PAE mode');
+    } else if (BigInt.asUintN(64, BigInt.asIntN(levels === 5 ? 57 : 48, address)) !== address) {
+      throw new MemoryFault('virtual', address, 'not canonical');
+    }
+    let table = this.#root;
+    for (let level: number = levels; ; level--) {
+      const shift = BigInt(12 + 9 * (level - 1));
+      const index = Number((address >> shift) & (level === 3 && levels === 3 ? 3n : 0x1ffn));
+      const entry = this.#entry(address, table + index * 8, 8, level);
+      if (level === 1) return Number((entry & ADDRESS_MASK) | (address & 0xfffn));
+      const large = (entry & 0x80n) !== 0n;
+      if (large && (level > 3 || (level === 3 && levels === 3)))
+        throw new MemoryFault('virtual', address, 'not mapped', `reserved bit in ${LEVEL_NAMES[level]}`);
+      if (large) {
+        const offset = (1n << shift) - 1n;
+        return Number((entry & ADDRESS_MASK & ~offset) | (address & offset));
+      }
+      table = Number(entry & ADDRESS_MASK);
+    }
+  }
+
+  #walkTwoLevels(address: bigint): number {
+    if (address >> 32n !== 0n)
+      throw new MemoryFault('virtual', address, 'not canonical', 'above 4 GiB in 32-bit mode');
+    const directory = this.#entry(address, this.#root + Number(address >> 22n) * 4, 4, 2);
+    if (this.#pse && (directory & 0x80n) !== 0n) {
+      // PSE-36: bits 13-20 are address bits 32-39.
+      const high = ((directory >> 13n) & 0xffn) << 32n;
+      return Number(high | (directory & 0xffc0_0000n) | (address & 0x3f_ffffn));
+    }
+    const table = Number(directory & 0xffff_f000n);
+    const entry = this.#entry(address, table + Number((address >> 12n) & 0x3ffn) * 4, 4, 1);
+    return Number((entry & 0xffff_f000n) | (address & 0xfffn));
+  }
+
+  #entry(address: bigint, physical: number, width: 4 | 8, level: number): bigint {
+    const page = this.#page(Math.floor(physical / PAGE));
+    const where = `${LEVEL_NAMES[level]} at physical 0x${physical.toString(16)}`;
+    if (page instanceof MemoryFault) throw new MemoryFault('virtual', address, page.reason, where);
+    const view = new DataView(page.buffer, page.byteOffset + (physical % PAGE), width);
+    const entry = width === 8 ? view.getBigUint64(0, true) : BigInt(view.getUint32(0, true));
+    if ((entry & 1n) === 0n)
+      throw new MemoryFault('virtual', address, entry === 0n ? 'not mapped' : 'not present', where);
+    return entry;
+  }
+
+  #physical(address: bigint, value: bigint): number {
+    if (value >> 52n !== 0n) throw new MemoryFault('virtual', address, 'not mapped', 'paging is off');
+    return Number(value);
+  }
+
+  #page(gfn: number): Uint8Array | MemoryFault {
+    let page = this.#pages.get(gfn);
+    if (page) {
+      this.#pages.delete(gfn);
+    } else {
+      page = this.#readPage(gfn);
+      const [oldest] = this.#pages.size >= CACHED_PAGES ? this.#pages.keys() : [];
+      if (oldest !== undefined) this.#pages.delete(oldest);
+    }
+    this.#pages.set(gfn, page);
+    return page;
+  }
+
+  #readPage(gfn: number): Uint8Array | MemoryFault {
+    const bytes = new Uint8Array(PAGE);
+    try {
+      this.#target.readPhysical(gfn * PAGE, bytes);
+      return bytes;
+    } catch (error) {
+      if (error instanceof MemoryFault) return error;
+      throw error;
+    }
+  }
+}

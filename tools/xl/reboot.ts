@@ -1,0 +1,5 @@
+// xl reboot
+import type { XlCommand } from './command.ts';
+import { requestCommand } from './shutdown.ts';
+
+export const command: XlCommand = requestCommand('reboot', 'Rebooting');
