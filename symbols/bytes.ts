@@ -54,10 +54,11 @@ export function sliceSource(source: ByteSource, name: string, start: number, siz
 
 const latin1 = new TextDecoder('latin1');
 
-/** Text of bytes up to the first NUL or to the end, one character a byte (symbol names are ASCII in practice). */
-export function textUntilNul(bytes: Uint8Array, start: number): string {
-  const nul = bytes.indexOf(0, start);
-  return latin1.decode(bytes.subarray(start, nul < 0 ? bytes.length : nul));
+/** Text up to the first NUL (or `terminator`) or to the end, one character a byte: symbol names are ASCII in practice. */
+export function textUntilNul(bytes: Uint8Array, start: number, terminator = 0): string {
+  let end = start;
+  while (end < bytes.length && bytes[end] !== 0 && bytes[end] !== terminator) end++;
+  return latin1.decode(bytes.subarray(start, end));
 }
 
 /** Little-endian cursor over bytes in memory. Every method throws FormatError at the end of the bytes. */

@@ -1,0 +1,82 @@
+// System.map and the output of `nm -n`: lines of address, letter, name. A line that is none is skipped, as xenctx does.
+import type { ByteSource } from '../bytes.ts';
+import { FormatError } from '../errors.ts';
+import { orderByAddress, type SymbolColumns, SymbolTable } from '../symbol-table.ts';
+
+/** Real ones have 4 to 12 MB. */
+const MAX_SIZE = 256 << 20;
+
+const NEWLINE = 10;
+const isSpace = (byte: number): boolean => byte === 32 || (byte >= 9 && byte <= 13);
+const isLetter = (byte: number): boolean => (byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a;
+
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const lower = byte | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
+}
+
+/** Letters that no address belongs to: undefined, and weak without a definition. */
+const UNDEFINED = new Set(['U', 'v', 'w'].map((letter) => letter.charCodeAt(0)));
+
+/** Package dash-free `/boot/System.map-*` of Debian is one line that says where the real one is. */
+const STUB = 'The real System.map is in the';
+
+export interface SystemMap {
+  readonly table: SymbolTable;
+  /** Set when the file is Debian's stub: its sentence, which names the package with the real one. */
+  readonly stub?: string | undefined;
+}
+
+/**
+ * Parses a System.map of any size up to 256 MiB in one pass.
+ * @throws FormatError when it is larger.
+ */
+export function parseSystemMap(source: ByteSource): SystemMap {
+  if (source.size > MAX_SIZE)
+    throw new FormatError(`a System.map of ${source.size} bytes`, { source: source.name });
+  const bytes = source.read(0, source.size);
+  let capacity = 1;
+  for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) capacity++;
+  const low = new Uint32Array(capacity);
+  const high = new Uint32Array(capacity);
+  const letters = new Uint8Array(capacity);
+  const nameStarts = new Uint32Array(capacity);
+  let count = 0;
+
+  for (let line = 0; line < bytes.length; ) {
+    let at = line;
+    let lowHalf = 0;
+    let highHalf = 0;
+    for (let digit = hexDigit(bytes[at] ?? 0); digit >= 0; digit = hexDigit(bytes[++at] ?? 0)) {
+      highHalf = ((highHalf << 4) | (lowHalf >>> 28)) >>> 0;
+      lowHalf = ((lowHalf << 4) | digit) >>> 0;
+    }
+    const letter = bytes[at + 1] ?? 0;
+    const well =
+      at > line &&
+      at - line <= 16 &&
+      isSpace(bytes[at] ?? 0) &&
+      (isLetter(letter) || letter === 0x3f) &&
+      isSpace(bytes[at + 2] ?? 0);
+    if (well && !UNDEFINED.has(letter)) {
+      low[count] = lowHalf;
+      high[count] = highHalf;
+      letters[count] = letter;
+      nameStarts[count++] = at + 3;
+    }
+    const end = bytes.indexOf(NEWLINE, at);
+    line = end < 0 ? bytes.length : end + 1;
+  }
+
+  const columns: SymbolColumns = {
+    low: low.subarray(0, count),
+    high: high.subarray(0, count),
+    letters: letters.subarray(0, count),
+    nameStarts: nameStarts.subarray(0, count),
+    names: bytes,
+  };
+  const table = new SymbolTable(source.name, columns, orderByAddress(columns.low, columns.high));
+  const only = table.length === 1 ? table.name(0) : '';
+  return { table, stub: only.startsWith(STUB) ? only : undefined };
+}
