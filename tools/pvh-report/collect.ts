@@ -62,8 +62,12 @@ function runCollectors(evidence: Evidence, onStep: OnStep) {
       reason: 'no file was given with -s: addresses have no names',
       required: false,
     });
-  else if (evidence.symbols.problem !== undefined)
-    missing.push({ item: 'symbols', reason: evidence.symbols.problem, required: true });
+  if (!('problem' in evidence.inspection)) {
+    for (const { id, online, missing: reason } of evidence.inspection.vcpus)
+      if (reason !== undefined) missing.push({ item: `vcpu${id}`, reason, required: online });
+    for (const reason of evidence.inspection.gaps)
+      missing.push({ item: 'memory or registers', reason, required: false });
+  }
   return { files, missing };
 }
 
@@ -80,7 +84,7 @@ export async function collect(evidence: Evidence, tool: string, onStep: OnStep):
     shutdownReason: record.shutdownReason,
     kernel: {
       sha256: record.kernel.sha256,
-      buildId: record.kernel.buildId,
+      buildId: ('problem' in inspection ? undefined : inspection.guestBuildId) ?? record.kernel.buildId,
       banner: consoleText === undefined ? undefined : linuxBanner(consoleText),
     },
     symbolsBuildId: symbols?.buildId,

@@ -1,6 +1,6 @@
 // What goes into a report, one row a file. A row says what it takes, how private it is and how much of it at most.
 import { existsSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import { renderInfo } from '../xl/info.ts';
 import { listEntry, renderList } from '../xl/render.ts';
 import { renderCrash } from './crash.ts';
@@ -115,7 +115,10 @@ export const COLLECTORS: readonly Collector[] = [
     privacy: 'maybe',
     required: false,
     bound: 1 * MIB,
-    take: ({ files }) => fileOf(join(files.folder, 'xenstore.txt'), 'the xenstore tree was not kept'),
+    take({ xenstore }) {
+      if (typeof xenstore !== 'string') throw new NotThere(xenstore.problem);
+      return xenstore;
+    },
   },
   {
     file: 'xl-dmesg.txt',

@@ -1,7 +1,7 @@
 // pvh-report diff
 import { compareReports } from './diff/compare.ts';
 import { renderComparison } from './diff/render.ts';
-import { EXIT, type Streams } from './main.ts';
+import { EXIT, type Streams } from './exit.ts';
 import { readReport } from './report.ts';
 
 const STATUS = { same: EXIT.ok, different: EXIT.different, 'not comparable': EXIT.unusable };

@@ -4,14 +4,20 @@ import type { DomainRecord } from '../../core/domain/record.ts';
 import type { DomainFiles } from '../../core/domain/registry.ts';
 import type { CrashVcpu } from './crash.ts';
 
-/** Symbols and text of the vCPUs: made from a Target, or why there is none. */
+/** What a Target gave: made once, used by several collectors. */
 export interface Inspection {
-  readonly kind: string;
-  /** What the source cannot know, in words. */
-  readonly lacks: readonly string[];
   readonly xenctxText: string;
   readonly xenctxJson: string;
   readonly vcpus: readonly CrashVcpu[];
+  /** Build-id that the guest's own memory has, where the symbols say it should be. */
+  readonly guestBuildId: string | undefined;
+  /** What could not be read, each with its reason. */
+  readonly gaps: readonly string[];
+}
+
+/** Something that could not be had, and why. */
+export interface Problem {
+  readonly problem: string;
 }
 
 export interface Evidence {
@@ -21,9 +27,8 @@ export interface Evidence {
   readonly xenLog: readonly string[];
   /** Of `xl info`, without what names the host or changes while other domains run. */
   readonly info: Readonly<Record<string, string | number>>;
-  readonly inspection: Inspection | { readonly problem: string };
-  /** Build-id of the file given with -s; undefined without one. */
-  readonly symbols:
-    | { readonly buildId: string | undefined; readonly problem?: string | undefined }
-    | undefined;
+  readonly xenstore: string | Problem;
+  readonly inspection: Inspection | Problem;
+  /** The file given with -s; undefined without one. */
+  readonly symbols: { readonly buildId: string | undefined } | undefined;
 }

@@ -2,14 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { explainFailure } from '../shared/failure.ts';
 import { packageVersion } from '../shared/version.ts';
-
-export interface Streams {
-  readonly out: (text: string) => void;
-  readonly err: (text: string) => void;
-}
-
-/** What `diff` found, what `collect` could not have, and wrong usage or input that is no use: for scripts. */
-export const EXIT = { ok: 0, different: 1, unusable: 2, partial: 3 } as const;
+import { EXIT, type Streams } from './exit.ts';
 
 const EXIT_CODES = `
 Exit status:
@@ -31,7 +24,11 @@ interface CollectOptions {
   readonly quiet?: true;
 }
 
-function declare(env: Readonly<Record<string, string | undefined>>, streams: Streams, done: (status: number) => void): Command {
+function declare(
+  env: Readonly<Record<string, string | undefined>>,
+  streams: Streams,
+  done: (status: number) => void,
+): Command {
   const program = new Command('pvh-report')
     .description('One file with everything about a crashed Xen PVH guest, and what two such files differ in.')
     .version(packageVersion())
