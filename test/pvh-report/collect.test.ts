@@ -7,7 +7,7 @@ import { collect } from '../../tools/pvh-report/collect.ts';
 import { boundTo } from '../../tools/pvh-report/collectors.ts';
 import type { Evidence, Inspection } from '../../tools/pvh-report/evidence.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
-import { linesOfDomain } from '../../tools/pvh-report/xen-log.ts';
+import { linesOfDomain, vcpuOfShutdown } from '../../tools/pvh-report/xen-log.ts';
 import { scratchFolder } from './support.ts';
 
 const folder = scratchFolder();
@@ -173,4 +173,10 @@ test('of the log, only lines about the domain are taken, register dumps whole', 
     '(XEN) d1: destroyed',
   ];
   expect(linesOfDomain(lines, 1)).toEqual([...lines.slice(0, 4), ...lines.slice(7)]);
+});
+
+test('the log names the vCPU of the shutdown', () => {
+  const lines = ['(XEN) d1v1 shut down, reason code 3 (crash)', '(XEN) d1v0 something else'];
+  expect(vcpuOfShutdown(lines)).toBe(1);
+  expect(vcpuOfShutdown([])).toBeUndefined();
 });

@@ -27,6 +27,7 @@ export function madeUpManifest(crash: MadeUpCrash, files: readonly ArchiveFile[]
     domain: { name: crash.name ?? 'guest', domid: 1, uuid: '00000000-0000-0000-0000-000000000001' },
     state: 'shutdown',
     shutdownReason: crash.reason ?? 'crash',
+    shutdownVcpu: undefined,
     kernel: { sha256: sha256(bytes(crash.buildId ?? '')), buildId: crash.buildId, banner: undefined },
     symbolsBuildId: undefined,
     xen: '4.17.0-pvh-report',

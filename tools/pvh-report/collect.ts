@@ -7,6 +7,7 @@ import type { Evidence } from './evidence.ts';
 import { isPartial, type Manifest, type ManifestFile, type MissingItem, renderManifest } from './manifest.ts';
 import { signatureOf } from './signature.ts';
 import { renderReadme, renderSummary } from './summary.ts';
+import { vcpuOfShutdown } from './xen-log.ts';
 
 export interface Collected {
   /** The .tar.gz. */
@@ -82,6 +83,7 @@ export async function collect(evidence: Evidence, tool: string, onStep: OnStep):
     domain: { name: record.name, domid: record.domid, uuid: record.uuid },
     state: record.state,
     shutdownReason: record.shutdownReason,
+    shutdownVcpu: vcpuOfShutdown(evidence.xenLog),
     kernel: {
       sha256: record.kernel.sha256,
       buildId: ('problem' in inspection ? undefined : inspection.guestBuildId) ?? record.kernel.buildId,
@@ -92,7 +94,12 @@ export async function collect(evidence: Evidence, tool: string, onStep: OnStep):
     files: files.map(({ entry }) => entry),
     missing,
   };
-  const signature = signatureOf(record.shutdownReason ?? record.state, consoleText ?? '', vcpus);
+  const signature = signatureOf(
+    record.shutdownReason ?? record.state,
+    consoleText ?? '',
+    vcpus,
+    withoutTexts.shutdownVcpu,
+  );
   const texts = [
     {
       name: 'README.txt',

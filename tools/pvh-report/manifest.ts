@@ -32,6 +32,8 @@ export interface Manifest {
   readonly domain: { readonly name: string; readonly domid: number; readonly uuid: string };
   readonly state: string;
   readonly shutdownReason: string | undefined;
+  /** The vCPU on which the domain ended, when the runtime's log has it. */
+  readonly shutdownVcpu: number | undefined;
   readonly kernel: {
     readonly sha256: string;
     readonly buildId: string | undefined;
@@ -67,6 +69,7 @@ export function parseManifest(text: string, source: string): Manifest {
     },
     state: asString(top['state'], `${source}: state`),
     shutdownReason: asOptional(asString, top['shutdownReason'], `${source}: shutdownReason`),
+    shutdownVcpu: asOptional(asNumber, top['shutdownVcpu'], `${source}: shutdownVcpu`),
     kernel: {
       sha256: asString(kernel['sha256'], `${source}: kernel.sha256`),
       buildId: asOptional(asString, kernel['buildId'], `${source}: kernel.buildId`),

@@ -43,6 +43,11 @@ export async function readReport(path: string): Promise<Report> {
     console,
     config: text('guest.cfg'),
     xenLog: text('xl-dmesg.txt'),
-    signature: signatureOf(manifest.shutdownReason ?? manifest.state, console ?? '', vcpus),
+    signature: signatureOf(
+      manifest.shutdownReason ?? manifest.state,
+      console ?? '',
+      vcpus,
+      manifest.shutdownVcpu,
+    ),
   };
 }

@@ -27,10 +27,14 @@ export function tellingFrames(frames: readonly CrashFrame[]): readonly CrashFram
   return below.length > 0 ? below : frames.filter((frame) => !isMachinery(frame));
 }
 
-/** The vCPU that the crash is about: the first that was stopping the kernel, else the first that has a stack. */
-export function crashingVcpu(vcpus: readonly CrashVcpu[]): CrashVcpu | undefined {
+/** The vCPU that the crash is about: the one that the runtime named, the first that was stopping the kernel, the first. */
+export function crashingVcpu(vcpus: readonly CrashVcpu[], named: number | undefined): CrashVcpu | undefined {
   const readable = vcpus.filter((vcpu) => vcpu.online && vcpu.missing === undefined);
-  return readable.find(({ frames }) => frames.some(isMachinery)) ?? readable[0];
+  return (
+    readable.find(({ id }) => id === named) ??
+    readable.find(({ frames }) => frames.some(isMachinery)) ??
+    readable[0]
+  );
 }
 
 /** Lines by which kernels say why they stop, most telling first. */
@@ -66,7 +70,13 @@ export interface Signature {
   readonly frames: readonly CrashFrame[];
 }
 
-export function signatureOf(ending: string, consoleText: string, vcpus: readonly CrashVcpu[]): Signature {
-  const vcpu = crashingVcpu(vcpus);
+/** @param named the vCPU on which the domain ended, when the runtime's log has it. */
+export function signatureOf(
+  ending: string,
+  consoleText: string,
+  vcpus: readonly CrashVcpu[],
+  named: number | undefined,
+): Signature {
+  const vcpu = crashingVcpu(vcpus, named);
   return { ending, title: crashTitle(consoleText), vcpu, frames: tellingFrames(vcpu?.frames ?? []) };
 }

@@ -12,3 +12,11 @@ export function linesOfDomain(lines: readonly string[], domid: number): string[]
     return inDump || names.test(line);
   });
 }
+
+/** The vCPU that the last shutdown or triple fault in these lines came from. */
+export function vcpuOfShutdown(lines: readonly string[]): number | undefined {
+  const found = lines
+    .map((line) => /^\(XEN\) d\d+v(\d+) (shut down|Triple fault)/.exec(line)?.[1])
+    .findLast((vcpu) => vcpu !== undefined);
+  return found === undefined ? undefined : Number(found);
+}

@@ -1,4 +1,5 @@
 // A comparison as text of at most 80 lines, most decisive first. `<` is only in A, `>` only in B.
+// What a guest or a stranger wrote is shown without the characters that steer a terminal.
 import type { Comparison, Pair } from './compare.ts';
 
 const MAX_LINES = 80;
@@ -83,6 +84,6 @@ export function renderComparison(comparison: Comparison): string {
     ...section('Missing on one side', missing.map(pair), 4),
   ];
   return `${clip(lines, MAX_LINES)
-    .map((line) => cut(line, 160))
+    .map((line) => cut(line.replace(/[\p{Cc}\p{Cf}]/gu, '?'), 160))
     .join('\n')}\n`;
 }
