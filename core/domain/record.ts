@@ -6,6 +6,7 @@
 //     console.log   what the guest wrote on hvc0; console.log.1 before it when there was very much
 //     input.log     what the host did to the guest and when (virtual time), one JSON line each
 //     core.elf      only when preserved or dumped: `xl dump-core` format
+//     xenstore.txt  the xenstore tree of a preserved domain
 //     control.sock  only while a process runs the domain
 //   $PVH_STATE_DIR/xen.log      the runtime's console ring (xl dmesg)
 //   $PVH_STATE_DIR/log/xl-NAME.log   what the lifecycle did, in the words of xl's monitor

@@ -31,6 +31,8 @@ export interface DomainFiles {
   readonly console: string;
   readonly inputLog: string;
   readonly core: string;
+  /** The xenstore tree of a preserved domain as text. */
+  readonly xenstore: string;
   readonly socket: string;
 }
 
@@ -41,6 +43,7 @@ const filesIn = (folder: string): DomainFiles => ({
   console: join(folder, 'console.log'),
   inputLog: join(folder, 'input.log'),
   core: join(folder, 'core.elf'),
+  xenstore: join(folder, 'xenstore.txt'),
   socket: join(folder, 'control.sock'),
 });
 
@@ -124,6 +127,11 @@ export class Registry {
     } catch {
       return undefined;
     }
+  }
+
+  /** The text from which the domain was made. */
+  readConfig(domid: number): string {
+    return readFileSync(this.files(domid).config, 'utf8');
   }
 
   /** All domains, by domid. */

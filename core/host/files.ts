@@ -140,6 +140,11 @@ export function copySparse(from: string, to: string): void {
   }
 }
 
+/** Removes a file; one that is not there is no error. */
+export function removeFile(path: string): void {
+  rmSync(path, { force: true });
+}
+
 /** Removes a folder in one step as far as others can see, then its content. A folder that is not there is no error. */
 export function removeFolder(path: string): void {
   const hidden = temporaryBeside(path);

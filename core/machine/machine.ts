@@ -220,6 +220,25 @@ export class Machine {
     return this.#view.getUint8(this.#place(vcpu, L.CPL));
   }
 
+  /** Width of the code that runs: 16, 32 or 64, and 0 in real and virtual-8086 mode. */
+  codeBits(vcpu: number): 0 | 16 | 32 | 64 {
+    const u64 = (offset: number): bigint => this.#view.getBigUint64(this.#place(vcpu, offset), true);
+    if ((u64(L.CR0) & 1n) === 0n || (u64(L.RFLAGS) & (1n << 17n)) !== 0n) return 0;
+    const attributes = this.#view.getUint32(this.#place(vcpu, L.CS + L.SEG_ATTRIBUTES), true);
+    if ((u64(L.EFER) & (1n << 10n)) !== 0n && (attributes & 0x2000) !== 0) return 64;
+    return (attributes & 0x4000) !== 0 ? 32 : 16;
+  }
+
+  /** The LAPIC's request register, vector v as bit v, and a pending NMI as bit 256: changes when something arrives. */
+  interruptRequests(vcpu: number): bigint {
+    const IRR = 0x200 / 4;
+    let requests = BigInt(this.#view.getUint8(this.#place(vcpu, L.NMI_PENDING)));
+    for (let i = 7; i >= 0; i--)
+      requests =
+        (requests << 32n) | BigInt(this.#view.getUint32(this.#place(vcpu, L.APIC + IRR) + 4 * i, true));
+    return requests;
+  }
+
   state(vcpu: number): VcpuRunState {
     return RUN_STATES[this.#view.getUint8(this.#place(vcpu, L.RUN_STATE))] ?? 'offline';
   }

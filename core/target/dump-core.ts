@@ -134,7 +134,7 @@ class DumpCoreTarget implements Target {
   readonly identity: TargetIdentity;
   readonly vcpus: readonly TargetVcpu[];
   readonly lacks: readonly string[];
-  readonly console: Uint8Array | undefined;
+  readonly #readConsole: () => Uint8Array | undefined;
   readonly #source: ByteSource;
   readonly #pages: ElfSection;
   readonly #runs: readonly Run[];
@@ -147,8 +147,8 @@ class DumpCoreTarget implements Target {
     this.description = options.description ?? `dump-core file ${elf.source.name}`;
     this.vcpus = readVcpus(elf, lacks);
     this.identity = { xenVersion, ...options.identity };
-    this.console = options.console;
-    if (!options.console) lacks.push('console: not in a dump-core file');
+    this.#readConsole = options.readConsole ?? (() => undefined);
+    if (!options.readConsole) lacks.push('console: not in a dump-core file');
     this.lacks = lacks;
     this.#source = elf.source;
     this.#pages = wanted(elf, '.xen_pages');
@@ -158,6 +158,10 @@ class DumpCoreTarget implements Target {
 
   get frames(): readonly (readonly [number, number])[] {
     return this.#runs.map(({ gfn, count }) => [gfn, count] as const);
+  }
+
+  get console(): Uint8Array | undefined {
+    return this.#readConsole();
   }
 
   readPhysical(address: number, into: Uint8Array): void {
@@ -196,7 +200,7 @@ export interface DumpCoreOptions {
   readonly kind?: string;
   readonly description?: string;
   readonly identity?: TargetIdentity;
-  readonly console?: Uint8Array | undefined;
+  readonly readConsole?: () => Uint8Array | undefined;
   /** Called once by close(). */
   readonly release?: () => void;
 }

@@ -39,6 +39,11 @@ export class Physmap {
     return gfn < BigInt(MAX_GFN);
   }
 
+  /** True when `gfn` is RAM that was populated beyond the machine's. */
+  isExtra(gfn: number): boolean {
+    return this.#extra.has(gfn);
+  }
+
   /** Makes `gfn` refer to a frame of Xen's, in place of what was there; the frame leaves its former gfn. */
   show(gfn: number, frame: number): void {
     const former = this.#shown.get(frame);

@@ -109,8 +109,7 @@ export class SharedInfo {
   writeVcpuInfo(vcpu: number, offset: number, value: number): void {
     const moved = this.#moved[vcpu];
     if (moved === undefined) this.#page().setUint8(vcpu * VCPU_INFO_SIZE + offset, value);
-    else if (this.#machine.isBacked(Math.floor(moved / PAGE)))
-      this.#machine.writeU8(moved + offset, value);
+    else if (this.#machine.isBacked(Math.floor(moved / PAGE))) this.#machine.writeU8(moved + offset, value);
   }
 
   isUpcallPending(vcpu: number): boolean {

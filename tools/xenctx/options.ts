@@ -155,7 +155,7 @@ export function parseOptions(argv: readonly string[]): XenctxOptions {
   const optionWords = (end < 0 ? argv : argv.slice(0, end)).map((word) => completeLongOption(word, command));
   const operandWords = end < 0 ? [] : argv.slice(end + 1);
   try {
-    command.parse([...optionWords, '--', ...operandWords], { from: 'user' });
+    command.parse([...optionWords, ...(end < 0 ? [] : argv.slice(end))], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) explain(error, optionWords, command);
     throw error;

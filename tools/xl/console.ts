@@ -1,6 +1,6 @@
 // xl console: the terminal of a running domain; Ctrl-] leaves.
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { attachConsole } from '../../core/domain/control-client.ts';
+import { attachConsole, control } from '../../core/domain/control-client.ts';
 import type { DomainRecord } from '../../core/domain/record.ts';
 import type { Registry } from '../../core/domain/registry.ts';
 import { ToolFailure } from '../shared/failure.ts';
@@ -25,10 +25,17 @@ function tail(path: string): Buffer {
 
 /**
  * Connects this terminal with the domain's console until the domain ends or Ctrl-] is typed.
+ * @param unpause whether to let the guest go once the console is attached.
  * @returns the exit status.
  */
-export async function runConsole(registry: Registry, record: DomainRecord): Promise<number> {
-  const { socket, first } = await attachConsole(registry.files(record.domid).socket);
+export async function runConsole(
+  registry: Registry,
+  record: DomainRecord,
+  unpause: boolean,
+): Promise<number> {
+  const socketPath = registry.files(record.domid).socket;
+  const { socket, first } = await attachConsole(socketPath);
+  if (unpause) await control(socketPath, { op: 'unpause' });
   const { stdin, stdout } = process;
   const raw = stdin.isTTY === true;
   if (raw) stdin.setRawMode(true);
@@ -71,6 +78,6 @@ export const command: XlCommand = {
         'Unable to attach console',
       ]);
     if (!isLive(record)) return showDead(context, record);
-    return runConsole(registry, record);
+    return runConsole(registry, record, false);
   },
 };

@@ -72,10 +72,10 @@ export const listEntry = (record: DomainRecord): object => ({
 });
 
 const vcpuState = (record: DomainRecord, { online }: VcpuRecord): string => {
-  if (!online) return '    -   --p ';
+  if (!online) return '   -   --p ';
   const live = record.state === 'running';
   const running = live && !record.paused && !record.idle;
-  return `${'0'.padStart(5)}   ${running ? 'r' : '-'}${live && record.idle ? 'b' : '-'}- `;
+  return `${'0'.padStart(4)}   ${running ? 'r' : '-'}${live && record.idle ? 'b' : '-'}- `;
 };
 
 /** `xl vcpu-list`. One thread runs a domain, so all its vCPUs are on CPU 0. */

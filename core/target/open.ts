@@ -1,0 +1,65 @@
+// From what a user typed to a Target: a domid, a domain name, or the path of a dump file. Tells why it cannot.
+import { FormatError, PvhError } from '../../symbols/errors.ts';
+import type { DomainRecord } from '../domain/record.ts';
+import type { Registry } from '../domain/registry.ts';
+import { FileSource } from '../host/file-source.ts';
+import { isDumpCore } from './dump-core.ts';
+import { openLive } from './live.ts';
+import { openCoreFile, openPreserved } from './preserved.ts';
+import type { Target } from './target.ts';
+
+/** Neither a domain nor a file has this name. */
+export class NoSuchDomainError extends PvhError {
+  readonly spec: string;
+  constructor(spec: string) {
+    super('ESRCH', `no domain and no dump file '${spec}'`);
+    this.spec = spec;
+  }
+}
+
+function openDomain(record: DomainRecord, registry: Registry): Target | Promise<Target> {
+  const files = registry.files(record.domid);
+  const name = `domain ${record.domid} (${record.name})`;
+  if (record.preserved) return openPreserved(record, files);
+  switch (record.state) {
+    case 'running':
+      return openLive(record, files);
+    case 'creating':
+      throw new PvhError('EBUSY', `${name} is still being created`);
+    case 'lost':
+      throw new PvhError('ELOST', `${name} was lost: the process that ran it ended without preserving it`);
+    case 'shutdown':
+      throw new PvhError(
+        'ENODUMP',
+        `${name} has ended (${record.shutdownReason}) and its memory was not kept`,
+      );
+  }
+}
+
+/** What a file is that has no dump-core sections, for the message. */
+function openFile(path: string): Target {
+  const source = new FileSource(path);
+  try {
+    if (!isDumpCore(source))
+      throw new FormatError('not a dump-core file (ELF with a section .note.Xen)', { source: path });
+  } finally {
+    source.close();
+  }
+  return openCoreFile(path);
+}
+
+/**
+ * Opens a domain by number or name, else a dump file by path. The caller closes the target.
+ * @throws NoSuchDomainError, FormatError for a damaged or foreign file, PvhError when the domain cannot be read.
+ */
+export async function openTarget(spec: string, env: { readonly registry: Registry }): Promise<Target> {
+  const record = env.registry.find(spec);
+  if (record) return openDomain(record, env.registry);
+  try {
+    return openFile(spec);
+  } catch (error) {
+    const absent = error instanceof PvhError && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+    if (absent && !spec.includes('/')) throw new NoSuchDomainError(spec);
+    throw error;
+  }
+}

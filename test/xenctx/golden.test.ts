@@ -1,0 +1,277 @@
+// Every capture of the real xenctx 4.17 (test/golden/xen-4.17) against ours, line for line. What differs is listed here, with the
+// reason; docs/xenctx.md tells users.
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { decompress } from 'fzstd';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FileSource } from '../../core/host/file-source.ts';
+import { openDumpCore } from '../../core/target/dump-core.ts';
+import type { Target } from '../../core/target/target.ts';
+import { memorySource } from '../../symbols/bytes.ts';
+import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
+import { parseSystemMap } from '../../symbols/kernel/system-map.ts';
+import { dumpTarget } from '../../tools/xenctx/dump.ts';
+import { parseOptions } from '../../tools/xenctx/options.ts';
+import { reduceCore } from '../support/reduced-core.ts';
+import { coreFromCaptures } from '../support/xenctx-capture.ts';
+import { runXenctx, type XenctxRun } from './run.ts';
+
+const GOLDEN = fileURLToPath(new URL('../golden/xen-4.17/', import.meta.url));
+const REDUCED = join(GOLDEN, 'core.sysrq1.reduced.gz');
+const folder = mkdtempSync(join(tmpdir(), 'pvh-xenctx-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const read = (path: string): string => (existsSync(path) ? readFileSync(path, 'latin1') : '');
+
+interface Capture {
+  readonly group: string;
+  readonly name: string;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly status: number;
+  /** Words of the command line behind `xenctx`. */
+  readonly argv: readonly string[];
+}
+
+const captures: Capture[] = read(join(GOLDEN, 'xenctx.tsv'))
+  .trim()
+  .split('\n')
+  .map((line) => {
+    const [group = '', name = '', status = '', command = ''] = line.split('\t');
+    return {
+      group,
+      name,
+      status: Number(status),
+      stdout: read(join(GOLDEN, group, `${name}.out`)),
+      stderr: read(join(GOLDEN, group, `${name}.err`)),
+      argv: command
+        .replace(/^timeout \d+ /, '')
+        .split(' ')
+        .slice(1),
+    };
+  });
+const rowsOf = (...groups: string[]) => captures.filter(({ group }) => groups.includes(group));
+
+const systemMap = Buffer.from(decompress(readFileSync(join(GOLDEN, 'System.map.zst'))));
+
+/** The command line with our files in place of those of the captured machine. */
+function argvFor({ argv, group }: Capture, core: string): string[] {
+  const files: Readonly<Record<string, string>> = {
+    '/root/System.map': join(folder, 'System.map'),
+    '/root': folder,
+    '/tmp/g2.map': join(GOLDEN, 'errors/g2.map'),
+    '/tmp/g3.map': join(GOLDEN, 'errors/g3.map'),
+    '/tmp/g5.map': join(GOLDEN, 'errors/g5.map'),
+    '/tmp/g6.map': join(folder, 'g6.map'),
+  };
+  const takesValue = (word: string | undefined) => word !== undefined && /^-[skmdnbl]$/.test(word);
+  const domain = argv.findIndex((word, index) => /^[1-9]\d*$/.test(word) && !takesValue(argv[index - 1]));
+  return argv.map((word, index) => {
+    if (index === domain && !(group === 'errors' && word === '99')) return core;
+    return files[word] ?? word.replace('/root/System.map', join(folder, 'System.map'));
+  });
+}
+
+/** Page 0 of the guest is all zero, and xenctx shows it for whatever is not mapped. */
+const zerosUnreadable = (text: string) => text.replace(/\b0{16}\b(?!\))/g, '????????????????');
+const NOTHING_AT_0 = 'xenctx: vcpu 0: virtual 0000000000000000: not mapped (PDE at physical 0x61e5000)\n';
+const STACK_ENDS = 'xenctx: vcpu 0: virtual ffffc9000001c000: not mapped (PTE at physical 0x45ab0e0)\n';
+const page0 = (stderr: string) => (capture: Capture) => ({
+  stdout: zerosUnreadable(capture.stdout).replace('address ????????????????', 'address 0000000000000000'),
+  stderr,
+});
+
+/** Captures from which we differ, why, and what we print instead of which part. */
+const DEVIATIONS: Readonly<Record<string, { why: string; ours: (capture: Capture) => Partial<XenctxRun> }>> =
+  {
+    'sysrq1/xenctx-m-unmapped': {
+      why: 'unmapped memory is not page 0',
+      ours: page0('xenctx: vcpu 0: virtual ffffffffdeadb000: not mapped (PDE at physical 0x2a177a8)\n'),
+    },
+    'sysrq1/xenctx-m-zero': { why: 'unmapped memory is not page 0', ours: page0(NOTHING_AT_0) },
+    'sysrq1/xenctx-m-noncanon': {
+      why: 'a non-canonical address is not page 0',
+      ours: page0('xenctx: vcpu 0: virtual 8000000000000000: not canonical\n'),
+    },
+    'errors/xenctx-m-bad': { why: 'unmapped memory is not page 0', ours: page0(NOTHING_AT_0) },
+    'errors/xenctx-m-decimal': { why: 'unmapped memory is not page 0', ours: page0(NOTHING_AT_0) },
+    'errors/xenctx-m-no0x': { why: 'unmapped memory is not page 0', ours: page0(NOTHING_AT_0) },
+    'sysrq1/xenctx-s-S-n2-C': {
+      why: 'the guard page behind the stack is not page 0: the trace ends at it',
+      ours: ({ stdout }) => ({
+        stdout: stdout.replace(
+          /^ffffc9000001c000: +0{16}\n[\s\S]*\n(?=\n$)/m,
+          'ffffc9000001c000:     ????????????????\n',
+        ),
+        stderr: STACK_ENDS,
+      }),
+    },
+    'sysrq1/xenctx-s-n4-C': { why: 'says where the stack ends', ours: () => ({ stderr: STACK_ENDS }) },
+    'errors/xenctx-foo': {
+      why: 'a name is not domain 0',
+      ours: () => ({ stderr: "xenctx: no domain and no dump file 'foo'\n" }),
+    },
+    'errors/xenctx-name': {
+      why: 'names are accepted; this one does not exist here',
+      ours: () => ({ stderr: "xenctx: no domain and no dump file 'sysrq1'\n" }),
+    },
+    'errors/xenctx-id-hex': {
+      why: '0x1 is not domain 0',
+      ours: () => ({ stderr: "xenctx: no domain and no dump file '0x1'\n" }),
+    },
+    'errors/xenctx-s-dir': {
+      why: 'a folder is no symbol table',
+      ours: () => ({
+        stdout: '',
+        status: 255,
+        stderr: `failed to open symbol table ${folder}\nxenctx: ${folder}: Is a directory\n`,
+      }),
+    },
+    'errors/xenctx-s-empty': {
+      why: 'says that there are no symbols',
+      ours: () => ({ stderr: 'xenctx: no symbols in /dev/null\n' }),
+    },
+    'errors/xenctx-s-binary': {
+      why: 'says that there are no symbols',
+      ours: () => ({ stderr: `xenctx: no symbols in ${GOLDEN}errors/g5.map\n` }),
+    },
+    'errors/xenctx-vcpu5': { why: 'a vCPU that cannot be read is a failure', ours: () => ({ status: 1 }) },
+    'halt/xenctx-s': { why: 'a vCPU that cannot be read is a failure', ours: () => ({ status: 1 }) },
+    'poweroff/xenctx-s': { why: 'a vCPU that cannot be read is a failure', ours: () => ({ status: 1 }) },
+  };
+
+/** Captures that cannot be compared, and why. */
+const LEFT_OUT: Readonly<Record<string, string>> = {
+  'errors/xenctx-h': 'help text: the words are ours (test below)',
+  'host/xenctx-help': 'help text: the words are ours (test below)',
+  'errors/xenctx-s-garbage': 'the table was not kept',
+  'errors/xenctx-s-unsorted': 'xenctx did not end within 60 s (test below)',
+  'errors/xenctx-d-bad': 'xenctx did not end (test below)',
+  'errors/xenctx-d0': 'xenctx did not end (test below)',
+  'wdt/xenctx-s-f-a-C': 'its frame pointer leads to memory that no capture shows',
+  'sysrq1/xenctx-after-destroy': 'no such domain: as errors/xenctx-C-99',
+};
+
+async function compare(capture: Capture, core: string): Promise<void> {
+  const key = `${capture.group}/${capture.name}`;
+  const { stdout, stderr, status } = capture;
+  const expected = { stdout, stderr, status, ...DEVIATIONS[key]?.ours(capture) };
+  expect(await runXenctx(argvFor(capture, core), folder)).toEqual(expected);
+}
+
+const compared = (rows: readonly Capture[]) =>
+  rows
+    .filter(({ group, name }) => !(`${group}/${name}` in LEFT_OUT))
+    .map((row) => [`${row.group}/${row.name}`, row] as const);
+
+beforeAll(() => {
+  writeFileSync(join(folder, 'System.map'), systemMap);
+  const text = systemMap.toString('latin1').split('\n');
+  writeFileSync(join(folder, 'g6.map'), text.filter((line) => / [Tt] /.test(line)).join('\n'));
+});
+
+describe('domain sysrq1: its own dump, reduced to the frames that matter', () => {
+  const core = join(folder, 'core.sysrq1');
+  beforeAll(() => {
+    // PVH_GOLDEN_CORE=core.sysrq1 (unpacked) makes the fixture anew.
+    const whole = process.env['PVH_GOLDEN_CORE'];
+    if (whole)
+      writeFileSync(REDUCED, gzipSync(reduceCore(new FileSource(whole), touchedFrames(whole)), { level: 9 }));
+    writeFileSync(core, gunzipSync(readFileSync(REDUCED)));
+  });
+  test.each(compared(rowsOf('sysrq1', 'errors', 'host')))('%s', (_, capture) => compare(capture, core));
+
+  test('-d at an unmapped address ends, where xenctx walks up to the stack', async () => {
+    const { stdout, stderr } = await runXenctx(['-d', '0', core], folder);
+    expect(stdout).toBe(
+      `Stack:\n${` ${Array(4).fill('?'.repeat(16)).join(' ')}\n`.repeat(5)}\nCall Trace:\n`,
+    );
+    expect(stderr).toBe(NOTHING_AT_0);
+  });
+  test('-l MAX at an unmapped address ends', async () => {
+    const { stdout } = await runXenctx(['-m', '0', '-l', 'MAX', core], folder);
+    expect(stdout.split('\n').length).toBeLessThan(200);
+  });
+  test('an unsorted table is sorted, where xenctx takes minutes and names wrongly', async () => {
+    const lines = systemMap.toString('latin1').trimEnd().split('\n').reverse();
+    writeFileSync(join(folder, 'unsorted.map'), lines.join('\n'));
+    const { stdout } = await runXenctx(['-s', join(folder, 'unsorted.map'), core], folder);
+    const sorted = captures.find(({ group, name }) => group === 'sysrq1' && name === 'xenctx-s')?.stdout;
+    expect(stdout).toBe(sorted);
+  });
+});
+
+describe('domains whose memory is known from xenctx -S -a -C', () => {
+  const groups = [
+    'kpanic',
+    'newpaused',
+    'nmi',
+    'poweroff',
+    'reboot',
+    'tf',
+    'tf-dmesg',
+    'vfs',
+    'vfsroot',
+    'wdt',
+    'halt',
+  ];
+  beforeAll(() => {
+    for (const group of groups) {
+      const extra = /^[ 0-9a-f]+$/gm;
+      const entry =
+        read(join(GOLDEN, group, 'xenctx-m-entry.out'))
+          .match(extra)
+          ?.join('') ?? '';
+      const names = ['xenctx-s-S-a-C', 'xenctx-a-C', 'xenctx-s-f-a-C'];
+      const known = names.map((name) => read(join(GOLDEN, group, `${name}.out`)));
+      const file = coreFromCaptures(known, entry ? [[0x1000850n, entry]] : []);
+      writeFileSync(join(folder, `core.${group}`), file.read(0, file.size));
+    }
+  });
+  test.each(compared(rowsOf(...groups)))('%s', (_, capture) =>
+    compare(capture, join(folder, `core.${capture.group}`)),
+  );
+});
+
+describe('help', () => {
+  test('names every option that xenctx has', async () => {
+    const { stdout, status } = await runXenctx(['--help'], folder);
+    expect(status).toBe(255);
+    for (const option of ['-f', '-s', '-S', '-k', '-a', '-C', '-n', '-b', '-l', '-D', '-t', '-m', '-d', '-h'])
+      expect(stdout).toContain(`\n  ${option}`);
+  });
+});
+
+/** Frames that the captured runs read, for the fixture. */
+function touchedFrames(path: string): Set<number> {
+  const touched = new Set<number>();
+  const whole = openDumpCore(new FileSource(path));
+  const recording: Target = {
+    kind: whole.kind,
+    description: whole.description,
+    identity: whole.identity,
+    vcpus: whole.vcpus,
+    lacks: whole.lacks,
+    frames: whole.frames,
+    close: () => whole.close(),
+    readPhysical(address, into) {
+      touched.add(Math.floor(address / 4096));
+      whole.readPhysical(address, into);
+    },
+  };
+  const { table } = parseSystemMap(memorySource('System.map', systemMap));
+  const quiet = { vcpu: () => undefined, memory: () => undefined };
+  for (const capture of rowsOf('sysrq1', 'errors')) {
+    if (capture.status !== 0 && capture.status !== 143) continue;
+    const options = parseOptions(argvFor(capture, path));
+    const symbols = new ClassicSymbols({
+      table: options.symbolTable ? table : undefined,
+      kernelStart: options.kernelStart,
+    });
+    for (const _ of dumpTarget(recording, options, symbols, quiet));
+  }
+  return touched;
+}

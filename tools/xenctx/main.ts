@@ -1,0 +1,145 @@
+// `xenctx`: from the command line to lines on stdout and an exit status.
+import { Chalk } from 'chalk';
+import { Registry } from '../../core/domain/registry.ts';
+import { NoSuchDomainError, openTarget } from '../../core/target/open.ts';
+import type { Target } from '../../core/target/target.ts';
+import { VirtualMemory } from '../../core/target/virtual-memory.ts';
+import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
+import { type MemoryFault, PvhError } from '../../symbols/errors.ts';
+import { fileBuildId, guestBuildId } from '../../symbols/kernel/identity.ts';
+import { stateDirectory } from '../shared/state-dir.ts';
+import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
+import { dumpTarget } from './dump.ts';
+import { describeTarget, type SymbolFacts } from './json.ts';
+import { parseOptions, UNUSABLE, XenctxExit, type XenctxOptions } from './options.ts';
+import { paintLine } from './paint.ts';
+
+/** Where lines go. `line` of out gets no line end. */
+export interface XenctxStreams {
+  readonly line: (text: string) => void;
+  readonly text: (text: string) => void;
+  readonly error: (line: string) => void;
+  /** True when stdout is a terminal that wants colours. */
+  readonly colour: boolean;
+}
+
+const SOME_UNREAD = 1;
+const MAX_FAULT_LINES = 16;
+
+function loadSymbols(path: string, streams: XenctxStreams): SymbolFile {
+  try {
+    const file = openSymbolFile(path);
+    for (const warning of file.warnings) streams.error(`xenctx: ${warning}`);
+    return file;
+  } catch (error) {
+    if (!(error instanceof PvhError)) throw error;
+    const lines = [`failed to open symbol table ${path}`];
+    if (error.code !== 'ENOENT') lines.push(`xenctx: ${error.message}`);
+    throw new XenctxExit(UNUSABLE, { stderr: lines });
+  }
+}
+
+async function open(options: XenctxOptions, registry: Registry): Promise<Target> {
+  const { domain } = options;
+  try {
+    return await openTarget(domain, { registry });
+  } catch (error) {
+    if (!(error instanceof PvhError)) throw error;
+    const number = /^\s*[+-]?\d+\s*$/.test(domain);
+    const text = !(error instanceof NoSuchDomainError)
+      ? `xenctx: ${error.message}`
+      : number
+        ? `xc_domain_getinfo: ${domain.trim().startsWith('-') ? 'Invalid argument' : 'No such process'}`
+        : `xenctx: ${error.message}`;
+    throw new XenctxExit(UNUSABLE, { stderr: [text] });
+  }
+}
+
+/** Compares the build-id of a vmlinux with the guest's, as far as the first vCPU that maps it can tell. */
+function identify(target: Target, file: SymbolFile | undefined): SymbolFacts {
+  const elf = file?.elf;
+  const buildId = elf ? (fileBuildId(elf) ?? null) : null;
+  const facts = { file: file?.path ?? null, buildId, guestBuildId: null };
+  if (!elf) return facts;
+  for (const { registers } of target.vcpus) {
+    const guest = registers && guestBuildId(elf, new VirtualMemory(target, registers));
+    if (guest !== undefined) return { ...facts, guestBuildId: guest };
+  }
+  return facts;
+}
+
+/** Says each page once, and not too many of them. */
+function faultPrinter(streams: XenctxStreams): (vcpu: number, fault: MemoryFault) => void {
+  const seen = new Set<string>();
+  return (vcpu, fault) => {
+    const text = `xenctx: vcpu ${vcpu}: ${fault.message}`;
+    if (seen.has(text) || seen.size > MAX_FAULT_LINES) return;
+    seen.add(text);
+    streams.error(seen.size > MAX_FAULT_LINES ? 'xenctx: more memory could not be read' : text);
+  };
+}
+
+function print(
+  target: Target,
+  options: XenctxOptions,
+  file: SymbolFile | undefined,
+  streams: XenctxStreams,
+): number {
+  const symbols = new ClassicSymbols({ table: file?.table, kernelStart: options.kernelStart });
+  const facts = identify(target, file);
+  if (facts.buildId && facts.guestBuildId && facts.buildId !== facts.guestBuildId)
+    streams.error(
+      `xenctx: warning: ${facts.file} is another kernel (build-id ${facts.buildId}) than the guest's (${facts.guestBuildId}): names will be wrong`,
+    );
+  if (options.json) {
+    streams.text(describeTarget(target, options, symbols, facts));
+    const wanted = target.vcpus.filter(({ id }) => options.allVcpus || id === options.vcpu);
+    return wanted.length > 0 &&
+      wanted.every(({ online, registers }) => registers || (options.allVcpus && !online))
+      ? 0
+      : SOME_UNREAD;
+  }
+  const chalk = new Chalk({ level: streams.colour ? 1 : 0 });
+  let status = 0;
+  const lines = dumpTarget(target, options, symbols, {
+    vcpu(message) {
+      status = SOME_UNREAD;
+      streams.error(message);
+    },
+    memory: faultPrinter(streams),
+  });
+  for (const line of lines) streams.line(streams.colour ? paintLine(line, chalk) : line);
+  return status;
+}
+
+/** @returns the exit status: 0, 1 when a vCPU could not be read, 255 for wrong usage and unusable input. */
+export async function main(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  streams: XenctxStreams,
+): Promise<number> {
+  try {
+    const options = parseOptions(argv);
+    const file = options.symbolTable === undefined ? undefined : loadSymbols(options.symbolTable, streams);
+    try {
+      const target = await open(options, new Registry(stateDirectory(env)));
+      try {
+        return print(target, options, file, streams);
+      } finally {
+        target.close();
+      }
+    } finally {
+      file?.close();
+    }
+  } catch (error) {
+    if (error instanceof XenctxExit) {
+      streams.text(error.stdout);
+      for (const line of error.stderr) streams.error(line);
+      return error.status;
+    }
+    if (!(error instanceof PvhError)) throw error;
+    streams.error(`xenctx: ${error.message}`);
+    if (argv.includes('--debug') && error.stack) streams.error(error.stack);
+    return UNUSABLE;
+  }
+}
