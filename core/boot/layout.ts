@@ -27,7 +27,6 @@ export const CONSOLE_GFN = 0xfefff;
 /** PM1a event and control block, GPE block: I/O ports of the FADT. */
 export const PM1A_EVT_PORT = 0xb000;
 export const PM1A_CNT_PORT = 0xb004;
-export const PM_TMR_PORT = 0xb008;
 export const GPE0_PORT = 0xafe0;
 export const RESET_PORT = 0xcf9;
 

@@ -138,18 +138,43 @@ export const RAM_BYTES = 0x22030; // u64
 export const RAM_BASE = 0x22038; // u32: offset of guest RAM in this memory
 export const VCPU_COUNT = 0x2203c; // u32
 
+// The code cache's part of the CPU block; meaningful only inside run(). Below 64 KiB, as a record names it in 16 bits.
+export const RIP_PAGE = 0x1f00; // u64: the rip that belongs to offset 0 of the page whose records are executed
+export const PAGE_CONSTANT = 0x1f08; // u64 4096: index register of a rip-relative operand whose displacement would overflow
+
+// AssemblyScript's own static data (decode tables): asconfig.json memoryBase.
+export const STATIC_DATA = 0x23000;
+// Scratch records for instructions that are executed once, see code-cache.ts.
+export const SCRATCH = 0x3f000;
+
+// Code cache: u32 for each host page (offset / 4096) = its first code page or 0, then the arena of code pages and records.
+export const CODE_PAGES = 0x1000000;
+export const CODE_ARENA = 0x1400000;
+export const CODE_CACHE_END = 0x8000000;
+
+// Features that CPUID does not offer: bit i = FEATURES[i] of opcodes.ts; their instructions raise #UD.
+export const FEATURES_OFF = 0x22080; // u64
 // The rest of the CPU block: state beside the architecture's registers.
 export const PDPTE = 0x1920; // 4 x u64: the PAE page-directory pointers, loaded with CR3
 export const TLB_LOG_COUNT = 0x1940; // u32: entries of this vCPU's TLB log; above TLB_LOG_MAX = overflowed
 export const LINE_ENABLED = 0x1944; // u8: the interrupt line beside the LAPIC is connected
 export const LINE_VECTOR = 0x1945; // u8
 export const INIT_PENDING = 0x1946; // u8: an INIT that this vCPU sent to itself
+export const SHUTDOWN_PENDING = 0x1947; // u8: an exception from the host became a triple fault
 export const LINE_ADDRESS = 0x1948; // u64 gpa of the byte that says "pending"
 export const TIMER_DEADLINE = 0x1950; // u64 ns of virtual time, 0 = LAPIC timer not running
 export const TIMER_PERIOD = 0x1958; // u64 ns, 0 = one-shot
 export const TIMER_START = 0x1960; // u64 ns: when the current count began
-export const EXIT_REGISTER = 0x1968; // u32: what the answer of an IN or a string IN goes to, see system.ts
-export const ICR_HIGH = 0x1970; // u32
+export const EXIT_ANSWER = 0x1968; // u32: where the host's answer goes, ANSWER_*
+export const SHADOW_RIP = 0x1970; // u64: the instruction that INTERRUPT_SHADOW protects
+export const TSC_OFFSET = 0x1978; // u64: TSC - virtual time
+export const EXIT_LENGTH = 0x1980; // u32: bytes of the instruction that left run(); 0 = it cannot be taken back
+
+export const ANSWER_NONE = 0;
+export const ANSWER_AX = 1; // EXIT_SIZE bytes of rax
+export const ANSWER_MSR = 2; // edx:eax
+export const ANSWER_MEMORY = 3; // EXIT_SIZE bytes at the linear address ANSWER_ADDRESS (INS)
+export const ANSWER_ADDRESS = 0x1988; // u64
 
 export const RUN_STATE_RUNNING = 0;
 export const RUN_STATE_HALTED = 1;
@@ -194,6 +219,7 @@ export const CPUID_ROW_APIC_ID_EBX = 1; // bits 31..24 of ebx are the initial AP
 export const CPUID_ROW_APIC_ID_EDX = 2; // edx is the x2APIC id
 export const CPUID_COUNT = 0x22040; // u32
 export const CURRENT_VCPU = 0x22044; // u32: whose state the CPU block holds
+export const SAVED_SEGMENTS = 0x22080; // 192 bytes: what a far transfer puts back when it faults
 
 // Guest RAM, behind the code cache; frames that are not RAM come behind RAM.
 export const RAM_OFFSET = 0x8000000;

@@ -127,3 +127,6 @@ function parseRow(source: RowSource, index: number): OpcodeRow {
 export const OPCODES: readonly OpcodeRow[] = [...INTEGER_ROWS, ...SYSTEM_ROWS, ...SSE_ROWS, ...X87_ROWS].map(
   parseRow,
 );
+
+/** Features that rows ask for, in the bit order of FEATURES_OFF (layout.ts). */
+export const FEATURES: readonly string[] = [...new Set(OPCODES.flatMap((row) => row.feature ?? []))].sort();

@@ -10,6 +10,7 @@ import {
   HVM_PARAM_STORE_EVTCHN,
   HVM_PARAM_STORE_PFN,
 } from './abi/hvm-params.ts';
+import { AcpiPower, type AcpiPowerState } from './acpi-power.ts';
 import { ConsoleRing, type ConsoleState } from './console.ts';
 import type { Effect } from './effect.ts';
 import { type Backend, type EventChannelState, EventChannels } from './event-channels.ts';
@@ -56,6 +57,7 @@ export interface XenState {
   readonly storeRing: StoreRingState;
   readonly console: ConsoleState;
   readonly log: GuestLogState;
+  readonly power: AcpiPowerState;
   readonly parameters: readonly bigint[];
   readonly frames: { readonly console: number; readonly store: number };
   readonly initialised: readonly boolean[];
@@ -78,6 +80,7 @@ export class XenGuest {
   readonly storeRing: StoreRing;
   readonly console: ConsoleRing;
   readonly log: GuestLog;
+  readonly power: AcpiPower = new AcpiPower();
   /** HVM parameters by index. */
   readonly parameters: bigint[] = new Array(HVM_NR_PARAMS).fill(0n);
   /** Which vCPUs VCPUOP_initialise gave a context. */
@@ -198,6 +201,7 @@ export class XenGuest {
       storeRing: this.storeRing.snapshot(),
       console: this.console.snapshot(),
       log: this.log.snapshot(),
+      power: this.power.snapshot(),
       parameters: [...this.parameters],
       frames: { console: this.#consoleFrame, store: this.#storeFrame },
       initialised: [...this.initialised],
@@ -219,6 +223,7 @@ export class XenGuest {
     this.storeRing.restore(state.storeRing);
     this.console.restore(state.console);
     this.log.restore(state.log);
+    this.power.restore(state.power);
     this.parameters.splice(0, HVM_NR_PARAMS, ...state.parameters);
     this.#consoleFrame = state.frames.console;
     this.#storeFrame = state.frames.store;

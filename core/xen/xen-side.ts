@@ -1,7 +1,8 @@
 // XenSide: answers what leaves the machine (hypercalls, MSRs, ports, triple faults) and fires what is due.
 // Runs no vCPU: the domain's scheduler does.
-import { GPE0_PORT, PM1A_CNT_PORT, PM1A_EVT_PORT, RESET_PORT } from '../boot/layout.ts';
+import { RESET_PORT } from '../boot/layout.ts';
 import type { ShutdownReason } from '../domain/record.ts';
+import { registerDump } from '../domain/register-dump.ts';
 import type { Exit } from '../machine/exit.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { GeneralRegister } from '../machine/registers.ts';
@@ -13,7 +14,6 @@ import { BLOCK, CONTINUE, type Effect, YIELD } from './effect.ts';
 import { XenGuest, type XenOptions, type XenState } from './guest.ts';
 import { HYPERCALL_MSR, hypercallPage } from './hypercall-page.ts';
 import { runHypercall } from './hypercalls/table.ts';
-import { stateDump } from './state-dump.ts';
 import type { XenStore } from './xenstore/store.ts';
 import { homeOf } from './xenstore/tree.ts';
 
@@ -25,9 +25,6 @@ const ARGUMENTS: Readonly<Record<Width, readonly GeneralRegister[]>> = {
   64: ['rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'],
   32: ['rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp'],
 };
-/** PM1 control: SLP_EN, and SLP_TYP of _S5 in our DSDT (ACPI 6.4 §4.8.3.2.1). */
-const SLP_EN = 1 << 13;
-const SCI_EN = 1;
 /** What libxl's tables write to the reset port, and the bits that count. */
 const RESET_CPU = 1 << 2;
 
@@ -50,7 +47,7 @@ export class XenSide {
       case 'msr-write':
         return this.#writeMsr(vcpu, exit.index, exit.value);
       case 'port-in':
-        this.#machine.answer(vcpu, this.#readPort(exit.port, exit.size));
+        this.#machine.answer(vcpu, BigInt(this.#guest.power.readPort(exit.port, exit.size)));
         return CONTINUE;
       case 'port-out':
         return this.#writePort(exit.port, exit.size, exit.value);
@@ -128,19 +125,10 @@ export class XenSide {
     return CONTINUE;
   }
 
-  /** ACPI's fixed registers read as idle; where nothing is, all ones. */
-  #readPort(port: number, size: number): bigint {
-    if (port === PM1A_CNT_PORT) return BigInt(SCI_EN);
-    const idle =
-      (port >= PM1A_EVT_PORT && port < PM1A_CNT_PORT + 2) || (port >= GPE0_PORT && port < GPE0_PORT + 4);
-    return idle ? 0n : (1n << BigInt(8 * size)) - 1n;
-  }
-
   #writePort(port: number, size: number, value: number): Effect {
     if (port === DEBUG_PORT && size === 1) this.#guest.log.put(value & 0xff);
-    if (port === PM1A_CNT_PORT && (value & SLP_EN) !== 0) return this.#shutdown('poweroff');
     if (port === RESET_PORT && (value & RESET_CPU) !== 0) return this.#shutdown('reboot');
-    return CONTINUE;
+    return this.#guest.power.writePort(port, size, value) ? this.#shutdown('poweroff') : CONTINUE;
   }
 
   #shutdown(reason: ShutdownReason): Effect {
@@ -149,11 +137,9 @@ export class XenSide {
 
   /** HVM_PARAM_TRIPLE_FAULT_REASON is 1, reboot, unless a toolstack says otherwise; xl has no key for it. */
   #tripleFault(vcpu: number): Effect {
-    const { domid, version } = this.#guest.options;
+    const { domid } = this.#guest.options;
     this.#guest.logLine(`d${domid}v${vcpu} Triple fault - invoking HVM shutdown action 1`);
-    this.#guest.logLine(`*** Dumping Dom${domid} vcpu#${vcpu} state: ***`);
-    const name = `${version.major}.${version.minor}${version.extra}`;
-    for (const line of stateDump(this.#machine.registers(vcpu), domid, vcpu, name)) this.#guest.logLine(line);
+    for (const line of registerDump(domid, vcpu, this.#machine.registers(vcpu))) this.#guest.logLine(line);
     return this.#shutdown('reboot');
   }
 

@@ -184,7 +184,7 @@ export function requestNmi(block: usize): void {
 }
 
 function requestInit(block: usize): void {
-  const state = load<u8>(at(block, RUN_STATE));
+  const state: i32 = load<u8>(at(block, RUN_STATE));
   if (state > RUN_STATE_WAIT_FOR_SIPI) return;
   if (block != CPU) {
     initBlock(block);

@@ -17,6 +17,11 @@ const UNUSABLE: u32 = 0x10000;
 export let descriptor: u64 = 0;
 export let descriptorAddress: u64 = 0;
 
+/** Makes a descriptor that was read before the one that the questions below are about. */
+export function setDescriptor(value: u64): void {
+  descriptor = value;
+}
+
 /**
  * Reads the descriptor of `selector` (not null). False: it lies outside its table (nothing is raised), or reading it
  * faulted (faultPending).
@@ -118,7 +123,7 @@ export function loadHidden(segment: usize, selector: u32): void {
   store<u64>(segment + SEG_BASE, descriptorBase());
 }
 
-/** A null selector in a data segment register: unusable. The base of FS and GS in 64-bit mode is kept by Intel too. */
+/** A null selector in a data segment register: unusable, base 0 (as Intel does; AMD keeps the base of FS and GS). */
 export function loadNull(segment: usize, selector: u32): void {
   store<u16>(segment + SEG_SELECTOR, <u16>selector);
   store<u32>(segment + SEG_ATTRIBUTES, UNUSABLE);

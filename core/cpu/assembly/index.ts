@@ -1,10 +1,12 @@
 // The CPU core's exports (core/machine/wasm.ts lists them for TypeScript). See ../layout.ts for the memory that both share.
 export {
+  answer,
   fireTimers,
   flushEveryTlb,
   hostAt,
   hostWrote,
   initialise,
+  injectException,
   isRunnable,
   mapFrameAt,
   nextTimer,

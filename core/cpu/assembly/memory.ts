@@ -258,7 +258,7 @@ function writePart(host: usize, gpa: u64, value: u64, size: u32): void {
 }
 
 function readWith(linear: u64, size: u32, access: u32): u64 {
-  const first = 0x1000 - (<u32>linear & 0xfff);
+  const first: u32 = 0x1000 - (<u32>linear & 0xfff);
   const host = translate(linear, access);
   if (faultPending) return 0;
   const gpa = walkAddress;
@@ -283,7 +283,7 @@ function readForWriteSlow(linear: u64, size: u32): u64 {
 }
 
 function writeSlow(linear: u64, value: u64, size: u32): void {
-  const first = 0x1000 - (<u32>linear & 0xfff);
+  const first: u32 = 0x1000 - (<u32>linear & 0xfff);
   const host = translate(linear, ACCESS_WRITE);
   if (faultPending) return;
   const gpa = walkAddress;
@@ -301,30 +301,56 @@ function writeSlow(linear: u64, value: u64, size: u32): void {
 /** Faults as a store of `size` bytes (at most a page) at `linear` would; stores nothing. */
 export function checkWrite(linear: u64, size: u32): void {
   translate(linear, ACCESS_WRITE);
-  const first = 0x1000 - (<u32>linear & 0xfff);
+  const first: u32 = 0x1000 - (<u32>linear & 0xfff);
   if (!faultPending && size > first) translate(wrap(linear + first), ACCESS_WRITE);
 }
 
 /** Faults as a load of `size` bytes (at most a page) at `linear` would. */
 export function checkRead(linear: u64, size: u32): void {
   translate(linear, ACCESS_READ);
-  const first = 0x1000 - (<u32>linear & 0xfff);
+  const first: u32 = 0x1000 - (<u32>linear & 0xfff);
   if (!faultPending && size > first) translate(wrap(linear + first), ACCESS_READ);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Accesses of the CPU itself: always supervisor, whatever CPL and RFLAGS.AC say.
 
+/** `size` is 1, 2, 4 or 8. */
 export function readSystem(linear: u64, size: u32): u64 {
   useSupervisor();
-  const value = readWith(linear, size, ACCESS_READ);
+  let value: u64;
+  switch (size) {
+    case 8:
+      value = readU64(linear);
+      break;
+    case 4:
+      value = readU32(linear);
+      break;
+    case 2:
+      value = readU16(linear);
+      break;
+    default:
+      value = readU8(linear);
+  }
   updatePrivilege();
   return value;
 }
 
 export function writeSystem(linear: u64, value: u64, size: u32): void {
   useSupervisor();
-  writeSlow(linear, value, size);
+  switch (size) {
+    case 8:
+      writeU64(linear, value);
+      break;
+    case 4:
+      writeU32(linear, value);
+      break;
+    case 2:
+      writeU16(linear, value);
+      break;
+    default:
+      writeU8(linear, value);
+  }
   updatePrivilege();
 }
 

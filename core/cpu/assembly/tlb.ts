@@ -44,7 +44,7 @@ export function fillTlb(linear: u64, host: usize, kind: usize, global: bool, lar
     clearEntry(entry);
     store<u32>(entry, addend, TLB_ADDEND);
     if (!global) {
-      const count = load<u32>(TLB_LOG_COUNT);
+      const count = load<i32>(TLB_LOG_COUNT);
       if (count < TLB_LOG_MAX) {
         store<u32>(tlbBase + TLB_LOG + count * 4, <u32>entry);
         store<u32>(TLB_LOG_COUNT, count + 1);
@@ -68,13 +68,13 @@ export function flushAll(): void {
 
 /** Forgets every entry that is not global. Costs what was filled since the last flush. */
 export function flushNonGlobal(): void {
-  const count = load<u32>(TLB_LOG_COUNT);
+  const count = load<i32>(TLB_LOG_COUNT);
   if (count > TLB_LOG_MAX) {
     flushAll();
     return;
   }
   const log = tlbBase + TLB_LOG;
-  for (let i: u32 = 0; i < count; i++) clearEntry(load<u32>(log + i * 4));
+  for (let i: i32 = 0; i < count; i++) clearEntry(load<u32>(log + i * 4));
   store<u32>(TLB_LOG_COUNT, 0);
 }
 
@@ -82,7 +82,7 @@ export function flushNonGlobal(): void {
 export function flushPage(linear: u64): void {
   const index = (<u32>linear >>> 7) & 0x1ffe0;
   if (!load<u8>(largeMark(linear))) {
-    for (let table: usize = 0; table < TLB_TABLES_SIZE; table += TLB_TABLE_SIZE) clearEntry(tlbBase + table + index);
+    for (let table: i32 = 0; table < TLB_TABLES_SIZE; table += TLB_TABLE_SIZE) clearEntry(tlbBase + table + index);
     return;
   }
   // 4 MiB is the largest page below 1 GiB; a 1 GiB page marks each 2 MiB piece it is used by, so drop them all.
@@ -97,8 +97,9 @@ export function forgetWritable(page: u32): void {
   const host = page << 12;
   const count = load<u32>(VCPU_COUNT);
   for (let vcpu: u32 = 0; vcpu < count; vcpu++) {
-    const base = TLB_BASE + vcpu * TLB_VCPU_SIZE;
-    for (let entry: usize = base; entry < base + TLB_TABLES_SIZE; entry += 32) {
+    const base: u32 = TLB_BASE + vcpu * TLB_VCPU_SIZE;
+    const end: u32 = base + TLB_TABLES_SIZE;
+    for (let entry = base; entry < end; entry += 32) {
       const tag = load<u64>(entry, TAG_WRITE);
       if (tag != NO_TAG && <u32>tag + load<u32>(entry, TLB_ADDEND) == host) store<u64>(entry, NO_TAG, TAG_WRITE);
     }

@@ -1,16 +1,19 @@
 // What Machine calls: run, switching between vCPUs, and the host's changes to registers, memory and frames.
 import {
-  CPU, CPU_SIZE, CURRENT_VCPU, EXIT_BUDGET, EXIT_HALT, EXIT_HALT_FOREVER, EXIT_KIND, PAGE_CODE, RFLAGS, RUN_STATE, RUN_STATE_HALTED,
-  RUN_STATE_RUNNING, VCPUS, VCPU_COUNT, VIRTUAL_TIME, TLB_BASE, TLB_TABLES_SIZE, TLB_VCPU_SIZE, TLB_LARGE_MARKS, TLB_LOG_COUNT,
+  ANSWER_ADDRESS, ANSWER_AX, ANSWER_MEMORY, ANSWER_MSR, ANSWER_NONE, CPU, CPU_SIZE, CURRENT_VCPU, EXIT_ANSWER, EXIT_BUDGET, EXIT_HALT,
+  EXIT_HALT_FOREVER, EXIT_KIND, EXIT_LENGTH, EXIT_SHUTDOWN, EXIT_SIZE, PAGE_CODE, RAX, RDX, RFLAGS, RIP, RUN_STATE, RUN_STATE_HALTED,
+  RUN_STATE_RUNNING, SHUTDOWN_PENDING, VCPUS, VCPU_COUNT, VIRTUAL_TIME, TLB_BASE, TLB_TABLES_SIZE, TLB_VCPU_SIZE, TLB_LARGE_MARKS, TLB_LOG_COUNT,
 } from '../layout';
 import { earliestTimer, fireDueTimers, requestNmi, requestVector } from './apic';
 import { invalidateCode } from './code-cache';
 import { updateEvents, wakes } from './events';
 import { execute } from './execute';
 import { hostOf, mapFrame, markTouched, pageFlags, unmapFrame } from './frames';
+import { injectVector, LEAVE } from './interrupts';
+import { writeU16, writeU32, writeU8 } from './memory';
 import { walk, walkAddress } from './paging';
 import { initBlock, powerUpBlock } from './reset';
-import { ACCESS_PROBE, FLAG_IF, blockOf, isCanonical, updateMode } from './state';
+import { ACCESS_PROBE, FLAG_IF, blockOf, clearFault, isCanonical, updateMode } from './state';
 
 export function initialise(): void {
   const count = load<u32>(VCPU_COUNT);
@@ -42,6 +45,11 @@ export function run(vcpu: u32, budget: f64): i32 {
     if (!wakes(CPU)) return load<u64>(RFLAGS) & FLAG_IF ? EXIT_HALT : EXIT_HALT_FOREVER;
     store<u8>(RUN_STATE, RUN_STATE_RUNNING);
   }
+  if (load<u8>(SHUTDOWN_PENDING)) {
+    store<u8>(SHUTDOWN_PENDING, 0);
+    return EXIT_SHUTDOWN;
+  }
+  store<u32>(EXIT_LENGTH, 0);
   let slice = <i64>budget;
   const timer = earliestTimer();
   if (timer && <i64>(timer - now) < slice) slice = <i64>(timer - now);
@@ -123,6 +131,41 @@ export function isRunnable(vcpu: u32): i32 {
 export function nextTimer(): f64 {
   const deadline = earliestTimer();
   return deadline ? <f64>deadline : -1;
+}
+
+/** Gives the IN, INS or RDMSR that left run() its value. */
+export function answer(vcpu: u32, value: u64): void {
+  switchTo(vcpu);
+  const size = load<u32>(EXIT_SIZE);
+  switch (load<u32>(EXIT_ANSWER)) {
+    case ANSWER_AX:
+      if (size == 4) store<u64>(RAX, value & 0xffffffff);
+      else if (size == 2) store<u16>(RAX, <u16>value);
+      else store<u8>(RAX, <u8>value);
+      break;
+    case ANSWER_MSR:
+      store<u64>(RAX, value & 0xffffffff);
+      store<u64>(RDX, value >> 32);
+      break;
+    case ANSWER_MEMORY: {
+      // Checked before the exit; only another vCPU's page tables could make it fault now, and then it is lost.
+      const linear = load<u64>(ANSWER_ADDRESS);
+      if (size == 4) writeU32(linear, value);
+      else if (size == 2) writeU16(linear, value);
+      else writeU8(linear, value);
+      clearFault();
+      break;
+    }
+  }
+  store<u32>(EXIT_ANSWER, ANSWER_NONE);
+}
+
+/** Raises an exception; the instruction that left run() for an MSR or a port counts as not executed. */
+export function injectException(vcpu: u32, vector: i32, error: u32): void {
+  switchTo(vcpu);
+  store<u64>(RIP, load<u64>(RIP) - load<u32>(EXIT_LENGTH));
+  store<u32>(EXIT_LENGTH, 0);
+  if (injectVector(vector, error) == LEAVE) store<u8>(SHUTDOWN_PENDING, 1);
 }
 
 export function fireTimers(): void {
