@@ -204,4 +204,34 @@ test('the machinery of a crash is left out of its signature', () => {
     'kernel_init+0x1',
   ]);
   expect(telling('wait_for_event', 'wait_for_work')).toEqual(['wait_for_event+0x1', 'wait_for_work+0x1']);
+  // A scan of a stack of Debian 6.1: thunks everywhere, exceptions of user space far below.
+  expect(
+    telling(
+      ...['xen_hypercall_amd', 'xen_reboot', 'panic', '_printk', 'sysrq_handle_crash', 'srso_return_thunk'],
+      ...[
+        'vfs_write',
+        'srso_return_thunk',
+        'ksys_write',
+        'do_syscall_64',
+        'a',
+        'b',
+        'c',
+        'asm_exc_page_fault',
+      ],
+    ).slice(0, 3),
+  ).toEqual(['sysrq_handle_crash+0x1', 'vfs_write+0x1', 'ksys_write+0x1']);
+  expect(
+    telling(
+      ...[
+        'panic',
+        'oops_end',
+        'stale1',
+        'stale2',
+        'page_fault_oops',
+        'exc_page_fault',
+        'asm_exc_page_fault',
+        'list_del',
+      ],
+    ),
+  ).toEqual(['list_del+0x1']);
 });

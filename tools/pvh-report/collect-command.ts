@@ -31,10 +31,12 @@ export interface CollectOptions {
 /** Keys of xl info that name the host or that other domains change. */
 const NOT_OF_THE_GUEST = ['host', 'free_memory'];
 
-const asProblem = (error: unknown): Problem => ({
+/** In words, without the folders of this host. */
+const asProblem = (error: unknown, registry: Registry): Problem => ({
   problem: explainFailure('pvh-report', error, false)
     .lines.join('; ')
-    .replace(/^pvh-report: /, ''),
+    .replace(/^pvh-report: /, '')
+    .replaceAll(`${registry.stateDir}/`, ''),
 });
 
 async function inspect(
@@ -50,7 +52,7 @@ async function inspect(
       target.close();
     }
   } catch (error) {
-    return asProblem(error);
+    return asProblem(error, registry);
   }
 }
 
@@ -61,7 +63,7 @@ async function xenstoreOf(registry: Registry, record: DomainRecord): Promise<str
     const { text } = await control(files.socket, { op: 'xenstore' });
     return text ?? { problem: 'the process of the domain did not answer with its tree' };
   } catch (error) {
-    return asProblem(error);
+    return asProblem(error, registry);
   }
 }
 

@@ -8,8 +8,8 @@ import { followFramePointers, scanStack } from '../../symbols/unwind/classic.ts'
 import type { TraceStep } from '../../symbols/unwind/frame.ts';
 import type { SymbolFile } from '../shared/symbol-file.ts';
 import { dumpTarget } from '../xenctx/dump.ts';
-import { identifyKernel } from '../xenctx/identity.ts';
 import { describeTarget } from '../xenctx/json.ts';
+import { identify } from '../xenctx/main.ts';
 import { parseOptions } from '../xenctx/options.ts';
 import { stackLimit, type VcpuView, viewVcpu } from '../xenctx/view.ts';
 import type { CrashFrame, CrashRegister, CrashVcpu } from './crash.ts';
@@ -76,12 +76,7 @@ function traceOf(view: VcpuView, name: (address: bigint) => CrashFrame): Pick<Cr
       };
 }
 
-function vcpuOf(
-  target: Target,
-  vcpu: TargetVcpu,
-  symbols: ClassicSymbols,
-  gap: (text: string) => void,
-): CrashVcpu {
+function vcpuOf(target: Target, vcpu: TargetVcpu, symbols: ClassicSymbols): CrashVcpu {
   const { id, online, registers } = vcpu;
   if (registers === undefined)
     return { id, online, missing: vcpu.missing ?? 'no registers', registers: [], trace: 'none', frames: [] };
@@ -90,7 +85,8 @@ function vcpuOf(
     const symbol = label(address);
     return { address: hex16(address), ...(symbol !== undefined && { symbol }) };
   };
-  const view = viewVcpu(target, id, registers, symbols, (fault) => gap(`vcpu${id}: ${fault.message}`));
+  // Looking for frames goes on to the end of the stack; that there is nothing beyond is no gap.
+  const view = viewVcpu(target, id, registers, symbols, () => undefined);
   return { id, online, registers: registersOf(registers, label), ...traceOf(view, name) };
 }
 
@@ -101,7 +97,7 @@ export function inspectTarget(target: Target, domid: number, file: SymbolFile | 
   };
   const symbols = new ClassicSymbols({ table: file?.table });
   const options = parseOptions(['-f', '-a', '-C', String(domid)]);
-  const facts = identifyKernel(target, file);
+  const facts = identify(target, file);
   const lines = dumpTarget(target, options, symbols, {
     vcpu: gap,
     memory: (id, fault) => gap(`vcpu${id}: ${fault.message}`),
@@ -112,7 +108,7 @@ export function inspectTarget(target: Target, domid: number, file: SymbolFile | 
       ...facts,
       file: facts.file === null ? null : basename(facts.file),
     }),
-    vcpus: target.vcpus.map((vcpu) => vcpuOf(target, vcpu, symbols, gap)),
+    vcpus: target.vcpus.map((vcpu) => vcpuOf(target, vcpu, symbols)),
     guestBuildId: facts.guestBuildId ?? undefined,
     gaps: [...gaps],
   };

@@ -6,8 +6,22 @@ import type { CrashFrame, CrashVcpu } from './crash.ts';
  * Functions that stop a kernel or report an exception: on top of every crash, so they tell nothing about one.
  * Linux v6.1 arch/x86/kernel/{traps,dumpstack,reboot}.c, arch/x86/mm/fault.c, arch/x86/xen, kernel/panic.c; samples/lib.
  */
-const MACHINERY =
-  /^(shutdown|die|trap|trap_entry|panic|vpanic|nmi_panic|xen_hypercall_\w+|__xen_hypercall_\w+|hypercall_page|xen_(reboot|crash_shutdown|emergency_restart|machine_halt|panic_event|hvm_\w+)|(machine_|native_machine_)?emergency_restart|native_machine_\w+|oops_(begin|end)|__die(_body)?|die_addr|(__)?(page_fault_oops|bad_area\w*|bad_area_nosemaphore|no_context)|kernelmode_fixup_or_oops|do_(user|kern)_addr_fault|exc_\w+|asm_exc_\w+|handle_bug|report_bug|do_error_trap|do_trap\w*|error_entry|crash_kexec|__crash_kexec|dump_stack\w*|show_(regs|stack|trace)\w*|(srso|retbleed|its)_\w*return_thunk|__x86_return_thunk|delay_\w+|__const_udelay|__delay|atomic_notifier_call_chain|notifier_call_chain)$/;
+const MACHINERY = new RegExp(
+  `^(${[
+    'shutdown|die|trap|trap_entry|panic|vpanic|nmi_panic',
+    '(__)?xen_hypercall_\\w+|hypercall_page|xen_(reboot|crash_shutdown|emergency_restart|machine_halt|panic_event|hvm_\\w+)',
+    '(machine_|native_machine_)?emergency_restart|native_machine_\\w+|(__)?crash_kexec|dump_stack\\w*|show_(regs|stack|trace)\\w*',
+    'oops_(begin|end)|__die(_body|_header)?|die_addr|page_fault_oops|kernelmode_fixup_or_oops|no_context',
+    '(__)?bad_area\\w*|do_(user|kern)_addr_fault|do_error_trap|do_trap\\w*|error_entry|handle_bug|report_bug|(asm_)?exc_\\w+',
+  ].join('|')})$`,
+);
+
+/** Functions that stand everywhere between others. */
+const NOISE =
+  /^((srso|retbleed|its|zen)_\w*return_thunk|__x86_\w+_thunk\w*|v?_?printk\w*|delay_\w+|__const_udelay|__delay|(atomic_|raw_|blocking_)?notifier_call_chain)$/;
+
+/** A scan finds stale words between the frames of the machinery; a longer run of others ends it. */
+const MAX_BETWEEN = 5;
 
 /** `parse_term.isra.0+0x12` is `parse_term`: compilers name the parts, people do not. */
 export const functionName = (symbol: string): string =>
@@ -16,15 +30,18 @@ export const functionName = (symbol: string): string =>
     .replace(/(\.(isra|constprop|part|cold|llvm)(\.\d+)?)+$/, '')
     .replace(/^__(se|do)_sys_/, '__sys_');
 
-const isMachinery = ({ symbol }: CrashFrame): boolean =>
-  symbol !== undefined && MACHINERY.test(functionName(symbol));
+const matches = (pattern: RegExp, { symbol }: CrashFrame): boolean =>
+  symbol !== undefined && pattern.test(functionName(symbol));
 
-/** The frames below the machinery; all of them when there is nothing else. */
+const isMachinery = (frame: CrashFrame): boolean => matches(MACHINERY, frame);
+
+/** The frames below the machinery; none when there is nothing else. */
 export function tellingFrames(frames: readonly CrashFrame[]): readonly CrashFrame[] {
-  const last = frames.findLastIndex(isMachinery);
-  const below = frames.slice(last + 1).filter((frame) => !isMachinery(frame));
-  // Frames above the machinery's last one belong to it, unless that one stands at the very end.
-  return below.length > 0 ? below : frames.filter((frame) => !isMachinery(frame));
+  const quiet = frames.filter((frame) => !matches(NOISE, frame));
+  let last = -1;
+  for (const [index, frame] of quiet.entries())
+    if (isMachinery(frame) && index - last <= MAX_BETWEEN + 1) last = index;
+  return quiet.slice(last + 1);
 }
 
 /** The vCPU that the crash is about: the one that the runtime named, the first that was stopping the kernel, the first. */

@@ -82,7 +82,7 @@ export function renderSummary(
     row('command line', record.cmdline || '(empty)'),
     row(
       'machine',
-      `${record.memoryKiB / 1024} MiB, ${record.vcpus.length} vCPUs, Xen ${manifest.xen ?? 'unknown'}`,
+      `${record.memoryKiB / 1024} MiB, ${record.vcpus.length} vCPU${record.vcpus.length === 1 ? '' : 's'}, Xen ${manifest.xen ?? 'unknown'}`,
     ),
     row(
       'guest time',

@@ -46,7 +46,9 @@ const differing = (rows: readonly Pair[]): Pair[] => rows.filter(({ a, b }) => a
 const side = ({ path, manifest: { domain, kernel } }: Report): Side => ({
   path,
   domain: `${domain.name} (${domain.domid})`,
-  kernel: kernel.banner ?? kernel.buildId ?? kernel.sha256.slice(0, 12),
+  kernel:
+    kernel.banner?.replace(/^(Linux version \S+) .*?(#\d+ .*)$/, '$1 $2') ??
+    `kernel ${kernel.buildId ?? kernel.sha256.slice(0, 12)}`,
 });
 
 const stackNames = ({ signature }: Report): string[] =>
@@ -94,7 +96,9 @@ function compareInOrder(a: Report, b: Report): Comparison {
     judgement: judge(a, b),
     sides: { a: side(a), b: side(b) },
     conditions: differing([
-      { what: 'kernel', a: left.kernel.buildId, b: right.kernel.buildId },
+      ...(left.kernel.buildId !== undefined && right.kernel.buildId !== undefined
+        ? [{ what: 'kernel', a: left.kernel.buildId, b: right.kernel.buildId }]
+        : []),
       { what: 'kernel file', a: left.kernel.sha256.slice(0, 12), b: right.kernel.sha256.slice(0, 12) },
       { what: 'symbols', a: left.symbolsBuildId, b: right.symbolsBuildId },
       { what: 'Xen', a: left.xen, b: right.xen },
