@@ -258,7 +258,7 @@ export function familyCases() {
   add('CALL_64', `${PUSH_64(RETURN_RIP)} rec = branchTo(rec); continue;`);
   add('CALL_64_LINKED', `${PUSH_64(RETURN_RIP)} ${COST} ${CHAIN}`);
   add('RET', 'rec = returnNear(rec); continue;');
-  add('RET_64', `const address: u64 = load<u64>(RSP); ${readMemory(3, 'v')} store<u64>(RSP, address + 8 + load<u64>(rec, R_IMM)); rec = jumpTo(rec, <u64>v); continue;`);
+  add('RET_64', `const address: u64 = load<u64>(RSP); ${readMemory(3, 'v')} if (!isCanonical(<u64>v)) { raiseFault(GP, 0); break; } store<u64>(RSP, address + 8 + load<u64>(rec, R_IMM)); rec = jumpTo(rec, <u64>v); continue;`);
   add('JMP_E', 'rec = jumpIndirect(rec); continue;');
   add('CALL_E', 'rec = callIndirect(rec); continue;');
 

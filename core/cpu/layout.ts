@@ -153,7 +153,10 @@ export const CODE_ARENA = 0x1400000;
 export const CODE_CACHE_END = 0x8000000;
 
 // Features that CPUID does not offer: bit i = FEATURES[i] of opcodes.ts; their instructions raise #UD.
-export const FEATURES_OFF = 0x22080; // u64
+export const FEATURES_OFF = 0x22200; // u64
+// Scratch of the floating-point instructions: operands, results, 128-bit intermediate numbers. Nothing in it outlives an instruction.
+export const FP_SCRATCH = 0x22800; // 0x800 bytes
+
 // The rest of the CPU block: state beside the architecture's registers.
 export const PDPTE = 0x1920; // 4 x u64: the PAE page-directory pointers, loaded with CR3
 export const TLB_LOG_COUNT = 0x1940; // u32: entries of this vCPU's TLB log; above TLB_LOG_MAX = overflowed

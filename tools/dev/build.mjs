@@ -17,7 +17,7 @@ import { root, run, setup } from './setup.mjs';
 function* filesBelow(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
-    if (entry.isDirectory() && entry.name !== 'build') yield* filesBelow(path);
+    if (entry.isDirectory() && entry.name !== 'build' && entry.name !== 'generated') yield* filesBelow(path);
     else if (entry.isFile() && /\.(ts|mjs|json)$/.test(entry.name)) yield path;
   }
 }
@@ -39,6 +39,7 @@ function buildCpu() {
   const output = join(root, 'core/cpu/build');
   const inputs = [...filesBelow(join(root, 'core/cpu')), join(root, 'package-lock.json')];
   unlessBuilt(inputs, output, () => {
+    run('node', ['core/cpu/generate.mjs']);
     run('npx', ['--no-install', 'asc', '--config', 'asconfig.json', '--target', 'release'], {
       cwd: join(root, 'core/cpu/assembly'),
     });

@@ -63,7 +63,7 @@ export function codePageOf(host: usize): usize {
   const slot: usize = CODE_PAGES + ((host >> 12) << 2);
   const key = modeKey();
   for (let page: usize = load<u32>(slot); page; page = load<u32>(page, SIBLING)) if (load<u32>(page, MODE) == key) return page;
-  if (arenaNext + RESERVE > CODE_CACHE_END) dropCode();
+  if (arenaNext + RESERVE > <usize>CODE_CACHE_END) dropCode();
   const page = arenaNext;
   arenaNext += CODE_PAGE_SIZE;
   memory.fill(page, 0, CODE_PAGE_SIZE);
@@ -106,7 +106,7 @@ function markLines(page: usize, first: u32, end: u32): void {
 function decodeRun(wanted: usize, start: u32): usize {
   let page = wanted;
   const host = load<u32>(page, HOST_PAGE);
-  if (arenaNext + RESERVE > CODE_CACHE_END) {
+  if (arenaNext + RESERVE > <usize>CODE_CACHE_END) {
     dropCode();
     page = codePageOf(<usize>host << 12);
   }

@@ -12,14 +12,14 @@ import { LONGEST, decode } from './decode';
 import { eventsPending } from './events';
 import { isZero, rflags } from './flags';
 import { fpOp } from './fp';
-import { H_CALL_64, H_CALL_64_LINKED, H_EXIT, H_GOTO, H_JMP, H_JMP_LINKED, H_JO, H_STEP_END, SYSTEM_BASE, FP_BASE } from './generated/tables';
+import { H_CALL_64, H_CALL_64_LINKED, H_EXIT, H_GOTO, H_JMP, H_JMP_LINKED, H_JO, H_STEP_END } from './generated/tables';
 import { runLoop } from './generated/loop';
 import { CONTINUE, LEAVE, STEP, afterStep, deliverEvents, deliverFault } from './interrupts';
 import { fetchPhysical, readU64 } from './memory';
 import { cutAddress, operandAddress, readFirst, readRegister, writeRegister } from './operands';
 import {
   F_STACK, RECORD_SIZE, R_COST, R_FLAGS, R_HANDLER, R_IMM, R_LENGTH, R_OFFSET, R_ORDINAL, R_TARGET, addressSize, hasMemory, setEaLinear,
-  setNextRip, nextRip, sizeLog2,
+  setNextRip, sizeLog2,
 } from './record';
 import { asStackFault, dropStack, peek, push } from './stack';
 import { CODE_64, GP, codeMode, faultNonCanonical, faultPending, isCanonical, raiseFault } from './state';
@@ -107,7 +107,7 @@ function codeLinear(rip: u64): u64 {
 
 /** The record to go on with at RIP: the border between two runs, where events, the budget and the mode are looked at. */
 export function enter(): usize {
-  for (;;) {
+  while (true) {
     if (codeChanged) clearCodeChanged();
     if (stepping) {
       stepping = false;
@@ -165,7 +165,7 @@ function scratchRecord(rip: u64): usize {
   const offset = <u32>linear & 0xfff;
   const host = fetchPhysical(linear);
   if (faultPending) return 0;
-  const rest = 0x1000 - offset;
+  const rest: u32 = 0x1000 - offset;
   memory.copy(SCRATCH_BYTES, <usize>host, rest < LONGEST ? rest : LONGEST);
   let length = decode(SCRATCH_RECORD, SCRATCH_BYTES, rest, offset, codeMode);
   if (!length) {
@@ -381,20 +381,19 @@ function findOperand(record: usize): void {
   if (hasMemory(record)) setEaLinear(operandAddress(record, 1, false));
 }
 
-/** A system instruction. systemOp gives CONTINUE (go on at nextRip), JUMPED (it set RIP) or LEAVE (it set RIP and EXIT_KIND). */
+/** A system instruction: systemOp moves RIP itself, and gives CONTINUE or LEAVE. */
 export function runSystem(record: usize): usize {
   const done = <i32>load<u16>(record, R_ORDINAL);
   budgetLeft -= done;
   store<u64>(RIP, ripOf(record));
   setNextRip(ripAfter(record));
   findOperand(record);
-  const wanted = faultPending ? CONTINUE : systemOp(<i32>(load<u16>(record, R_HANDLER) - SYSTEM_BASE), record);
+  const wanted = faultPending ? CONTINUE : systemOp(record);
   if (faultPending) {
     budgetLeft += done;
     return leave(record);
   }
   budgetLeft--;
-  if (wanted == CONTINUE) store<u64>(RIP, nextRip);
   return wanted == LEAVE ? EXIT_RECORD : enter();
 }
 

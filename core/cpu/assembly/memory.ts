@@ -254,7 +254,7 @@ function writePart(host: usize, gpa: u64, value: u64, size: u32): void {
     default:
       for (let i: u32 = 0; i < size; i++) store<u8>(host + i, <u8>(value >> (i * 8)));
   }
-  if (load<u8>(pageFlags(host)) & PAGE_CODE) invalidateCode(<u32>(host >> 12));
+  if (load<u8>(pageFlags(host)) & PAGE_CODE) invalidateCode(host, size);
 }
 
 function readWith(linear: u64, size: u32, access: u32): u64 {
@@ -274,15 +274,15 @@ function readWith(linear: u64, size: u32, access: u32): u64 {
   return value;
 }
 
-function readSlow(linear: u64, size: u32): u64 {
+export function readSlow(linear: u64, size: u32): u64 {
   return readWith(linear, size, ACCESS_READ);
 }
 
-function readForWriteSlow(linear: u64, size: u32): u64 {
+export function readForWriteSlow(linear: u64, size: u32): u64 {
   return readWith(linear, size, ACCESS_WRITE);
 }
 
-function writeSlow(linear: u64, value: u64, size: u32): void {
+export function writeSlow(linear: u64, value: u64, size: u32): void {
   const first: u32 = 0x1000 - (<u32>linear & 0xfff);
   const host = translate(linear, ACCESS_WRITE);
   if (faultPending) return;

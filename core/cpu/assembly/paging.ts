@@ -47,7 +47,7 @@ function markEntry(gpa: u64, bits: u64): void {
   if ((old & <u8>bits) == <u8>bits) return;
   store<u8>(host, old | <u8>bits);
   markTouched(host);
-  if (load<u8>(pageFlags(host)) & PAGE_CODE) invalidateCode(host >> 12);
+  if (load<u8>(pageFlags(host)) & PAGE_CODE) invalidateCode(host, 1);
 }
 
 /** The bits that a failing access contributes by itself. */

@@ -100,7 +100,7 @@ export function hostWrote(host: u32, length: u32): void {
   if (!length) return;
   for (let page = host >> 12; page <= (host + length - 1) >> 12; page++) {
     markTouched(<usize>page << 12);
-    if (load<u8>(pageFlags(<usize>page << 12)) & PAGE_CODE) invalidateCode(page);
+    if (load<u8>(pageFlags(<usize>page << 12)) & PAGE_CODE) invalidateCode(<usize>page << 12, 0x1000);
   }
 }
 

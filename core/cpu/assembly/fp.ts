@@ -1,0 +1,96 @@
+// fpOp: where the interpreter hands over MMX, SSE, x87 and FXSAVE instructions. Chooses the family, and keeps the x87 rules of
+// every instruction: who waits for pending exceptions, who raises #NM, and the last-instruction pointers.
+import { CR0, FDP, FIP, FOP, FSW } from '../layout';
+import { fxrstor, fxsave, ldmxcsr, stmxcsr } from './fxsave';
+import { C_REG, C_REXW, eaLinear, F_66, nextRip, R_CODE, R_FLAGS, R_LENGTH, R_OPCODE, regNumber, rmNumber } from './record';
+import { sse0f, sse0f38, sse0f3a, sseAvailable } from './sse';
+import { CODE_16, codeMode, faultPending, MF, NM, raiseFault, UD } from './state';
+import { x87Memory, x87Register } from './x87';
+
+const CR0_MP: u64 = 2;
+const CR0_EM: u64 = 4;
+const CR0_TS: u64 = 8;
+const STATUS_ES: u32 = 0x80;
+
+/** Carries out the instruction of `record`; a fault is left pending, and nothing changed then. */
+export function fpOp(record: usize): void {
+  const code = load<u8>(record, R_CODE), opcode = <i32>load<u8>(record, R_OPCODE), prefix = <i32>((code >> 2) & 3);
+  let known = false;
+  switch (code & 3) {
+    case 0:
+      known = opcode == 0x9b ? wait() : x87(record, opcode & 7);
+      break;
+    case 1:
+      known = opcode == 0xae ? state(record) : sse0f(record, opcode, prefix);
+      break;
+    case 2:
+      known = sse0f38(record, opcode, prefix);
+      break;
+    default:
+      known = sse0f3a(record, opcode, prefix);
+  }
+  if (!known) raiseFault(UD, 0);
+}
+
+function wait(): bool {
+  const cr0 = load<u64>(CR0);
+  if ((cr0 & CR0_MP) != 0 && (cr0 & CR0_TS) != 0) raiseFault(NM, 0);
+  else if ((load<u16>(FSW) & STATUS_ES) != 0) raiseFault(MF, 0);
+  return true;
+}
+
+function state(record: usize): bool {
+  const reg = regNumber(record) & 7, wide = (load<u8>(record, R_CODE) & C_REXW) != 0;
+  if (reg >= 2) {
+    if (!sseAvailable()) return true;
+    if (reg == 2) ldmxcsr(eaLinear);
+    else stmxcsr(eaLinear);
+    return true;
+  }
+  if ((load<u64>(CR0) & (CR0_EM | CR0_TS)) != 0) {
+    raiseFault(NM, 0);
+    return true;
+  }
+  if (reg == 0) fxsave(eaLinear, wide);
+  else fxrstor(eaLinear, wide);
+  return true;
+}
+
+/** Control instructions leave FIP, FDP and FOP alone; those among them that do not wait are the second result bit. */
+const CONTROL: i32 = 1;
+const NO_WAIT: i32 = 2;
+
+function kindOf(escape: i32, reg: i32, rm: i32, memory: bool): i32 {
+  if (memory) {
+    if (escape == 1) return reg == 6 || reg == 7 ? CONTROL | NO_WAIT : reg >= 4 ? CONTROL : 0;
+    if (escape == 5) return reg == 6 || reg == 7 ? CONTROL | NO_WAIT : reg == 4 ? CONTROL : 0;
+    return 0;
+  }
+  if (escape == 3 && reg == 4) return CONTROL | NO_WAIT;
+  if (escape == 7 && reg == 4 && rm == 0) return CONTROL | NO_WAIT;
+  return 0;
+}
+
+function x87(record: usize, escape: i32): bool {
+  if ((load<u64>(CR0) & (CR0_EM | CR0_TS)) != 0) {
+    raiseFault(NM, 0);
+    return true;
+  }
+  const reg = <i32>regNumber(record) & 7, rm = <i32>rmNumber(record) & 7, memory = (load<u8>(record, R_CODE) & C_REG) == 0;
+  const kind = kindOf(escape, reg, rm, memory);
+  if ((kind & NO_WAIT) == 0 && (load<u16>(FSW) & STATUS_ES) != 0) {
+    raiseFault(MF, 0);
+    return true;
+  }
+  const isNarrow = (load<u8>(record, R_FLAGS) & F_66) != 0;
+  const wide = codeMode == CODE_16 ? isNarrow : !isNarrow;
+  if (memory ? !x87Memory(escape, reg, eaLinear, wide) : !x87Register(escape, reg, rm)) return false;
+  if ((kind & CONTROL) != 0 || faultPending) return true;
+  store<u64>(FIP, nextRip - load<u8>(record, R_LENGTH));
+  // FDP and FOP only with an unmasked exception, as CPUID.7.EBX[6] says of FDP.
+  if ((load<u16>(FSW) & STATUS_ES) != 0) {
+    if (memory) store<u64>(FDP, eaLinear);
+    store<u16>(FOP, <u16>((escape << 8) | (memory ? 0 : 0xc0) | (reg << 3) | rm));
+  }
+  return true;
+}

@@ -1,0 +1,36 @@
+// The CPU against silicon: every case of the corpus gives what the recorded CPU gave (issue 2, table row 5).
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { Corpus } from './corpus.ts';
+import { coverageOf } from './coverage.ts';
+import { describeMismatch } from './describe.ts';
+import { openCorpus, openUserMachine } from './open.ts';
+import { type Mismatch, replayCase } from './replay.ts';
+
+describe('corpus recorded on silicon', () => {
+  let corpus: Corpus;
+  beforeAll(() => {
+    corpus = openCorpus();
+  });
+
+  test('has at least 100,000 cases', () => {
+    const total = [...corpus.rows.values()].reduce((sum, cases) => sum + cases.length, 0);
+    expect(total).toBeGreaterThanOrEqual(100_000);
+  });
+
+  test('meets every opcode row that user mode can run', () => {
+    const unmet = coverageOf(corpus).filter(({ cases, reason }) => cases === 0 && reason === undefined);
+    expect(unmet.map(({ row }) => row)).toEqual([]);
+  });
+
+  test('replays without a mismatch', () => {
+    const machine = openUserMachine();
+    const mismatches: Mismatch[] = [];
+    for (const cases of corpus.rows.values())
+      for (const recorded of cases) {
+        const mismatch = replayCase(machine, recorded);
+        if (mismatch) mismatches.push(mismatch);
+      }
+    const shown = mismatches.slice(0, 5).map(describeMismatch).join('\n\n');
+    expect(mismatches.length, shown).toBe(0);
+  });
+});
