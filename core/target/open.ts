@@ -2,7 +2,7 @@
 import { FormatError, PvhError } from '../../symbols/errors.ts';
 import type { DomainRecord } from '../domain/record.ts';
 import type { Registry } from '../domain/registry.ts';
-import { FileSource } from '../host/file-source.ts';
+import { openFileSource } from '../host/file-source.ts';
 import { isDumpCore } from './dump-core.ts';
 import { openLive } from './live.ts';
 import { openCoreFile, openPreserved } from './preserved.ts';
@@ -38,7 +38,7 @@ function openDomain(record: DomainRecord, registry: Registry): Target | Promise<
 
 /** What a file is that has no dump-core sections, for the message. */
 function openFile(path: string): Target {
-  const source = new FileSource(path);
+  const source = openFileSource(path);
   try {
     if (!isDumpCore(source))
       throw new FormatError('not a dump-core file (ELF with a section .note.Xen)', { source: path });
@@ -50,7 +50,8 @@ function openFile(path: string): Target {
 
 /**
  * Opens a domain by number or name, else a dump file by path. The caller closes the target.
- * @throws NoSuchDomainError, FormatError for a damaged or foreign file, PvhError when the domain cannot be read.
+ * @throws NoSuchDomainError, FormatError for a damaged or foreign file, PvhError when the domain cannot be read,
+ * the system's error when the file cannot.
  */
 export async function openTarget(spec: string, env: { readonly registry: Registry }): Promise<Target> {
   const record = env.registry.find(spec);
@@ -58,7 +59,7 @@ export async function openTarget(spec: string, env: { readonly registry: Registr
   try {
     return openFile(spec);
   } catch (error) {
-    const absent = error instanceof PvhError && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+    const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
     if (absent && !spec.includes('/')) throw new NoSuchDomainError(spec);
     throw error;
   }

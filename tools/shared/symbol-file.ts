@@ -1,5 +1,7 @@
 // Opens what a user gives as symbols: a vmlinux ELF or a System.map. Says why when it is neither.
-import { FileSource } from '../../core/host/file-source.ts';
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { openFileSource } from '../../core/host/file-source.ts';
+import { type ByteSource, memorySource } from '../../symbols/bytes.ts';
 import { type ElfFile, isElf, openElf } from '../../symbols/elf/elf-file.ts';
 import { readSymbolTable } from '../../symbols/elf/symtab.ts';
 import { FormatError } from '../../symbols/errors.ts';
@@ -16,9 +18,36 @@ export interface SymbolFile {
   close(): void;
 }
 
-/** @throws PvhError when it cannot be opened, FormatError when it is an ELF file without symbols. */
+/** A pipe (`-s <(zcat System.map.gz)`) is read up to this size. */
+const MAX_STREAM = 256 << 20;
+const PIECE = 1 << 16;
+
+function readStream(path: string): ByteSource {
+  const file = openSync(path, 'r');
+  try {
+    const pieces: Uint8Array[] = [];
+    for (let total = 0; ; ) {
+      const piece = new Uint8Array(PIECE);
+      const count = readSync(file, piece);
+      if (count === 0) return memorySource(path, Buffer.concat(pieces));
+      total += count;
+      if (total > MAX_STREAM) throw new FormatError(`more than ${MAX_STREAM >> 20} MiB`, { source: path });
+      pieces.push(piece.subarray(0, count));
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+function open(path: string): ByteSource & { close(): void } {
+  const status = statSync(path);
+  if (status.isFile() || status.isDirectory()) return openFileSource(path);
+  return { ...readStream(path), close: () => undefined };
+}
+
+/** @throws the system's error when it cannot be opened, PvhError for a folder, FormatError for an ELF file without symbols. */
 export function openSymbolFile(path: string): SymbolFile {
-  const source = new FileSource(path);
+  const source = open(path);
   try {
     if (isElf(source)) {
       const elf = openElf(source);

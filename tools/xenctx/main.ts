@@ -7,6 +7,7 @@ import { VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import { type MemoryFault, PvhError } from '../../symbols/errors.ts';
 import { fileBuildId, guestBuildId } from '../../symbols/kernel/identity.ts';
+import { explainFailure, systemError } from '../shared/failure.ts';
 import { stateDirectory } from '../shared/state-dir.ts';
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
 import { dumpTarget } from './dump.ts';
@@ -24,6 +25,7 @@ export interface XenctxStreams {
 }
 
 const SOME_UNREAD = 1;
+const NO_SUCH_FILE = 'No such file or directory';
 const MAX_FAULT_LINES = 16;
 
 function loadSymbols(path: string, streams: XenctxStreams): SymbolFile {
@@ -32,9 +34,11 @@ function loadSymbols(path: string, streams: XenctxStreams): SymbolFile {
     for (const warning of file.warnings) streams.error(`xenctx: ${warning}`);
     return file;
   } catch (error) {
-    if (!(error instanceof PvhError)) throw error;
     const lines = [`failed to open symbol table ${path}`];
-    if (error.code !== 'ENOENT') lines.push(`xenctx: ${error.message}`);
+    const system = systemError(error);
+    if (error instanceof PvhError) lines.push(`xenctx: ${error.message}`);
+    else if (system === undefined) throw error;
+    else if (system !== NO_SUCH_FILE) lines.push(`xenctx: ${system}`);
     throw new XenctxExit(UNUSABLE, { stderr: lines });
   }
 }
@@ -44,14 +48,10 @@ async function open(options: XenctxOptions, registry: Registry): Promise<Target>
   try {
     return await openTarget(domain, { registry });
   } catch (error) {
-    if (!(error instanceof PvhError)) throw error;
-    const number = /^\s*[+-]?\d+\s*$/.test(domain);
-    const text = !(error instanceof NoSuchDomainError)
-      ? `xenctx: ${error.message}`
-      : number
-        ? `xc_domain_getinfo: ${domain.trim().startsWith('-') ? 'Invalid argument' : 'No such process'}`
-        : `xenctx: ${error.message}`;
-    throw new XenctxExit(UNUSABLE, { stderr: [text] });
+    const isNumber = /^\s*[+-]?\d+\s*$/.test(domain);
+    if (!(error instanceof NoSuchDomainError && isNumber)) throw error;
+    const reason = domain.trim().startsWith('-') ? 'Invalid argument' : 'No such process';
+    throw new XenctxExit(UNUSABLE, { stderr: [`xc_domain_getinfo: ${reason}`] });
   }
 }
 
@@ -137,9 +137,7 @@ export async function main(
       for (const line of error.stderr) streams.error(line);
       return error.status;
     }
-    if (!(error instanceof PvhError)) throw error;
-    streams.error(`xenctx: ${error.message}`);
-    if (argv.includes('--debug') && error.stack) streams.error(error.stack);
+    for (const line of explainFailure('xenctx', error, argv.includes('--debug')).lines) streams.error(line);
     return UNUSABLE;
   }
 }
