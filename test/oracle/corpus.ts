@@ -108,14 +108,14 @@ export const FX_UNITS: readonly FxUnit[] = [
 /** The image with ST(i) put where physical register R(i) is: then a push or pop changes one register, not eight. */
 export function physicalOrder(fx: Uint8Array): Uint8Array {
   const top = ((fx[3] ?? 0) >> 3) & 7;
-  const turned = fx.slice();
+  const turned = Uint8Array.from(fx); // not slice(): that of a Buffer shares its bytes
   for (let i = 0; i < 8; i++) turned.set(fx.subarray(32 + i * 16, 48 + i * 16), 32 + ((top + i) & 7) * 16);
   return turned;
 }
 
 function stackOrder(turned: Uint8Array): Uint8Array {
   const top = ((turned[3] ?? 0) >> 3) & 7;
-  const fx = turned.slice();
+  const fx = Uint8Array.from(turned);
   for (let i = 0; i < 8; i++)
     fx.set(turned.subarray(32 + ((top + i) & 7) * 16, 48 + ((top + i) & 7) * 16), 32 + i * 16);
   return fx;

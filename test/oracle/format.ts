@@ -105,7 +105,10 @@ export function decodeResult(bytes: Uint8Array, at: number): { outcome: Outcome;
     const length = view.getUint16(position + 2, true);
     if (position + 4 + length > view.byteLength) return undefined;
     const from = at + position + 4;
-    writes.push({ offset: view.getUint16(position, true), bytes: bytes.slice(from, from + length) });
+    writes.push({
+      offset: view.getUint16(position, true),
+      bytes: Uint8Array.from(bytes.subarray(from, from + length)),
+    });
     position += 4 + length;
   }
   const outcome: Outcome = {
@@ -118,7 +121,7 @@ export function decodeResult(bytes: Uint8Array, at: number): { outcome: Outcome;
     fs_base: view.getBigUint64(160, true),
     gs_base: view.getBigUint64(168, true),
     selectors: [0, 1, 2, 3, 4, 5].map((i) => view.getUint16(176 + i * 2, true)),
-    fx: bytes.slice(at + RESULT_FX_AT, at + RESULT_FX_AT + 512),
+    fx: Uint8Array.from(bytes.subarray(at + RESULT_FX_AT, at + RESULT_FX_AT + 512)),
     writes,
   };
   return { outcome, next: at + position };

@@ -23,9 +23,9 @@ export const SELECTORS = {
   code64: 0x08,
   data: 0x10,
   code32: 0x18,
-  userCode32: 0x28 | 3,
-  userData: 0x30 | 3,
-  userCode64: 0x38 | 3,
+  userCode32: 0x2b,
+  userData: 0x33,
+  userCode64: 0x3b,
   tss: 0x40,
   code16: 0x50,
   ldt: 0x58,
@@ -47,7 +47,16 @@ export const descriptor = (base: number, limit: number, attributes: number): big
 const P = 1n;
 const W = 2n;
 const U = 4n;
-export const PTE = { P, W, U, A: 0x20n, D: 0x40n, PS: 0x80n, G: 0x100n, NX: 1n << 63n } as const;
+export const PTE: Readonly<Record<'P' | 'W' | 'U' | 'A' | 'D' | 'PS' | 'G' | 'NX', bigint>> = {
+  P,
+  W,
+  U,
+  A: 0x20n,
+  D: 0x40n,
+  PS: 0x80n,
+  G: 0x100n,
+  NX: 1n << 63n,
+};
 
 export interface Trap {
   readonly vector: number;
@@ -113,8 +122,7 @@ export class Guest {
       this.machine.writeU32(IDT + 4 * vector, offset);
       return;
     }
-    const gate =
-      BigInt(offset) | (BigInt(code) << 16n) | (BigInt(ist) << 32n) | (BigInt(type) << 40n);
+    const gate = BigInt(offset) | (BigInt(code) << 16n) | (BigInt(ist) << 32n) | (BigInt(type) << 40n);
     this.machine.writeU64(IDT + (this.isLong ? 16 : 8) * vector, gate);
     if (this.isLong) this.machine.writeU64(IDT + 16 * vector + 8, 0n);
   }
@@ -143,7 +151,7 @@ export class Guest {
   }
 
   /** Gpa of the window's last-level entry. */
-  readonly entryAddress = TABLES + 0x5000;
+  readonly entryAddress: number = TABLES + 0x5000;
 
   get entry(): bigint {
     return this.mode === 'protected'
@@ -224,7 +232,7 @@ export class Guest {
   }
 
   /** Writes the bytes at CODE (or elsewhere), an HLT behind them, and runs from there to the next HLT. */
-  run(hex: string, at = CODE): Trap | undefined {
+  run(hex: string, at: number = CODE): Trap | undefined {
     const code = bytes(hex);
     this.machine.write(at, Uint8Array.of(...code, 0xf4));
     this.set({ rip: BigInt(at) });
@@ -277,5 +285,7 @@ export class Guest {
 /** Bytes of a hex string with blanks. */
 export function bytes(hex: string): Uint8Array {
   const digits = hex.replace(/\s+/g, '');
-  return Uint8Array.from({ length: digits.length / 2 }, (_, i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16));
+  return Uint8Array.from({ length: digits.length / 2 }, (_, i) =>
+    Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16),
+  );
 }

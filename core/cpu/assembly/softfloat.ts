@@ -280,7 +280,7 @@ export function roundResult(sign: i32, exp: i32, sig: u64, extra: u64, bits: i32
   const unit: u64 = <u64>1 << (64 - bits);
   let low = bits == 64 ? extra : (sig << bits) | u64(extra != 0);
   let high = sig & (0 - unit);
-  let tiny = false;
+  let tiny = false, adjusted = false;
   if (exp < emin) {
     tiny = true;
     if (exp == emin - 1 && high == 0 - unit && roundsUp(sign, low, true)) tiny = false;
@@ -288,6 +288,7 @@ export function roundResult(sign: i32, exp: i32, sig: u64, extra: u64, bits: i32
       raised |= UNDERFLOW;
       exp += 24576;
       tiny = false;
+      adjusted = true;
     } else if (tiny && flushToZero) {
       raised |= UNDERFLOW | INEXACT;
       setR(ZERO, sign, 0, 0);
@@ -321,7 +322,7 @@ export function roundResult(sign: i32, exp: i32, sig: u64, extra: u64, bits: i32
       }
     }
   }
-  if (exp > emax) {
+  if (exp > emax && !adjusted) {
     raised |= OVERFLOW;
     if ((masks & OVERFLOW) == 0) {
       exp -= 24576;

@@ -20,6 +20,7 @@ import { CODE_64, codeMode, faultPending, getRegister, GP, MF, NM, raiseFault, s
 
 const SOURCE: usize = FP_SCRATCH;
 const RESULT: usize = FP_SCRATCH + 0x10;
+const PRODUCTS: usize = FP_SCRATCH + 0x20;
 
 // Mandatory prefixes.
 const NONE: i32 = 0;
@@ -336,8 +337,8 @@ function convertFromInteger(record: usize, prefix: i32): void {
     }
     return;
   }
-  // CVTPI2PD from memory has nothing to do with MMX.
-  const usesMmx = prefix == NONE || isRegister(record);
+  // From memory it has nothing to do with MMX. (SDM says so of CVTPI2PD; silicon does it for CVTPI2PS too.)
+  const usesMmx = isRegister(record);
   if (usesMmx && !mmxAvailable()) return;
   const s = sourceMmx(record);
   if (!s) return;
@@ -414,34 +415,36 @@ function roundLanes(record: usize, op: i32): void {
   if (finish()) v128.store(d, v128.load(RESULT));
 }
 
-/** DPPS and DPPD: each of the three steps may end the instruction by an unmasked exception. */
+/**
+ * DPPS and DPPD: each of the three steps may end the instruction by an unmasked exception. Every lane adds for itself, in an order
+ * of its own, which shows in the NaN that it gets.
+ */
 function dotProduct(record: usize, double: bool): void {
   const s = source(record);
   if (!s) return;
   const d = xmmReg(record), control = immediate(record);
+  beginSse();
   if (double) {
-    beginSse();
     const x = (control & 16) != 0 ? binary64(MUL, load<u64>(d), load<u64>(s)) : 0;
     const y = (control & 32) != 0 ? binary64(MUL, load<u64>(d, 8), load<u64>(s, 8)) : 0;
     if (!finish()) return;
     beginSse();
-    const sum = binary64(ADD, x, y);
-    if (finish()) v128.store(d, i64x2((control & 1) != 0 ? sum : 0, (control & 2) != 0 ? sum : 0));
+    const low = binary64(ADD, x, y), high = binary64(ADD, y, x);
+    if (finish()) v128.store(d, i64x2((control & 1) != 0 ? low : 0, (control & 2) != 0 ? high : 0));
     return;
   }
-  beginSse();
   for (let i = 0; i < 4; i++) {
     const at = <usize>(i << 2);
-    store<u32>(RESULT + at, ((control >> (4 + i)) & 1) != 0 ? binary32(MUL, load<u32>(d + at), load<u32>(s + at)) : 0);
+    store<u32>(PRODUCTS + at, ((control >> (4 + i)) & 1) != 0 ? binary32(MUL, load<u32>(d + at), load<u32>(s + at)) : 0);
   }
   if (!finish()) return;
   beginSse();
-  const low = binary32(ADD, load<u32>(RESULT), load<u32>(RESULT, 4)), high = binary32(ADD, load<u32>(RESULT, 8), load<u32>(RESULT, 12));
+  for (let i = 0; i < 4; i++) store<u32>(RESULT + (i << 2), binary32(ADD, pick(PRODUCTS, i ^ 1), pick(PRODUCTS, i)));
   if (!finish()) return;
   beginSse();
-  const sum = binary32(ADD, low, high);
+  for (let i = 0; i < 4; i++) store<u32>(PRODUCTS + (i << 2), binary32(ADD, pick(RESULT, i), pick(RESULT, i ^ 2)));
   if (!finish()) return;
-  for (let i = 0; i < 4; i++) store<u32>(d + (i << 2), ((control >> i) & 1) != 0 ? sum : 0);
+  for (let i = 0; i < 4; i++) store<u32>(d + (i << 2), ((control >> i) & 1) != 0 ? pick(PRODUCTS, i) : 0);
 }
 
 // ---- map 0F
@@ -666,15 +669,17 @@ function mmx0f(record: usize, op: i32): bool {
       store<u8>(FTW, 0);
       store<u16>(FSW, load<u16>(FSW) & 0xc7ff);
       return true;
+    // Stores become MMX instructions before they can fault: silicon has TOP = 0 in the handler.
     case 0x7e:
+      toMmx();
       generalTarget(record, load<u64>(d));
-      if (!faultPending) toMmx();
       return true;
     case 0x7f:
-      if (isRegister(record)) setMmx(mmRm(record), load<u64>(d));
-      else {
+      if (isRegister(record)) {
+        setMmx(mmRm(record), load<u64>(d));
+      } else {
+        toMmx();
         writeU64(eaLinear, load<u64>(d));
-        if (!faultPending) toMmx();
       }
       return true;
     case 0xc4: {
@@ -693,12 +698,12 @@ function mmx0f(record: usize, op: i32): bool {
       toMmx();
       return true;
     case 0xe7:
+      toMmx();
       writeU64(eaLinear, load<u64>(d));
-      if (!faultPending) toMmx();
       return true;
     case 0xf7:
+      toMmx();
       maskedStore(record, d, mmRm(record), 8);
-      if (!faultPending) toMmx();
       return true;
   }
   const s = sourceMmx(record);
