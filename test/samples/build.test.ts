@@ -24,7 +24,8 @@ test.each(names)('%s is complete and small', (name) => {
   expect(statSync(join(samples, name, 'vmlinux')).size).toBeLessThan(60_000);
 });
 
-const hasGcc = ['gcc', 'ld', 'readelf'].every((program) => spawnSync(program, ['--version']).status === 0);
+const readelf = 'readelf';
+const hasGcc = ['gcc', 'ld', readelf].every((program) => spawnSync(program, ['--version']).status === 0);
 
 describe.runIf(hasGcc)('built again from source', () => {
   let output: string;
@@ -37,7 +38,7 @@ describe.runIf(hasGcc)('built again from source', () => {
   const toolchain = (folder: string) => readFileSync(join(folder, 'toolchain.json'), 'utf8');
   /** Names of sections and of functions: equal whatever gcc made of the code. */
   const outline = (elf: string) =>
-    execFileSync('readelf', ['-sSW', elf], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } })
+    execFileSync(readelf, ['-sSW', elf], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } })
       .split('\n')
       .flatMap((line) => line.match(/^ {2}\[ ?\d+\] (\S+)|FUNC .* (\S+)$/)?.slice(1) ?? [])
       .filter((name) => name !== undefined)
