@@ -89,7 +89,7 @@ export class Machine {
     this.#seedRandom(options.seed);
     this.#writeCpuid(options.cpuid);
     for (let vcpu = 0; vcpu < options.vcpus; vcpu++)
-      this.#view.setUint32(this.#place(vcpu, L.APIC_ID), options.apicIds[vcpu] ?? 0, true);
+      this.#view.setUint32(L.VCPUS + vcpu * L.CPU_SIZE + L.APIC_ID - L.CPU, options.apicIds[vcpu] ?? 0, true);
     this.#cpu.initialise();
   }
 
@@ -200,11 +200,12 @@ export class Machine {
     return readRegisters(this.#block(vcpu));
   }
 
-  /** Changes the registers that are given. A segment's undefined fields stay; ss.attributes sets the CPL. */
+  /** Changes the registers that are given, CR3 as MOV CR3 does. A segment's undefined fields stay; ss.attributes sets the CPL. */
   setRegisters(vcpu: number, registers: Partial<VcpuRegisters>): void {
     this.#cpu.switchTo(this.#checkVcpu(vcpu));
     writeRegisters(this.#block(vcpu), registers);
     this.#cpu.registersChanged();
+    if (registers.cr3 !== undefined) this.#cpu.loadPagePointers();
   }
 
   reg(vcpu: number, name: GeneralRegister): bigint {

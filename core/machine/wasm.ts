@@ -9,6 +9,8 @@ export interface CpuExports {
   switchTo(vcpu: number): void;
   /** Derives everything that follows from the block after the host changed registers of the current vCPU. */
   registersChanged(): void;
+  /** In PAE paging: reads the four page-directory pointers that CR3 points to. */
+  loadPagePointers(): void;
   resetVcpu(vcpu: number): void;
   /** Offset in memory of a guest-physical byte, 0 when nothing backs it. */
   hostAt(gpa: number): number;

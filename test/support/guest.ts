@@ -201,15 +201,6 @@ export class Guest {
       cr4: mode === 'protected' ? 0x10n : mode === 'real' ? 0n : 0x20n,
       efer: this.isLong ? 0xd00n : mode === 'pae' ? 0x800n : 0n,
     });
-    if (mode === 'pae') this.#loadPdptes();
-  }
-
-  /** PAE keeps four page-directory pointers that only a load of CR3 reads. */
-  #loadPdptes(): void {
-    // mov cr3, rax; hlt
-    this.set({ rax: BigInt(TABLES) });
-    this.run('0f 22 d8');
-    this.set({ rip: BigInt(CODE), rax: 0n });
   }
 
   set(registers: Partial<VcpuRegisters>): void {

@@ -5,7 +5,7 @@ import {
   ZERO_REG,
 } from '../layout';
 import {
-  FIRST_ROW, FP_BASE, HAS_MODRM, HOT, H_CALL, H_CALL_64, H_NOTHING, H_OP_Xchg, H_RET, H_RET_64, H_TOO_LONG, H_UNDEFINED, OPERAND_ACC,
+  FIRST_ROW, FP_BASE, HAS_MODRM, HOT, H_CALL, H_CALL_64, H_NOTHING, H_OP_Pop, H_OP_Push, H_OP_Xchg, H_RET, H_RET_64, H_TOO_LONG, H_UNDEFINED, OPERAND_ACC,
   OPERAND_AP, OPERAND_B, OPERAND_CL, OPERAND_DX, OPERAND_E, OPERAND_EB, OPERAND_G, OPERAND_GB, OPERAND_IB, OPERAND_IV, OPERAND_IW,
   OPERAND_IZ, OPERAND_JB, OPERAND_JZ, OPERAND_M, OPERAND_NONE, OPERAND_O, OPERAND_ONE, OPERAND_R, OPERAND_XMEM, OPERAND_Z,
   OPERAND_ZB, ROWS, ROW_COUNT,
@@ -308,6 +308,9 @@ function specialise(record: usize, row: usize, generic: u32): u32 {
       store<u8>(record, load<u8>(record, R_FLAGS) | <u8>F_STACK, R_FLAGS);
       return generic == H_CALL ? H_CALL_64 : H_RET_64;
     }
+    // Their only memory operand is the stack: a non-canonical address is #SS.
+    if ((generic == H_OP_Push || generic == H_OP_Pop) && !(load<u8>(record, R_FLAGS) & (F_MEM1 | F_MEM2)))
+      store<u8>(record, load<u8>(record, R_FLAGS) | <u8>F_STACK, R_FLAGS);
   }
   const hot = load<u16>(row, ROW_HOT);
   if (!hot) return generic;

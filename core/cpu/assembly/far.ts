@@ -10,6 +10,7 @@ import {
 import { updateEvents } from './events';
 import { setRflags, rflags } from './flags';
 import { readSystem, readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './memory';
+import { asStackFault } from './stack';
 import { checkStackSelector, dropInnerSegments, linearAddress, loadNullStack, loadReal, stackMask } from './segments';
 import {
   CODE_64, FLAG_AC, FLAG_ID, FLAG_IF, FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_VIP, FLAG_VM, GP, NP, TS, codeMode, cpl,
@@ -49,7 +50,8 @@ export function pushSized(value: u64, size: u32): void {
   if (size == 8) writeU64(linear, value);
   else if (size == 4) writeU32(linear, value);
   else writeU16(linear, value);
-  if (!faultPending) store<u64>(RSP, (old & ~mask) | offset);
+  if (faultPending) asStackFault();
+  else store<u64>(RSP, (old & ~mask) | offset);
 }
 
 export function popSized(size: u32): u64 {
@@ -60,7 +62,8 @@ export function popSized(size: u32): u64 {
   const linear = linearAddress(SS, offset, size, false);
   if (faultPending) return 0;
   const value = size == 8 ? readU64(linear) : size == 4 ? readU32(linear) : readU16(linear);
-  if (!faultPending) store<u64>(RSP, (old & ~mask) | ((offset + size) & mask));
+  if (faultPending) asStackFault();
+  else store<u64>(RSP, (old & ~mask) | ((offset + size) & mask));
   return value;
 }
 

@@ -8,6 +8,7 @@ export {
   initialise,
   injectException,
   isRunnable,
+  loadPagePointers,
   mapFrameAt,
   nextTimer,
   raiseInterrupt,

@@ -1,6 +1,6 @@
 // What Machine calls: run, switching between vCPUs, and the host's changes to registers, memory and frames.
 import {
-  ANSWER_ADDRESS, ANSWER_AX, ANSWER_MEMORY, ANSWER_MSR, ANSWER_NONE, CPU, CPU_SIZE, CURRENT_VCPU, EXIT_ANSWER, EXIT_BUDGET, EXIT_HALT,
+  ANSWER_ADDRESS, ANSWER_AX, ANSWER_MEMORY, ANSWER_MSR, ANSWER_NONE, CPU, CPU_SIZE, CR3, CURRENT_VCPU, EXIT_ANSWER, EXIT_BUDGET, EXIT_HALT,
   EXIT_HALT_FOREVER, EXIT_KIND, EXIT_LENGTH, EXIT_SHUTDOWN, EXIT_SIZE, PAGE_CODE, RAX, RDX, RFLAGS, RIP, RUN_STATE, RUN_STATE_HALTED,
   RUN_STATE_RUNNING, SHUTDOWN_PENDING, VCPUS, VCPU_COUNT, VIRTUAL_TIME, TLB_BASE, TLB_TABLES_SIZE, TLB_VCPU_SIZE, TLB_LARGE_MARKS, TLB_LOG_COUNT,
 } from '../layout';
@@ -11,9 +11,9 @@ import { execute } from './execute';
 import { hostOf, mapFrame, markTouched, pageFlags, unmapFrame } from './frames';
 import { injectVector, LEAVE } from './interrupts';
 import { writeU16, writeU32, writeU8 } from './memory';
-import { walk, walkAddress } from './paging';
+import { loadPdptes, walk, walkAddress } from './paging';
 import { initBlock, powerUpBlock } from './reset';
-import { ACCESS_PROBE, FLAG_IF, blockOf, clearFault, isCanonical, updateMode } from './state';
+import { ACCESS_PROBE, FLAG_IF, PAGING_PAE, blockOf, clearFault, isCanonical, pagingMode, updateMode } from './state';
 
 export function initialise(): void {
   const count = load<u32>(VCPU_COUNT);
@@ -62,6 +62,11 @@ export function registersChanged(): void {
   updateMode();
   flushTlbOf(load<u32>(CURRENT_VCPU));
   updateEvents();
+}
+
+/** The host loaded CR3: PAE paging reads its four pointers now. */
+export function loadPagePointers(): void {
+  if (pagingMode == PAGING_PAE) loadPdptes(load<u64>(CR3));
 }
 
 function flushTlbOf(vcpu: u32): void {
