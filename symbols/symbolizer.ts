@@ -18,12 +18,22 @@ const MAX_BACK = 64;
 /** A kernel image leaves no larger gap between symbols; beyond it an address belongs to none. */
 const MAX_PADDING = 1n << 16n;
 
+/** Assemblers' and compilers' own names, which mean nothing to a reader. */
+const ARTIFICIAL = /^(?:\.L|__pfx_|__UNIQUE_ID|\$)/;
+
 /** Preference among symbols at one address: functions and data before labels, global before weak before local. */
-function rank(name: string, letter: string, size: bigint): number {
-  const global = letter === letter.toUpperCase() ? 0 : 1;
+function rank(letter: string, size: bigint): number {
+  const local = letter === letter.toUpperCase() ? 0 : 2;
   const weak = letter === 'W' || letter === 'V' ? 1 : 0;
-  const artificial = /^(?:\.L|__pfx_|__UNIQUE_ID|\$)/.test(name) ? 8 : 0;
-  return artificial + (size === 0n ? 4 : 0) + global * 2 + weak;
+  return (size === 0n ? 4 : 0) + local + weak;
+}
+
+const isAbsolute = (letter: string): boolean => letter === 'A' || letter === 'a';
+
+interface Candidate {
+  readonly name: string;
+  readonly start: bigint;
+  readonly size: bigint;
 }
 
 export class Symbolizer {
@@ -33,37 +43,67 @@ export class Symbolizer {
     this.#table = table;
   }
 
+  /**
+   * The symbol that holds an address. A label inside a function (assembly has them) is preferred to the function, as the
+   * kernel does.
+   */
   symbolize(address: bigint): SymbolHit | undefined {
     const table = this.#table;
+    let label: Candidate | undefined;
     let behind: SymbolHit | undefined;
     let steps = 0;
     for (let end = table.lowerBound(address + 1n); end > 0 && steps < MAX_BACK; steps++) {
       const start = table.lowerBound(table.address(end - 1));
-      const hit = this.#best(start, end, address);
-      if (hit && !hit.padding) return hit;
-      // The nearest end wins, so that padding is told of the symbol before it.
-      if (hit && (behind === undefined || hit.offset < behind.offset)) behind = hit;
+      const candidate = this.#best(start, end);
       end = start;
+      if (!candidate) continue;
+      const offset = address - candidate.start;
+      const stop = candidate.start + candidate.size;
+      if (address < stop) {
+        if (label && label.start < stop) return this.#labelHit(label, address, stop);
+        return { name: candidate.name, offset, size: candidate.size, padding: false };
+      }
+      // Exactly at a symbol of no size that no function holds: a mark such as _text.
+      if (offset === 0n) label = candidate;
+      else if (candidate.size === 0n) label ??= candidate;
+      else behind = nearer(behind, { ...candidate, offset: address - stop, padding: true });
     }
+    if (label?.start === address) return { name: label.name, offset: 0n, size: 0n, padding: false };
     return behind && behind.offset < MAX_PADDING ? behind : undefined;
   }
 
-  /** Best of the symbols start..end-1, which share one address. */
-  #best(start: number, end: number, address: bigint): SymbolHit | undefined {
+  /**
+   * The symbol that holds the call before a return address: behind a call that does not return there may be another function.
+   */
+  symbolizeReturn(address: bigint): SymbolHit | undefined {
+    const hit = this.symbolize(address - 1n);
+    return hit && { ...hit, offset: hit.offset + 1n };
+  }
+
+  /** A label reaches to the next symbol, at most to the end of its function. */
+  #labelHit(label: Candidate, address: bigint, stop: bigint): SymbolHit {
     const table = this.#table;
-    const at = table.address(start);
-    let best: SymbolHit | undefined;
+    let next = table.lowerBound(label.start + 1n);
+    while (next < table.length && isAbsolute(table.letter(next))) next++;
+    const end = next < table.length && table.address(next) < stop ? table.address(next) : stop;
+    return { name: label.name, offset: address - label.start, size: end - label.start, padding: false };
+  }
+
+  /** Best of the symbols start..end-1, which share one address. */
+  #best(start: number, end: number): Candidate | undefined {
+    const table = this.#table;
+    let best: Candidate | undefined;
     let bestRank = Number.POSITIVE_INFINITY;
     for (let index = start; index < end; index++) {
       const letter = table.letter(index);
-      if (letter === 'A' || letter === 'a') continue;
+      if (isAbsolute(letter)) continue;
       const size = this.#size(index, end);
-      const name = table.name(index);
-      const padding = address !== at && address >= at + size;
-      const value = rank(name, letter, size) + (padding ? 16 : 0);
+      const value = rank(letter, size);
       if (value >= bestRank) continue;
+      const name = table.name(index);
+      if (ARTIFICIAL.test(name)) continue;
       bestRank = value;
-      best = { name, offset: padding ? address - at - size : address - at, size, padding };
+      best = { name, start: table.address(start), size };
     }
     return best;
   }
@@ -73,6 +113,10 @@ export class Symbolizer {
     if (table.hasSizes) return BigInt(table.size(index));
     return end < table.length ? table.address(end) - table.address(index) : 0n;
   }
+}
+
+function nearer(a: SymbolHit | undefined, b: SymbolHit): SymbolHit {
+  return a && a.offset <= b.offset ? a : b;
 }
 
 /** `name+0x10/0x80`, `[padding after name+0x80]`. */

@@ -220,6 +220,7 @@ describe('Symbolizer', () => {
     ['local_alias', 0x1040n, 0x80, LOCAL_FUNC, 1],
     ['label_inside', 0x1060n, 0, LOCAL_FUNC & 0xf0, 1],
     ['absolute', 0x1070n, 0, 0x10, 0xfff1],
+    ['mark', 0x1190n, 0, GLOBAL_FUNC & 0xf0, 1],
     ['last', 0x1200n, 0x10, GLOBAL_FUNC, 1],
   ]);
   const symbolizer = new Symbolizer(table);
@@ -230,13 +231,19 @@ describe('Symbolizer', () => {
   test.each([
     ['start of a function with a label at it', 0x1000n, 'start+0x0/0x20'],
     ['global before local', 0x1050n, 'function+0x10/0x80'],
-    ['behind a label without a size', 0x1078n, 'function+0x38/0x80'],
+    ['behind a label inside a function', 0x1078n, 'label_inside+0x18/0x60'],
+    ['a mark that no function holds', 0x1190n, 'mark+0x0/0x0'],
+    ['behind such a mark', 0x1191n, '[padding after function+0x80]'],
     ['between functions', 0x1030n, '[padding after start+0x20]'],
     ['last byte', 0x120fn, 'last+0xf/0x10'],
     ['far behind the last', 0x9000000n, undefined],
     ['before the first', 0x10n, undefined],
   ])('%s', (_, address, expected) => {
     expect(name(address)).toBe(expected);
+  });
+  test('a return address behind the last instruction belongs to the caller', () => {
+    const hit = symbolizer.symbolizeReturn(0x1020n);
+    expect(hit && formatSymbol(hit)).toBe('start+0x20/0x20');
   });
   test('without sizes a symbol reaches to the next', () => {
     const plain = new Symbolizer(map('1000 T a\n1100 T b\n1180 T _end\n').table);
