@@ -17,10 +17,15 @@ void unmap_image_page(const void *address) {
 void protect_image(void) {
   /* At the top level: the boot tables share the levels below and execute at physical addresses. */
   kernel_pml4[(uint64_t)DIRECT_MAP >> 39 & 511] |= PTE_NX;
-  memset(image_pt, 0, sizeof image_pt);
-  for (char *page = _text; page < _end; page += PAGE_SIZE) {
-    uint64_t flags = page < _rodata ? PTE_P : page < _data ? PTE_P | PTE_NX : PTE_P | PTE_RW | PTE_NX;
-    *image_entry(page) = physical_address(page) | flags;
+  for (unsigned i = 0; i < 512; i++) {
+    const char *page = (const char *)KERNEL_BASE + i * PAGE_SIZE;
+    uint64_t flags = page < _text    ? 0
+                     : page < _rodata ? PTE_P
+                     : page < _data   ? PTE_P | PTE_NX
+                     : page < _end    ? PTE_P | PTE_RW | PTE_NX
+                                      : 0;
+    /* One store an entry: the code, the stack and this table are mapped by it meanwhile. */
+    *(volatile uint64_t *)&image_pt[i] = flags ? physical_address(page) | flags : 0;
   }
   for (unsigned i = 0; i < MAX_VCPUS; i++) unmap_image_page(stacks[i]);
   asm volatile("mov %0, %%cr3" : : "r"(physical_address(kernel_pml4)) : "memory");
