@@ -57,7 +57,7 @@ async function open(options: XenctxOptions, registry: Registry): Promise<Target>
 }
 
 /** Compares the build-id of a vmlinux with the guest's, as far as the first vCPU that maps it can tell. */
-function identify(target: Target, file: SymbolFile | undefined): SymbolFacts {
+export function identify(target: Target, file: SymbolFile | undefined): SymbolFacts {
   const elf = file?.elf;
   const buildId = elf ? (fileBuildId(elf) ?? null) : null;
   const facts = { file: file?.path ?? null, buildId, guestBuildId: null };
