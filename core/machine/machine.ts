@@ -230,6 +230,13 @@ export class Machine {
     return (attributes & 0x4000) !== 0 ? 32 : 16;
   }
 
+  /** True when the LAPIC takes interrupts: enabled by APIC_BASE and by its spurious-interrupt register. */
+  isLapicEnabled(vcpu: number): boolean {
+    const SVR = 0xf0 / 4;
+    const base = this.#view.getUint32(this.#place(vcpu, L.APIC_BASE), true);
+    return (base & 0x800) !== 0 && (this.#view.getUint32(this.#place(vcpu, L.APIC + SVR), true) & 0x100) !== 0;
+  }
+
   /** The LAPIC's request register, vector v as bit v, and a pending NMI as bit 256: changes when something arrives. */
   interruptRequests(vcpu: number): bigint {
     const IRR = 0x200 / 4;

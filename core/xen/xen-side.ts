@@ -151,8 +151,9 @@ export class XenSide {
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
-  /** Fires what is due at `now`. */
+  /** Fires what is due at `now`. The scheduler calls it after every slice. */
   advance(now: number): Effect {
+    this.#guest.upcalls.checkLapics();
     const next = this.nextDeadline();
     if (next === undefined || next > now) return CONTINUE;
     this.#guest.waits.expire(now);

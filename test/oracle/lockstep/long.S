@@ -167,11 +167,6 @@ start64:
   mov fs, eax
   mov gs, eax
   CHECK
-  mov dword ptr [gdt_place + 0xa0], 0x12340067   // a system descriptor of 16 bytes with a bad base
-  mov dword ptr [gdt_place + 0xa4], 0x00008900
-  mov dword ptr [gdt_place + 0xa8], 0x00008000
-  mov eax, 0xa0
-  TRY64(ltr ax)
   mov eax, 0x48
   TRY64(ltr ax)                              // busy
   mov eax, 0x18
@@ -304,13 +299,6 @@ start64:
   TRY64(int 0xff)                            // beyond the limit
   or byte ptr [IDT64 + 0x28 * 16 + 4], 2
   TRY64(int 0x28)                            // IST 2
-  and byte ptr [IDT64 + 6 * 16 + 5], 0x7f
-  TRY64(ud2)                                 // #UD gate not present: #NP
-  or byte ptr [IDT64 + 6 * 16 + 5], 0x80
-  and byte ptr [IDT64 + 13 * 16 + 5], 0x7f
-  mov rdi, 0x8000000000000000
-  TRY64(mov rax, [rdi])                      // #GP, its gate not present: #NP is contributory: #DF
-  or byte ptr [IDT64 + 13 * 16 + 5], 0x80
   mov r12, rsp
   mov rax, offset 1f
   mov [resume_ip], rax
@@ -640,17 +628,24 @@ on_syscall32:
   FROM_USER(mov rbx, 0x210000; call rbx)
   // rights come from all levels
   MAP(7, 0)
-  and byte ptr [PD + 8], 0xfd
-  mov rax, cr3
-  mov cr3, rax
-  mov rbx, [0x210018]
-  mov qword ptr [PD + 16], 0x200087          // another way to the tables: 400000 -> 200000
+  mov dword ptr [PD + 16], offset PT + 5     // 400000 by the same tables, read only
   invlpg [0x400000]
-  TRY64(mov [0x400000 - 0x1f0000 - 0x200000 + 0x200000], rax)
-  or byte ptr [0x400000 + 0x2008], 2
+  mov rbx, [0x410018]
+  CHECK
+  TRY64(mov [0x410018], rax)
+  mov dword ptr [PD + 16], offset PT + 3     // not for users
   mov rax, cr3
   mov cr3, rax
+  mov [0x410018], rax
   CHECK
+  FROM_USER(mov rax, [0x410018])
+  mov dword ptr [PD + 16], offset PT + 7
+  mov dword ptr [PD + 20], 0x80000000        // no code
+  invlpg [0x400000]
+  mov byte ptr [0x410000], 0xc3
+  mov rbx, 0x410000
+  TRY64(call rbx)
+  mov dword ptr [PD + 20], 0
   // 1 GiB and 2 MiB pages, negative addresses
   mov rax, [0x40000000 + scratch]
   mov rbx, 0xffffffffc0000000
@@ -719,16 +714,42 @@ on_syscall32:
   or eax, 0x80
   mov cr4, rax
   CHECK
-  // SMEP, SMAP
+  // SMEP and SMAP: from here on everything is supervisor memory but for one page
+  and byte ptr [PD], 0xfb
+  mov edi, offset PT
+  mov ecx, 512
+1: and byte ptr [rdi], 0xfb
+  add edi, 8
+  loop 1b
+  MAP(7, 0)
+  mov rax, cr3
+  mov cr3, rax
   mov rax, cr4
   or eax, 0x300000
   mov cr4, rax
-  // everything the program needs is user memory: take the user bit from the code's 2 MiB page and from stacks and tables
   CHECK
-smep_done:
+  TRY64(mov byte ptr [0x40210000], 0xc3)     // a 1 GiB page of users
+  TRY64(mov byte ptr [0x210000], 0xc3)
+  TRY64(mov rax, [0x210008])
+  mov rbx, 0x210000
+  TRY64(call rbx)
+  .byte 0x0f, 0x01, 0xcb                     // STAC
+  mov byte ptr [0x210000], 0xc3
+  mov rax, [0x210000]
+  CHECK
+  TRY64(call rbx)
+  pushfq
+  pop rdx
+  .byte 0x0f, 0x01, 0xca                     // CLAC
+  pushfq
+  pop rcx
+  and edx, 0x40000
+  and ecx, 0x40000
+  CHECK
   mov rax, cr4
   and eax, 0xffcfffff
   mov cr4, rax
+  MAP(3, 0)
   CHECK
 
   // Self-modifying code
