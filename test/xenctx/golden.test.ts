@@ -143,6 +143,20 @@ const DEVIATIONS: Readonly<Record<string, { why: string; ours: (capture: Capture
       why: 'says that there are no symbols',
       ours: () => ({ stderr: `xenctx: no symbols in ${GOLDEN}errors/g5.map\n` }),
     },
+    'errors/xenctx-s-partial': {
+      why: 'address 0 is no code because _stext is missing',
+      ours: ({ stdout }) => ({ stdout: stdout.replace('/ _text+0x7f000000\n', '/\n') }),
+    },
+    'errors/xenctx-s-mini': {
+      why: 'user space is no code because _stext is missing',
+      ours: ({ stdout }) => ({
+        stdout: stdout
+          .replace(/^( [fg]s: .*?) _text.*$/gm, (_, start: string) =>
+            start.includes('gs:') ? `${start}/` : start,
+          )
+          .replace(/^[0-9a-f]{16}: {3}\[<(?!ffffffff8[12])[0-9a-f]+>\].*\n/gm, ''),
+      }),
+    },
     'errors/xenctx-vcpu5': { why: 'a vCPU that cannot be read is a failure', ours: () => ({ status: 1 }) },
     'halt/xenctx-s': { why: 'a vCPU that cannot be read is a failure', ours: () => ({ status: 1 }) },
     'poweroff/xenctx-s': { why: 'a vCPU that cannot be read is a failure', ours: () => ({ status: 1 }) },
@@ -273,10 +287,9 @@ describe('the true trace of sysrq1, with names and unwind tables out of the gues
     ]);
     expect([stderr, status]).toEqual(['', 0]);
   });
-  test('frame pointers alone end at once, and say so', async () => {
+  test('frame pointers alone are lost at once: this kernel keeps none', async () => {
     const { stdout } = await runXenctx(['--unwind=fp', core], folder);
-    expect(traceOf(stdout).slice(0, 1)).toEqual([' xen_hypercall_amd+0x3/0x10']);
-    expect(traceOf(stdout).at(-1)).toContain('no unwind information');
+    expect(traceOf(stdout)).toEqual([' xen_hypercall_amd+0x3/0x10', ' sysrq_handle_crash+0x16/0x20']);
   });
   test('kallsyms of the guest: all symbols of the System.map that it keeps, at their addresses', () => {
     const target = openCoreFile(core);
