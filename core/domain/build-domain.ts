@@ -6,9 +6,9 @@ import { PvhError } from '../../symbols/errors.ts';
 import { apicId } from '../boot/layout.ts';
 import { buildPvhGuest } from '../boot/pvh.ts';
 import { hostCodecs } from '../host/codecs.ts';
-import { FileSource } from '../host/file-source.ts';
+import { type FileSource, openFileSource } from '../host/file-source.ts';
 import { Machine } from '../machine/machine.ts';
-import { cpuidLeaves } from '../cpu/features.ts';
+import { guestCpuid, parseCpuidFilters } from '../xen/cpuid.ts';
 import type { XenOptions } from '../xen/guest.ts';
 import { XenSide } from '../xen/xen-side.ts';
 import { type GuestConfig, loadGuestConfig } from './config.ts';
@@ -64,7 +64,7 @@ export function buildDomain(
   const xenLog = new XenLog(registry.xenLogPath(), now);
   const opened: FileSource[] = [];
   const open = (path: string, what: string): { source: FileSource; digest: string } => {
-    const source = new FileSource(path);
+    const source = openFileSource(path);
     opened.push(source);
     const text = `Reading ${what} ${path}`;
     const digest = sha256(source, (done) => report({ kind: 'progress', text, done, total: source.size }));
@@ -79,7 +79,13 @@ export function buildDomain(
       module: compileCpu(),
       ramBytes: memoryMiB * MIB,
       vcpus,
-      cpuid: cpuidLeaves({ vendor: VENDOR, vcpus }),
+      cpuid: guestCpuid({
+        vendor: VENDOR,
+        vcpus,
+        domid,
+        version: XEN_VERSION,
+        filters: config.cpuid === undefined ? [] : parseCpuidFilters(config.cpuid),
+      }),
       apicIds: Array.from({ length: vcpus }, (_, vcpu) => apicId(vcpu)),
       seed,
     });

@@ -87,10 +87,13 @@ function processorPriority(block: usize): u32 {
   return task >> 4 >= service >> 4 ? task : service;
 }
 
-/** Vector that the APIC of `block` would give the CPU now, -1 when none is above the processor priority. */
+/**
+ * Vector that the APIC of `block` would give the CPU now, -1 when none is above the processor priority.
+ * What was requested before software disabled the APIC stays deliverable (SDM vol 3A, 11.4.7.2).
+ */
 export function pendingVector(block: usize): i32 {
   const vector = highest(register(block, IRR));
-  if (vector < 0 || !(load<u32>(register(block, SVR)) & SVR_ENABLED)) return -1;
+  if (vector < 0) return -1;
   return <u32>vector >> 4 > processorPriority(block) >> 4 ? vector : -1;
 }
 
@@ -110,11 +113,17 @@ function noteError(block: usize, error: u32): void {
 
 /** An edge-triggered fixed interrupt arrives at the APIC of `block`. */
 export function requestVector(block: usize, vector: u32): void {
-  if (!(load<u64>(at(block, APIC_BASE)) & BASE_ENABLED) || !(load<u32>(register(block, SVR)) & SVR_ENABLED)) return;
-  if (vector < 16) {
-    noteError(block, ERROR_RECEIVE_ILLEGAL);
-    return;
-  }
+  if (!(load<u32>(register(block, SVR)) & SVR_ENABLED)) return;
+  if (vector < 16) noteError(block, ERROR_RECEIVE_ILLEGAL);
+  else latchVector(block, vector);
+}
+
+/**
+ * The hypervisor requests `vector` at the APIC of `block`, enabled by software or not: a guest that binds its event
+ * upcall before it sets up the APIC gets only one edge, and Xen does not drop it.
+ */
+export function latchVector(block: usize, vector: u32): void {
+  if (!(load<u64>(at(block, APIC_BASE)) & BASE_ENABLED)) return;
   setBit(register(block, IRR), vector);
   if (block == CPU) updateEvents();
 }

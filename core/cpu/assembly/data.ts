@@ -2,7 +2,7 @@
 import { AF, CF, PF, SF, ZF, changeFlags, condition, isBelow, rflags } from './flags';
 import { ES, RAX, RBX, RDX, RFLAGS, SEGMENT_SIZE, SEG_SELECTOR } from '../layout';
 import {
-  cutAddress, effectiveOffset, loadFirst, operandAddress, readMemory, readRegister, readSecond, readSource,
+  cutAddress, effectiveOffset, loadFirst, operandAddress, readFirst, readMemory, readRegister, readSecond, readSource,
   segmentLinear, storeFirst, sx, writeFirst, writeMemory, writeRegister,
 } from './operands';
 import { F_MEM1, R_FLAGS, R_IMM, R_OPCODE, R_REG1, R_REG2, addressSize, regNumber, sizeLog2 } from './record';
@@ -159,11 +159,12 @@ export function opArpl(record: usize): void {
     raiseFault(UD, 0);
     return;
   }
-  const target = loadFirst(record, 1);
+  const target = readFirst(record, 1);
   if (faultPending) return;
   const wanted = readRegister(load<u16>(record, R_REG2), 1) & 3;
   const adjust = (target & 3) < wanted;
-  storeFirst(record, 1, adjust ? (target & ~3) | wanted : target);
+  if (adjust) writeFirst(record, 1, (target & ~3) | wanted);
+  if (faultPending) return;
   changeFlags(ZF, adjust ? ZF : 0);
 }
 

@@ -304,9 +304,11 @@ function formOf(record: usize): u32 {
 /** The specialised handler where there is one for these operands in this mode. */
 function specialise(record: usize, row: usize, generic: u32): u32 {
   if (mode == CODE_64) {
-    if (generic == H_CALL || generic == H_RET) {
-      store<u8>(record, load<u8>(record, R_FLAGS) | <u8>F_STACK, R_FLAGS);
-      return generic == H_CALL ? H_CALL_64 : H_RET_64;
+    if (generic == H_CALL || generic == H_RET || generic == H_OP_Push || generic == H_OP_Pop) {
+      // Their hot forms access the stack only.
+      if (!(load<u8>(record, R_FLAGS) & F_MEM1)) store<u8>(record, load<u8>(record, R_FLAGS) | <u8>F_STACK, R_FLAGS);
+      if (generic == H_CALL) return H_CALL_64;
+      if (generic == H_RET) return H_RET_64;
     }
     // Their only memory operand is the stack: a non-canonical address is #SS.
     if ((generic == H_OP_Push || generic == H_OP_Pop) && !(load<u8>(record, R_FLAGS) & (F_MEM1 | F_MEM2)))

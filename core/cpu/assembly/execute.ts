@@ -342,9 +342,12 @@ export function jumpIndirect(record: usize): usize {
 export function callIndirect(record: usize): usize {
   const size = sizeLog2(record);
   const target = readFirst(record, size);
-  if (!faultPending) {
-    if (codeMode == CODE_64 ? !isCanonical(target) : target > <u64>load<u32>(CS + SEG_LIMIT)) raiseFault(GP, 0);
-    else push(ripAfter(record), size);
+  const old = load<u64>(RSP);
+  // The return address is stored even when the target is then found bad.
+  if (!faultPending) push(ripAfter(record), size);
+  if (!faultPending && (codeMode == CODE_64 ? !isCanonical(target) : target > <u64>load<u32>(CS + SEG_LIMIT))) {
+    store<u64>(RSP, old);
+    raiseFault(GP, 0);
   }
   return faultPending ? leave(record) : jumpTo(record, target);
 }

@@ -65,10 +65,19 @@ export function opPush(record: usize): void {
   if (!faultPending) push(value, size);
 }
 
-/** Pushes a selector; opcode bits 5..3 name the segment register. */
+/** Pushes a selector; opcode bits 5..3 name the segment register. A 32-bit push leaves the upper two bytes as they are. */
 export function opPushSegment(record: usize): void {
-  const segment = (load<u8>(record, R_OPCODE) >> 3) & 7;
-  push(load<u16>(ES + segment * SEGMENT_SIZE + SEG_SELECTOR), sizeLog2(record));
+  const selector = load<u16>(ES + ((load<u8>(record, R_OPCODE) >> 3) & 7) * SEGMENT_SIZE + SEG_SELECTOR);
+  const size = sizeLog2(record);
+  if (size != 2) {
+    push(selector, size);
+    return;
+  }
+  const offset = cutAddress(load<u64>(RSP) - 4, stackWidth());
+  const linear = stackLinear(offset, 4, true);
+  if (faultPending) return;
+  writeMemory(linear, 1, selector);
+  if (!faultPending) setStackPointer(offset);
 }
 
 /** A memory operand's address that uses rsp is computed with rsp already moved. */

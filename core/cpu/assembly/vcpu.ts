@@ -4,7 +4,7 @@ import {
   EXIT_HALT_FOREVER, EXIT_KIND, EXIT_LENGTH, EXIT_SHUTDOWN, EXIT_SIZE, PAGE_CODE, RAX, RDX, RFLAGS, RIP, RUN_STATE, RUN_STATE_HALTED,
   RUN_STATE_RUNNING, SHUTDOWN_PENDING, VCPUS, VCPU_COUNT, VIRTUAL_TIME, TLB_BASE, TLB_TABLES_SIZE, TLB_VCPU_SIZE, TLB_LARGE_MARKS, TLB_LOG_COUNT,
 } from '../layout';
-import { earliestTimer, fireDueTimers, requestNmi, requestVector } from './apic';
+import { earliestTimer, fireDueTimers, latchVector, requestNmi } from './apic';
 import { invalidateCode } from './code-cache';
 import { updateEvents, wakes } from './events';
 import { execute } from './execute';
@@ -121,7 +121,7 @@ export function raiseNmi(vcpu: u32): void {
 }
 
 export function raiseInterrupt(vcpu: u32, vector: u32): void {
-  requestVector(blockOf(vcpu), vector & 0xff);
+  latchVector(blockOf(vcpu), vector & 0xff);
 }
 
 /** 1 when run() would execute or deliver something. */
