@@ -8,6 +8,8 @@ export interface SymbolHit {
   readonly offset: bigint;
   /** Bytes; for a table without sizes the distance to the next symbol. */
   readonly size: bigint;
+  /** Letter of nm(1). */
+  readonly letter: string;
   /** True when the address lies behind the end of the symbol, in what the linker or assembler filled in. */
   readonly padding: boolean;
 }
@@ -32,6 +34,7 @@ const isAbsolute = (letter: string): boolean => letter === 'A' || letter === 'a'
 
 interface Candidate {
   readonly name: string;
+  readonly letter: string;
   readonly start: bigint;
   readonly size: bigint;
 }
@@ -61,14 +64,20 @@ export class Symbolizer {
       const stop = candidate.start + candidate.size;
       if (address < stop) {
         if (label && label.start < stop) return this.#labelHit(label, address, stop);
-        return { name: candidate.name, offset, size: candidate.size, padding: false };
+        return { ...named(candidate), offset, size: candidate.size, padding: false };
       }
       // Exactly at a symbol of no size that no function holds: a mark such as _text.
       if (offset === 0n) label = candidate;
       else if (candidate.size === 0n) label ??= candidate;
-      else behind = nearer(behind, { ...candidate, offset: address - stop, padding: true });
+      else
+        behind = nearer(behind, {
+          ...named(candidate),
+          size: candidate.size,
+          offset: address - stop,
+          padding: true,
+        });
     }
-    if (label?.start === address) return { name: label.name, offset: 0n, size: 0n, padding: false };
+    if (label?.start === address) return { ...named(label), offset: 0n, size: 0n, padding: false };
     return behind && behind.offset < MAX_PADDING ? behind : undefined;
   }
 
@@ -86,7 +95,7 @@ export class Symbolizer {
     let next = table.lowerBound(label.start + 1n);
     while (next < table.length && isAbsolute(table.letter(next))) next++;
     const end = next < table.length && table.address(next) < stop ? table.address(next) : stop;
-    return { name: label.name, offset: address - label.start, size: end - label.start, padding: false };
+    return { ...named(label), offset: address - label.start, size: end - label.start, padding: false };
   }
 
   /** Best of the symbols start..end-1, which share one address. */
@@ -98,12 +107,13 @@ export class Symbolizer {
       const letter = table.letter(index);
       if (isAbsolute(letter)) continue;
       const size = this.#size(index, end);
-      const value = rank(letter, size);
+      // Without sizes the table is kallsyms or a System.map: the kernel takes the first of aliases.
+      const value = table.hasSizes ? rank(letter, size) : 0;
       if (value >= bestRank) continue;
       const name = table.name(index);
       if (ARTIFICIAL.test(name)) continue;
       bestRank = value;
-      best = { name, start: table.address(start), size };
+      best = { name, letter, start: table.address(start), size };
     }
     return best;
   }
@@ -114,6 +124,8 @@ export class Symbolizer {
     return end < table.length ? table.address(end) - table.address(index) : 0n;
   }
 }
+
+const named = ({ name, letter }: Candidate): { name: string; letter: string } => ({ name, letter });
 
 function nearer(a: SymbolHit | undefined, b: SymbolHit): SymbolHit {
   return a && a.offset <= b.offset ? a : b;

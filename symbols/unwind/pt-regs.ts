@@ -4,7 +4,7 @@ import type { RowRegister } from './row.ts';
 /** Bytes of the whole structure, and of the part that the CPU itself pushes. */
 export const PT_REGS_SIZE = 168;
 const IRET_OFFSET = 128;
-export const IRET_SIZE = PT_REGS_SIZE - IRET_OFFSET;
+export const IRET_SIZE: number = PT_REGS_SIZE - IRET_OFFSET;
 
 const ORDER: readonly RowRegister[] = [
   'r15',

@@ -131,10 +131,20 @@ function framePointerHolds(context: UnwindContext, { registers }: State): boolea
   }
 }
 
+/** Tables in guest memory can be unreadable: then they have no row. */
+function findIn(source: RowSource, pc: bigint): UnwindRow | undefined {
+  try {
+    return source.find(pc);
+  } catch (error) {
+    if (error instanceof MemoryFault) return undefined;
+    throw error;
+  }
+}
+
 function findRow(context: UnwindContext, state: State, first: boolean): UnwindRow | undefined {
   const pc = state.exact ? state.rip : state.rip - 1n;
   for (const source of context.rows) {
-    const row = source.find(pc);
+    const row = findIn(source, pc);
     if (row && row.kind !== 'unknown') return row;
   }
   // A call through a bad pointer: the return address is the last thing pushed.
@@ -167,6 +177,8 @@ function step(
     exception: { at: cfa, context },
   };
 }
+
+const ended = (end: UnwindEnd): UnwindStep => ({ kind: 'end', end });
 
 /** Frames from the innermost out, exception frames between them, and at last why there are no more. */
 export function* unwind(context: UnwindContext, start: UnwindStart): Generator<UnwindStep> {
@@ -202,5 +214,3 @@ export function* unwind(context: UnwindContext, start: UnwindStart): Generator<U
   }
   yield ended({ why: 'too many frames' });
 }
-
-const ended = (end: UnwindEnd): UnwindStep => ({ kind: 'end', end });

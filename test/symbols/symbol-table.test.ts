@@ -247,6 +247,12 @@ describe('Symbolizer', () => {
   });
   test('without sizes a symbol reaches to the next', () => {
     const plain = new Symbolizer(map('1000 T a\n1100 T b\n1180 T _end\n').table);
-    expect(plain.symbolize(0x1110n)).toEqual({ name: 'b', offset: 0x10n, size: 0x80n, padding: false });
+    expect(plain.symbolize(0x1110n)).toEqual({
+      name: 'b',
+      offset: 0x10n,
+      size: 0x80n,
+      letter: 'T',
+      padding: false,
+    });
   });
 });
