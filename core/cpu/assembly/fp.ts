@@ -82,8 +82,8 @@ function x87(record: usize, escape: i32): bool {
     raiseFault(MF, 0);
     return true;
   }
-  const isNarrow = (load<u8>(record, R_FLAGS) & F_66) != 0;
-  const wide = codeMode == CODE_16 ? isNarrow : !isNarrow;
+  const prefixed = (load<u8>(record, R_FLAGS) & F_66) != 0;
+  const wide = (load<u8>(record, R_CODE) & C_REXW) != 0 || (codeMode == CODE_16) == prefixed;
   if (memory ? !x87Memory(escape, reg, eaLinear, wide) : !x87Register(escape, reg, rm)) return false;
   if ((kind & CONTROL) != 0 || faultPending) return true;
   store<u64>(FIP, nextRip - load<u8>(record, R_LENGTH));

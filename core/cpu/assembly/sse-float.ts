@@ -221,14 +221,14 @@ export function narrow(a: u64): u32 {
 }
 
 export function integerTo64(value: i64): u64 {
-  if (value + 0x20000000000000 < 0x40000000000000 && value > -0x20000000000000) return reinterpret<u64>(<f64>value);
+  if (<u64>(value + 0x20000000000000) <= 0x40000000000000) return reinterpret<u64>(<f64>value);
   setInteger(value);
   convert(64, false);
   return pack64();
 }
 
 export function integerTo32(value: i64): u32 {
-  if (value + 0x1000000 < 0x2000000 && value > -0x1000000) return reinterpret<u32>(<f32>value);
+  if (<u64>(value + 0x1000000) <= 0x2000000) return reinterpret<u32>(<f32>value);
   setInteger(value);
   convert(32, false);
   return pack32();

@@ -96,13 +96,14 @@ export function remainder(nearest: bool): void {
   beginX87();
   if (isEmpty(0) || isEmpty(1)) {
     if (underflow()) writeResult(0);
-    setCondition(C0 | C2 | C3, 0);
+    setCondition(C2, 0);
     endX87();
     return;
   }
   loadB(1);
   loadA(0);
-  let condition: u32 = 0;
+  // Without a quotient C0 and C3 stay as they are.
+  let condition: u32 = 0, touched = C2;
   if (!nanOfAB()) {
     if (aKind == INFINITE || bKind == ZERO) {
       invalid();
@@ -111,12 +112,11 @@ export function remainder(nearest: bool): void {
       if (aKind == ZERO) setR(ZERO, aSign, 0, 0);
       else if (bKind == INFINITE) roundResult(aSign, aExp, aSig, 0, 64, -16382, 16383);
       else if (!stopped()) condition = reduce(nearest);
+      if (!stopped()) touched = C0 | C2 | C3;
     }
   }
-  if (!stopped()) {
-    writeResult(0);
-    setCondition(C0 | C2 | C3, condition & ~C1);
-  }
+  if (!stopped()) writeResult(0);
+  setCondition(touched, condition & ~C1);
   setRoundedUp(false);
   endX87();
   if ((condition & C1) != 0) setCondition(C1, C1);
