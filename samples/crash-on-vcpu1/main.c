@@ -1,7 +1,7 @@
 /* vCPU 0 waits for a result; vCPU 1 divides by zero while it computes it. */
 #include "runtime.h"
 
-static volatile bool done;
+static volatile bool waiting, done;
 static volatile unsigned divisor;
 
 static NOINLINE unsigned average(unsigned sum, unsigned count) {
@@ -10,12 +10,15 @@ static NOINLINE unsigned average(unsigned sum, unsigned count) {
 }
 
 static NOINLINE void compute(void) {
+  while (!waiting) cpu_relax();
   print("vCPU %u computes\n", this_vcpu());
   print("average: %u\n", average(100, divisor));
   done = true;
 }
 
 static NOINLINE void wait_for_result(void) {
+  KEEP_FRAME();
+  waiting = true;
   while (!done) cpu_relax();
 }
 

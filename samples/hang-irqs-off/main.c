@@ -4,6 +4,7 @@
 static volatile char lock;
 
 static NOINLINE void lock_irq_off(void) {
+  KEEP_FRAME();
   disable_interrupts();
   while (__atomic_test_and_set(&lock, __ATOMIC_ACQUIRE)) cpu_relax();
 }

@@ -57,4 +57,7 @@ void start_timer(uint64_t period_ns) {
 
 void stop_timer(void) { period = 0; }
 
-void wait_for_event(void) { asm volatile("sti; hlt" ::: "memory"); }
+void wait_for_event(void) {
+  KEEP_FRAME();
+  asm volatile("sti; hlt" ::: "memory");
+}

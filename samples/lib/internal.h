@@ -27,8 +27,8 @@ void protect_image(void);
 void unmap_image_page(const void *address);
 void load_vcpu_tables(unsigned id);
 void event_upcall(void);
-/* Prints the registers of `frame` and the chain of frame pointers from there, and shuts the domain down. */
-NORETURN void die(const struct trap_frame *frame);
+/* Prints the registers of `frame` and the chain of frame pointers from there, and shuts the domain down. As panic(). */
+void die(const struct trap_frame *frame);
 
 static inline void outb(uint16_t port, uint8_t value) { asm volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
 static inline void wrmsr(uint32_t index, uint64_t value) {

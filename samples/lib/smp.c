@@ -12,7 +12,7 @@ volatile uint32_t vcpus_started = 1;
 static void (*secondary_work)(void);
 static volatile uint32_t vcpus_ready = 1;
 
-NORETURN void start_secondary(unsigned id) {
+void start_secondary(unsigned id) {
   asm volatile("mov %0, %%cr3" : : "r"(physical_address(kernel_pml4)) : "memory");
   load_vcpu_tables(id);
   __atomic_add_fetch(&vcpus_ready, 1, __ATOMIC_SEQ_CST);

@@ -4,7 +4,7 @@
 
 char stacks[MAX_VCPUS][PAGE_SIZE + STACK_SIZE] __attribute__((aligned(PAGE_SIZE), section(".bss.page_aligned")));
 
-NORETURN void start(uint64_t start_info_physical) {
+void start(uint64_t start_info_physical) {
   const struct hvm_start_info *info = direct_map(start_info_physical);
   protect_image();
   load_vcpu_tables(0);

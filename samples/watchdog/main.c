@@ -9,8 +9,10 @@ static NOINLINE void feed(unsigned id) {
   if (result < 0) panic("cannot feed the watchdog: error %d", -result);
 }
 
+static volatile bool work;
+
 static NOINLINE void wait_for_work(void) {
-  for (;;) wait_for_event();
+  while (!work) wait_for_event();
 }
 
 void sample_main(void) {
