@@ -4,6 +4,7 @@ import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import { hex16 } from '../../symbols/address.ts';
 import type { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import type { MemoryFault } from '../../symbols/errors.ts';
+import { CODE_BEFORE, codeBytes } from './memory.ts';
 import type { XenctxOptions } from './options.ts';
 import { decodeFlags } from './registers.ts';
 import { traceSteps } from './trace.ts';
@@ -61,10 +62,6 @@ function vcpuJson(target: Target, vcpu: TargetVcpu, options: XenctxOptions, symb
   };
   const view = viewVcpu(target, id, registers, symbols, note);
   const inKernel = symbols.classify(view.instruction) === 'text';
-  const code = Array.from(
-    { length: 32 },
-    (_, index) => view.words.byte(view.instruction + BigInt(index - 21)) ?? null,
-  );
   return {
     id,
     online,
@@ -73,7 +70,7 @@ function vcpuJson(target: Target, vcpu: TargetVcpu, options: XenctxOptions, symb
     symbol: symbols.label(view.instruction, 'any').trim() || null,
     registers: registersJson(registers),
     flags: decodeFlags(registers.rflags),
-    code: { start: hex16(view.instruction - 21n), bytes: code },
+    code: { start: hex16(view.instruction - BigInt(CODE_BEFORE)), bytes: codeBytes(view).join(' ') },
     stack: online && inKernel ? stackJson(view, options) : null,
     trace: online && inKernel ? traceJson(view, options) : null,
     unreadable,

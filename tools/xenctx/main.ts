@@ -10,8 +10,9 @@ import { fileBuildId, guestBuildId } from '../../symbols/kernel/identity.ts';
 import { explainFailure, systemError } from '../shared/failure.ts';
 import { stateDirectory } from '../shared/state-dir.ts';
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
-import { dumpTarget } from './dump.ts';
+import { dumpTarget, type LearnKernel } from './dump.ts';
 import { describeTarget, type SymbolFacts } from './json.ts';
+import { type GuestKernel, learnKernel } from './kernel.ts';
 import { parseOptions, UNUSABLE, XenctxExit, type XenctxOptions } from './options.ts';
 import { paintLine } from './paint.ts';
 
@@ -56,7 +57,7 @@ async function open(options: XenctxOptions, registry: Registry): Promise<Target>
 }
 
 /** Compares the build-id of a vmlinux with the guest's, as far as the first vCPU that maps it can tell. */
-function identify(target: Target, file: SymbolFile | undefined): SymbolFacts {
+export function identify(target: Target, file: SymbolFile | undefined): SymbolFacts {
   const elf = file?.elf;
   const buildId = elf ? (fileBuildId(elf) ?? null) : null;
   const facts = { file: file?.path ?? null, buildId, guestBuildId: null };
@@ -76,6 +77,22 @@ function faultPrinter(streams: XenctxStreams): (vcpu: number, fault: MemoryFault
     if (seen.has(text) || seen.size > MAX_FAULT_LINES) return;
     seen.add(text);
     streams.error(seen.size > MAX_FAULT_LINES ? 'xenctx: more memory could not be read' : text);
+  };
+}
+
+/** Asks once; says when there is nothing to unwind with. */
+function kernelLearner(file: SymbolFile | undefined, streams: XenctxStreams): LearnKernel {
+  let kernel: GuestKernel | undefined;
+  let asked = false;
+  return (memory) => {
+    if (!asked) {
+      asked = true;
+      kernel = learnKernel(file, memory);
+      if (!kernel) streams.error('xenctx: no symbols: no -s, and no kallsyms in the guest; no call trace');
+      else if (kernel.rows.length === 0)
+        streams.error(`xenctx: no ORC tables in ${kernel.source}; using frame pointers`);
+    }
+    return kernel;
   };
 }
 
@@ -101,14 +118,16 @@ function print(
   }
   const chalk = new Chalk({ level: streams.colour ? 1 : 0 });
   let status = 0;
-  const lines = dumpTarget(target, options, symbols, {
-    vcpu(message) {
+  const problems = {
+    vcpu(message: string) {
       status = SOME_UNREAD;
       streams.error(message);
     },
     memory: faultPrinter(streams),
-  });
-  for (const line of lines) streams.line(streams.colour ? paintLine(line, chalk) : line);
+  };
+  const learn = kernelLearner(file, streams);
+  for (const line of dumpTarget(target, options, symbols, problems, learn))
+    streams.line(streams.colour ? paintLine(line, chalk) : line);
   return status;
 }
 
