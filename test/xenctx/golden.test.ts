@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { decompress } from 'fzstd';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openFileSource } from '../../core/host/file-source.ts';
+import { FileSource } from '../../core/host/file-source.ts';
 import { openDumpCore } from '../../core/target/dump-core.ts';
 import { openCoreFile } from '../../core/target/preserved.ts';
 import type { Target } from '../../core/target/target.ts';
@@ -199,7 +199,7 @@ describe('domain sysrq1: its own dump, reduced to the frames that matter', () =>
     // PVH_GOLDEN_CORE=core.sysrq1 (unpacked) makes the fixture anew.
     const whole = process.env['PVH_GOLDEN_CORE'];
     if (whole)
-      writeFileSync(REDUCED, gzipSync(reduceCore(openFileSource(whole), touchedFrames(whole)), { level: 9 }));
+      writeFileSync(REDUCED, gzipSync(reduceCore(new FileSource(whole), touchedFrames(whole)), { level: 9 }));
     writeFileSync(core, gunzipSync(readFileSync(REDUCED)));
   });
   test.each(compared(rowsOf('sysrq1', 'errors', 'host')))('%s', (_, capture) => compare(capture, core));
@@ -330,7 +330,7 @@ describe('help', () => {
 /** Frames that the captured runs and the true trace read, for the fixture. */
 function touchedFrames(path: string): Set<number> {
   const touched = new Set<number>();
-  const whole = openDumpCore(openFileSource(path));
+  const whole = openDumpCore(new FileSource(path));
   const recording: Target = {
     kind: whole.kind,
     description: whole.description,
