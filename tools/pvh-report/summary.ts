@@ -1,7 +1,7 @@
 // report.txt: the crash on one page, made from the other files. README.txt: what the files are.
 
 import type { DomainRecord } from '../../core/domain/record.ts';
-import { duration, stateLetters, totalSeconds } from '../xl/render.ts';
+import { stateLetters, totalSeconds } from '../xl/render.ts';
 import type { Collector } from './collectors.ts';
 import type { CrashVcpu } from './crash.ts';
 import type { Manifest } from './manifest.ts';
@@ -86,7 +86,7 @@ export function renderSummary(
     ),
     row(
       'guest time',
-      `${duration(record.virtualNanoseconds / 1e9, true)}, of that ${totalSeconds(record).toFixed(3)} s busy`,
+      `${(record.virtualNanoseconds / 1e9).toFixed(6)} s, of that ${totalSeconds(record).toFixed(6)} s busy`,
     ),
     row(
       'repeat it',
