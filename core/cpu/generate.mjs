@@ -40,7 +40,7 @@ function operandKind(code) {
 
 /** Which operand size a row has: 0 byte, 1 by prefix (v), 2 word, 3 dword, 4 qword in 64-bit mode, 5 y, 6 z. */
 function sizeKind(row) {
-  const quiet = /^(Ib|Ibs|Iw|Jb|Jz|DX|CL|1|M|Mp|Ap|[ECSDFG]S)$/;
+  const quiet = /^(J[bz]|I[a-z]+|DX|CL|1|M|Mp|Ap|[ECSDFG]S)$/;
   const code = row.operands.find((operand) => !quiet.test(operand));
   if (code === undefined) return 1;
   if (code === 'AL') return 0;

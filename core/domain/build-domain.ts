@@ -6,7 +6,7 @@ import { PvhError } from '../../symbols/errors.ts';
 import { apicId } from '../boot/layout.ts';
 import { buildPvhGuest } from '../boot/pvh.ts';
 import { hostCodecs } from '../host/codecs.ts';
-import { type FileSource, openFileSource } from '../host/file-source.ts';
+import { FileSource } from '../host/file-source.ts';
 import { Machine } from '../machine/machine.ts';
 import { guestCpuid, parseCpuidFilters } from '../xen/cpuid.ts';
 import type { XenOptions } from '../xen/guest.ts';
@@ -64,7 +64,7 @@ export function buildDomain(
   const xenLog = new XenLog(registry.xenLogPath(), now);
   const opened: FileSource[] = [];
   const open = (path: string, what: string): { source: FileSource; digest: string } => {
-    const source = openFileSource(path);
+    const source = new FileSource(path);
     opened.push(source);
     const text = `Reading ${what} ${path}`;
     const digest = sha256(source, (done) => report({ kind: 'progress', text, done, total: source.size }));

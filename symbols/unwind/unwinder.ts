@@ -184,9 +184,12 @@ const ended = (end: UnwindEnd): UnwindStep => ({ kind: 'end', end });
 export function* unwind(context: UnwindContext, start: UnwindStart): Generator<UnwindStep> {
   let state: State = { rip: start.rip, registers: start.registers, exact: true };
   yield { kind: 'frame', frame: { address: start.rip, how: 'registers' } };
+  let followed: UnwindRow['how'] | undefined;
   const seen = new Set<string>();
   for (let count = 0; count < MAX_FRAMES; count++) {
     const row = findRow(context, state, count === 0);
+    // Frame-pointer chains end in a zero.
+    if (!row && followed === 'fp' && state.registers.rbp === 0n) return yield ended({ why: 'end of stack' });
     if (!row) return yield ended({ why: 'no unwind information', address: state.rip });
     if (row.kind === 'end') return yield ended({ why: 'end of stack' });
     let result: ReturnType<typeof step>;
@@ -201,7 +204,6 @@ export function* unwind(context: UnwindContext, start: UnwindStart): Generator<U
     const { next, frame, exception } = result;
     if (exception && isUserMode(exception.context))
       return yield ended({ why: 'user mode', context: exception.context });
-    // Frame-pointer chains end in a zero.
     if (row.how === 'fp' && next.rip === 0n) return yield ended({ why: 'end of stack' });
     const place = `${next.rip}:${next.registers.rsp}`;
     if (seen.has(place)) return yield ended({ why: 'stack goes in circles', address: next.rip });
@@ -210,6 +212,7 @@ export function* unwind(context: UnwindContext, start: UnwindStart): Generator<U
     else if (!context.isCode(next.rip))
       return yield ended({ why: 'return address is not code', address: next.rip });
     yield { kind: 'frame', frame };
+    followed = row.how;
     state = next;
   }
   yield ended({ why: 'too many frames' });

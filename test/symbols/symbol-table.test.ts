@@ -202,13 +202,19 @@ describe('classic classification and names', () => {
   ])('%x is called "%s"', (address, label) => {
     expect(plain.label(address, 'any')).toBe(label);
   });
+  test('missing border symbols make no code of address 0', () => {
+    const poor = new ClassicSymbols({
+      table: map('ffffffff81000000 T start\nffffffff81000100 T _etext').table,
+    });
+    expect([0n, 0xffffffff81000010n].map((address) => poor.classify(address))).toEqual(['none', 'text']);
+  });
   test('data has no name where only text is wanted', () => {
     expect(plain.label(0xffffffff82000010n, 'text')).toBe('');
   });
   test('offsets are cut to 32 bits, and below the first symbol they wrap', () => {
     expect(split.label(0xffffc9000001bc38n, 'any')).toBe(' fixed_percpu_data+0x1bc38');
-    const high = new ClassicSymbols({ table: map('ffffffff81000000 T _text').table });
-    expect(high.label(0n, 'any')).toBe(' _text+0x7f000000');
+    const high = new ClassicSymbols({ table: map('ffffffff81000000 T _text').table, kernelStart: 0n });
+    expect(high.label(0x10n, 'any')).toBe(' _text+0x7f000010');
   });
 });
 

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { decompress } from 'fzstd';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openFileSource } from '../../core/host/file-source.ts';
+import { FileSource } from '../../core/host/file-source.ts';
 import { openDumpCore } from '../../core/target/dump-core.ts';
 import { openCoreFile } from '../../core/target/preserved.ts';
 import type { Target } from '../../core/target/target.ts';
@@ -143,6 +143,20 @@ const DEVIATIONS: Readonly<Record<string, { why: string; ours: (capture: Capture
       why: 'says that there are no symbols',
       ours: () => ({ stderr: `xenctx: no symbols in ${GOLDEN}errors/g5.map\n` }),
     },
+    'errors/xenctx-s-partial': {
+      why: 'address 0 is no code because _stext is missing',
+      ours: ({ stdout }) => ({ stdout: stdout.replace('/ _text+0x7f000000\n', '/\n') }),
+    },
+    'errors/xenctx-s-mini': {
+      why: 'user space is no code because _stext is missing',
+      ours: ({ stdout }) => ({
+        stdout: stdout
+          .replace(/^( [fg]s: .*?) _text.*$/gm, (_, start: string) =>
+            start.includes('gs:') ? `${start}/` : start,
+          )
+          .replace(/^[0-9a-f]{16}: {3}\[<(?!ffffffff8[12])[0-9a-f]+>\].*\n/gm, ''),
+      }),
+    },
     'errors/xenctx-vcpu5': { why: 'a vCPU that cannot be read is a failure', ours: () => ({ status: 1 }) },
     'halt/xenctx-s': { why: 'a vCPU that cannot be read is a failure', ours: () => ({ status: 1 }) },
     'poweroff/xenctx-s': { why: 'a vCPU that cannot be read is a failure', ours: () => ({ status: 1 }) },
@@ -184,7 +198,7 @@ describe('domain sysrq1: its own dump, reduced to the frames that matter', () =>
     // PVH_GOLDEN_CORE=core.sysrq1 (unpacked) makes the fixture anew.
     const whole = process.env['PVH_GOLDEN_CORE'];
     if (whole)
-      writeFileSync(REDUCED, gzipSync(reduceCore(openFileSource(whole), touchedFrames(whole)), { level: 9 }));
+      writeFileSync(REDUCED, gzipSync(reduceCore(new FileSource(whole), touchedFrames(whole)), { level: 9 }));
     writeFileSync(core, gunzipSync(readFileSync(REDUCED)));
   });
   test.each(compared(rowsOf('sysrq1', 'errors', 'host')))('%s', (_, capture) => compare(capture, core));
@@ -273,10 +287,9 @@ describe('the true trace of sysrq1, with names and unwind tables out of the gues
     ]);
     expect([stderr, status]).toEqual(['', 0]);
   });
-  test('frame pointers alone end at once, and say so', async () => {
+  test('frame pointers alone are lost at once: this kernel keeps none', async () => {
     const { stdout } = await runXenctx(['--unwind=fp', core], folder);
-    expect(traceOf(stdout).slice(0, 1)).toEqual([' xen_hypercall_amd+0x3/0x10']);
-    expect(traceOf(stdout).at(-1)).toContain('no unwind information');
+    expect(traceOf(stdout)).toEqual([' xen_hypercall_amd+0x3/0x10', ' sysrq_handle_crash+0x16/0x20']);
   });
   test('kallsyms of the guest: all symbols of the System.map that it keeps, at their addresses', () => {
     const target = openCoreFile(core);
@@ -306,7 +319,7 @@ describe('help', () => {
 /** Frames that the captured runs and the true trace read, for the fixture. */
 function touchedFrames(path: string): Set<number> {
   const touched = new Set<number>();
-  const whole = openDumpCore(openFileSource(path));
+  const whole = openDumpCore(new FileSource(path));
   const recording: Target = {
     kind: whole.kind,
     description: whole.description,

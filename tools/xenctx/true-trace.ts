@@ -89,7 +89,7 @@ export function* trueTraceLines(view: VcpuView, kernel: GuestKernel, way: Unwind
         }
         const name = frameName(kernel, step.frame, exact) ?? `0x${step.frame.address.toString(16)}`;
         // Frame pointers are a guess in code that need not keep them.
-        yield ` ${name}${step.frame.how === 'fp' && way !== 'fp' ? ' [fp]' : ''}`;
+        yield ` ${name}${step.frame.how === 'fp' && way !== 'fp' && kernel.rows.length > 0 ? ' [fp]' : ''}`;
         exact = false;
         break;
       }
