@@ -35,12 +35,18 @@ function symbolsLine({ symbolsBuildId, kernel }: Manifest): string {
     : `build-id ${symbolsBuildId}, BUT THE GUEST HAS ${kernel.buildId}: names may be wrong`;
 }
 
+const TRACES: Readonly<Record<string, string>> = {
+  orc: "by the kernel's unwind tables",
+  fp: 'by frame pointers',
+  scan: 'every word that looks like code: may be stale',
+  none: 'only where it stands',
+};
+
 function stackLines(vcpu: CrashVcpu): string[] {
-  const how = vcpu.trace === 'fp' ? 'by frame pointers' : 'every word that looks like code: may be stale';
   const lines = vcpu.frames.map(({ address, symbol }) => `  [<${address}>] ${symbol ?? '?'}`);
   const more = lines.length - STACK_LINES;
   return [
-    `Stack of vcpu${vcpu.id} (${how})`,
+    `Stack of vcpu${vcpu.id} (${TRACES[vcpu.trace] ?? vcpu.trace})`,
     ...lines.slice(0, STACK_LINES),
     ...(more > 0 ? [`  ... ${more} more in crash.json`] : []),
   ];
