@@ -150,7 +150,10 @@ export const SCRATCH = 0x3f000;
 // Code cache: u32 for each host page (offset / 4096) = its first code page or 0, then the arena of code pages and records.
 export const CODE_PAGES = 0x1000000;
 export const CODE_ARENA = 0x1400000;
-export const CODE_CACHE_END = 0x8000000;
+export const CODE_CACHE_END = 0x7fe0000;
+
+// A TLB table that is never filled: with alignment checks on, every access takes the slow path.
+export const EMPTY_TLB = 0x7fe0000; // TLB_TABLE_SIZE bytes
 
 // Features that CPUID does not offer: bit i = FEATURES[i] of opcodes.ts; their instructions raise #UD.
 export const FEATURES_OFF = 0x22200; // u64
@@ -220,6 +223,7 @@ export const CPUID_TABLE = 0xf80000;
 export const CPUID_ROWS_MAX = 0x100;
 export const CPUID_ROW_APIC_ID_EBX = 1; // bits 31..24 of ebx are the initial APIC id
 export const CPUID_ROW_APIC_ID_EDX = 2; // edx is the x2APIC id
+export const CPUID_ROW_VCPU_EBX = 4; // ebx is the number of the vCPU
 export const CPUID_COUNT = 0x22040; // u32
 export const CURRENT_VCPU = 0x22044; // u32: whose state the CPU block holds
 export const SAVED_SEGMENTS = 0x22080; // 192 bytes: what a far transfer puts back when it faults

@@ -3,7 +3,7 @@
 import { AF, CF, OF, type OpcodeRow, PF, SF, ZF } from '../../core/cpu/opcodes.ts';
 import { PROGRAM_ROW } from './case.ts';
 import type { RecordedCase } from './corpus.ts';
-import { isOutsideDomain } from './transcendental.ts';
+import { isOutsideDomain } from './tolerance.ts';
 
 const ALL_FLAGS = CF | PF | AF | ZF | SF | OF;
 

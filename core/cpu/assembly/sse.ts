@@ -64,14 +64,10 @@ export function mmxAvailable(): bool {
   return true;
 }
 
-function clearTop(): void {
-  store<u16>(FSW, load<u16>(FSW) & 0xc7ff);
-}
-
 /** From x87 to MMX: all registers in use, the stack's top at 0. */
 function toMmx(): void {
   store<u8>(FTW, 0xff);
-  clearTop();
+  store<u16>(FSW, load<u16>(FSW) & 0xc7ff);
 }
 
 /** Ends a floating-point operation; answers whether its result is to be written. */
@@ -193,7 +189,6 @@ function setMmx(place: usize, value: u64): void {
 
 /** MOVQ and MOVNTQ to memory. */
 function storeMmx(place: usize): void {
-  clearTop();
   writeU64(eaLinear, load<u64>(place));
   if (!faultPending) toMmx();
 }
@@ -679,11 +674,9 @@ function mmx0f(record: usize, op: i32): bool {
       return true;
     case 0x77:
       store<u8>(FTW, 0);
-      clearTop();
+      store<u16>(FSW, load<u16>(FSW) & 0xc7ff);
       return true;
-    // A store that faults has cleared TOP already, seen on silicon.
     case 0x7e:
-      clearTop();
       generalTarget(record, load<u64>(d));
       if (!faultPending) toMmx();
       return true;
@@ -713,8 +706,8 @@ function mmx0f(record: usize, op: i32): bool {
       storeMmx(d);
       return true;
     case 0xf7:
-      toMmx();
       maskedStore(record, d, mmRm(record), 8);
+      if (!faultPending) toMmx();
       return true;
   }
   const s = sourceMmx(record);

@@ -112,18 +112,22 @@ export function outsideCanonical(address: u64, bytes: u32): bool {
   return true;
 }
 
-/** Faults as a load of the range, or as a store of one number. */
+/** Faults as an access to one number. */
 export function checkRange(address: u64, bytes: u32, write: bool): void {
   if (outsideCanonical(address, bytes)) return;
   if (write) checkWrite(address, bytes);
   else checkRead(address, bytes);
 }
 
-/** Faults as a store of a whole image: first byte, then the last one, which shows in CR2 (seen on silicon). */
-function checkImage(address: u64, bytes: u32): void {
+/** Faults as an access to a whole image: its first item, then its last byte, which shows in CR2 (seen on silicon). */
+function checkImage(address: u64, bytes: u32, wide: bool, write: bool): void {
   if (outsideCanonical(address, bytes)) return;
-  checkWrite(address, 1);
-  if (!faultPending) checkWrite(lastByte(address, bytes), 1);
+  const item = wide ? 4 : 2, last = lastByte(address, bytes);
+  if (write) checkWrite(address, item);
+  else checkRead(address, item);
+  if (faultPending) return;
+  if (write) checkWrite(last, 1);
+  else checkRead(last, 1);
 }
 
 export function lastByte(address: u64, bytes: u32): u64 {
@@ -132,13 +136,13 @@ export function lastByte(address: u64, bytes: u32): u64 {
 }
 
 export function loadEnvironment(address: u64, wide: bool): void {
-  checkRange(address, environmentBytes(wide), false);
+  checkImage(address, environmentBytes(wide), wide, false);
   if (faultPending) return;
   getEnvironment(address, wide);
 }
 
 export function storeEnvironment(address: u64, wide: bool): void {
-  checkImage(address, environmentBytes(wide));
+  checkImage(address, environmentBytes(wide), wide, true);
   if (faultPending) return;
   putEnvironment(address, wide);
   store<u16>(FCW, load<u16>(FCW) | 0x3f);
@@ -147,7 +151,7 @@ export function storeEnvironment(address: u64, wide: bool): void {
 
 export function saveState(address: u64, wide: bool): void {
   const bytes = environmentBytes(wide);
-  checkImage(address, bytes + 8 * REGISTER_BYTES);
+  checkImage(address, bytes + 8 * REGISTER_BYTES, wide, true);
   if (faultPending) return;
   putEnvironment(address, wide);
   for (let i = 0; i < 8; i++) {
@@ -160,7 +164,7 @@ export function saveState(address: u64, wide: bool): void {
 
 export function restoreState(address: u64, wide: bool): void {
   const bytes = environmentBytes(wide);
-  checkRange(address, bytes + 8 * REGISTER_BYTES, false);
+  checkImage(address, bytes + 8 * REGISTER_BYTES, wide, false);
   if (faultPending) return;
   getEnvironment(address, wide);
   for (let i = 0; i < 8; i++) {

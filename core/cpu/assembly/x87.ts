@@ -314,10 +314,11 @@ function storeDecimal(address: u64): void {
     done = !stopped();
   }
   if (done) {
-    checkRange(address, 10, true);
-    if (faultPending) return;
+    // Two stores: when the second faults, the first has been done, as on silicon.
     writeU64(address, low);
+    if (faultPending) return;
     writeU16(address + 8, high);
+    if (faultPending) return;
   }
   endX87();
   if (done) pop();
