@@ -130,7 +130,6 @@ export function compareOutcomes(recorded: RecordedCase, before: Uint8Array, got:
   const want = physicalOrder(expected.fx);
   const have = physicalOrder(got.fx);
   for (const { name, at, length } of FX_UNITS) {
-    if (free.fpu && (name === 'fsw' || name.startsWith('r'))) continue;
     const [w, h] = [want.subarray(at, at + length), have.subarray(at, at + length)];
     if (toHex(w) !== toHex(h) && !isCloseEnough(row, name, w, h, !isDone))
       lines.push(

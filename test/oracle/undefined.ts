@@ -14,8 +14,6 @@ export interface Undefined {
   readonly results: boolean;
   /** Of a fault: at which of its several accesses the instruction stopped. */
   readonly access?: boolean;
-  /** TOP and the status word. */
-  readonly fpu?: boolean;
 }
 
 const NOTHING: Undefined = { flags: 0, results: false };
@@ -64,8 +62,6 @@ export function undefinedInFault(row: OpcodeRow | undefined): Undefined {
   if (row.mnemonic === 'POPA') return { ...NOTHING, results: true };
   // The recorder steps each iteration, which makes the flags of the one before it visible; running freely they are restored.
   if (row.mnemonic === 'SCAS') return { ...NOTHING, flags: ALL_FLAGS };
-  // Silicon enters MMX mode before a store faults.
-  if (row.operands.some((operand) => operand.startsWith('P'))) return { ...NOTHING, fpu: true };
   return NOTHING;
 }
 
