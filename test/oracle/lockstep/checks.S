@@ -172,6 +172,7 @@ BEGIN
   mov byte ptr [IDT64 + 0x27 * 16 + 2], 8
   EXPECT64(13, 8, int 0x27)
   mov byte ptr [IDT64 + 0x28 * 16 + 2], 0x88
+  mov byte ptr [gdt_place + 0x8e], 0xaf      // 64-bit code, not present
   EXPECT64(11, 0x88, int 0x28)
   EXPECT64(13, 0xff * 8 + 2, int 0xff)
   and byte ptr [IDT64 + 6 * 16 + 5], 0x7f

@@ -8,6 +8,9 @@ test.each(PROGRAMS.filter(({ isSelfChecked }) => isSelfChecked))('$name: $covers
   expect(runSelfChecked(testMachine({ ramBytes: LOCKSTEP_RAM }), program)).toEqual([]);
 });
 
-test.each(PROGRAMS.filter(({ isSelfChecked }) => !isSelfChecked))('$name as under QEMU: $covers', (program) => {
-  expect(replayLockstep(testMachine({ ramBytes: LOCKSTEP_RAM }), program)).toEqual([]);
-});
+test.each(PROGRAMS.filter(({ isSelfChecked }) => !isSelfChecked))(
+  '$name as under QEMU: $covers',
+  (program) => {
+    expect(replayLockstep(testMachine({ ramBytes: LOCKSTEP_RAM }), program)).toEqual([]);
+  },
+);

@@ -28,11 +28,13 @@ export const PROGRAMS: readonly LockstepProgram[] = [
   },
   {
     name: 'real',
-    covers: 'real mode and 16-bit protected mode: addressing forms, prefixes, IVT, far transfers, strings, unreal mode',
+    covers:
+      'real mode and 16-bit protected mode: addressing forms, prefixes, IVT, far transfers, strings, unreal mode',
   },
   {
     name: 'checks',
-    covers: 'what QEMU leaves out: limits, rights, canonical addresses, reserved bits, EXT, double faults, register checks',
+    covers:
+      'what QEMU leaves out: limits, rights, canonical addresses, reserved bits, EXT, double faults, register checks',
     isSelfChecked: true,
   },
 ];
