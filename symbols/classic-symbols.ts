@@ -15,40 +15,36 @@ export interface ClassicOptions {
 }
 
 interface Borders {
-  readonly text: readonly [bigint, bigint];
-  readonly initText: readonly [bigint, bigint];
-  readonly image: readonly [bigint, bigint];
-  readonly hypercallPage: bigint;
+  readonly text: Range;
+  readonly initText: Range;
+  readonly image: Range;
+  readonly hypercallPage: bigint | undefined;
 }
 
-const SPECIAL = [
-  '_stext',
-  '_etext',
-  '_text',
-  '_end',
-  '__bss_stop',
-  '_sinittext',
-  '_einittext',
-  'hypercall_page',
-];
+type Range = readonly [bigint, bigint];
+const EMPTY: Range = [1n, 0n];
 
-/** Borders of the kernel image by its special symbols; one that is missing counts as 0. */
-function bordersOf(table: SymbolTable): Borders {
-  const found = new Map(SPECIAL.map((name) => [name, table.addressOf(name) ?? 0n]));
-  const at = (name: string): bigint => found.get(name) ?? 0n;
+/**
+ * Borders of the kernel image by its special symbols. To xenctx a missing one is 0, so that address 0 and all user space become
+ * code; here a range without an end is empty, and one without a start begins with the image.
+ */
+function bordersOf(table: SymbolTable, kernelStart: bigint): Borders {
+  const at = (name: string): bigint | undefined => table.addressOf(name);
+  const start = at('_text') ?? at('_stext') ?? kernelStart;
+  const range = (from: bigint | undefined, to: bigint | undefined): Range =>
+    to === undefined ? EMPTY : [from ?? start, to];
+  const [initStart, initEnd] = [at('_sinittext'), at('_einittext')];
   // xenctx: the later line of the two wins, and the lines ascend.
-  const [end, bss] = [at('_end'), at('__bss_stop')];
+  const ends = [at('_end'), at('__bss_stop')].filter((end) => end !== undefined);
   return {
-    text: [at('_stext'), at('_etext')],
-    initText: [at('_sinittext'), at('_einittext')],
-    // biome-ignore lint/complexity/useMathMinMax: Math.max takes no bigint
-    image: [at('_text'), end > bss ? end : bss],
+    text: range(at('_stext'), at('_etext')),
+    initText: initStart === undefined ? EMPTY : range(initStart, initEnd),
+    image: range(at('_text'), ends.sort((a, b) => (a < b ? -1 : 1)).at(-1)),
     hypercallPage: at('hypercall_page'),
   };
 }
 
-const within = (address: bigint, [low, high]: readonly [bigint, bigint]): boolean =>
-  address >= low && address <= high;
+const within = (address: bigint, [low, high]: Range): boolean => address >= low && address <= high;
 
 /** Absolute symbols are not in xenctx's list; special names among them count all the same. */
 const isStored = (letter: string): boolean => letter !== 'A' && letter !== 'a';
@@ -64,8 +60,8 @@ export class ClassicSymbols {
   constructor(options: ClassicOptions) {
     this.#table = options.table && options.table.length > 0 ? options.table : undefined;
     this.loaded = this.#table !== undefined;
-    this.#borders = this.#table && bordersOf(this.#table);
     this.#kernelStart = options.kernelStart ?? DEFAULT_KERNEL_START;
+    this.#borders = this.#table && bordersOf(this.#table, this.#kernelStart);
     this.#kernelStartGiven = options.kernelStart !== undefined;
   }
 
@@ -75,7 +71,7 @@ export class ClassicSymbols {
     if (!borders) return above ? 'text' : 'none';
     if (within(address, borders.text)) return 'text';
     const page = borders.hypercallPage;
-    if (page !== 0n && within(address, [page, page + 4096n])) return 'text';
+    if (page !== undefined && within(address, [page, page + 4096n])) return 'text';
     if (within(address, borders.initText)) return 'text';
     if (this.#kernelStartGiven) return above ? 'text' : 'none';
     if (within(address, borders.image)) return 'data';

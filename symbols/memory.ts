@@ -9,6 +9,12 @@ export interface MemorySource {
   read(address: bigint, into: Uint8Array): void;
 }
 
+/** Memory that can also tell where something is mapped. */
+export interface MappedMemory extends MemorySource {
+  /** Mapped ranges of start..end in ascending order; neighbours are not joined. Reading them can fail all the same. */
+  mapped(start: bigint, end: bigint): Iterable<{ readonly address: bigint; readonly length: number }>;
+}
+
 /** Width of a stack slot in bytes: long mode, protected mode, real mode. */
 export type WordSize = 8 | 4 | 2;
 

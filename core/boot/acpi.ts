@@ -94,7 +94,10 @@ function fadt(facsAddress: number, dsdtAddress: number): Uint8Array {
 function madt(vcpus: number): Uint8Array {
   const ENTRY = 8;
   const bytes = new Uint8Array(8 + vcpus * ENTRY);
-  new DataView(bytes.buffer).setUint32(0, LAPIC_BASE, true);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, LAPIC_BASE, true);
+  // PCAT_COMPAT, as libacpi has it: without it Linux probes for an 8259 and numbers its interrupts differently.
+  view.setUint32(4, 1, true);
   for (let vcpu = 0; vcpu < vcpus; vcpu++) {
     // Type 0: processor local APIC; the ACPI processor UID is the Xen vCPU number; enabled.
     bytes.set([0, ENTRY, vcpu, apicId(vcpu), 1, 0, 0, 0], 8 + vcpu * ENTRY);

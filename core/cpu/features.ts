@@ -10,6 +10,8 @@ export interface CpuidLeaf {
   readonly ebx: number;
   readonly ecx: number;
   readonly edx: number;
+  /** EBX is the number of the vCPU that asks. */
+  readonly vcpuInEbx?: boolean;
 }
 
 export type CpuVendor = 'GenuineIntel' | 'AuthenticAMD';

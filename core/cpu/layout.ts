@@ -223,6 +223,7 @@ export const CPUID_TABLE = 0xf80000;
 export const CPUID_ROWS_MAX = 0x100;
 export const CPUID_ROW_APIC_ID_EBX = 1; // bits 31..24 of ebx are the initial APIC id
 export const CPUID_ROW_APIC_ID_EDX = 2; // edx is the x2APIC id
+export const CPUID_ROW_VCPU_EBX = 4; // ebx is the number of the vCPU
 export const CPUID_COUNT = 0x22040; // u32
 export const CURRENT_VCPU = 0x22044; // u32: whose state the CPU block holds
 export const SAVED_SEGMENTS = 0x22080; // 192 bytes: what a far transfer puts back when it faults

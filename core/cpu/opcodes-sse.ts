@@ -86,7 +86,7 @@ export const SSE_ROWS: readonly RowSource[] = [
      np 0f 70  PSHUFW  Pq Qq Ib
      np 0f c2  CMPPS  Vx Wx Ib
      f3 0f c2  CMPSS  Vx Wd Ib
-     np 0f c4  PINSRW  Pq Rd/Mw Ib
+     np 0f c4  PINSRW  Pq Ew Ib
      np 0f c5 reg  PEXTRW  Gd Nq Ib
      np 0f c6  SHUFPS  Vx Wx Ib
      np 0f d7 reg  PMOVMSKB  Gd Nq
@@ -144,7 +144,7 @@ export const SSE_ROWS: readonly RowSource[] = [
      f3 0f 7f  MOVDQU  Wx Vx
      66 0f c2  CMPPD  Vx Wx Ib
      f2 0f c2  CMPSD  Vx Wq Ib
-     66 0f c4  PINSRW  Vx Rd/Mw Ib
+     66 0f c4  PINSRW  Vx Ew Ib
      66 0f c5 reg  PEXTRW  Gd Ux Ib
      66 0f c6  SHUFPD  Vx Wx Ib
      66 0f d6  MOVQ  Wq Vx
@@ -217,11 +217,11 @@ export const SSE_ROWS: readonly RowSource[] = [
      66 0f 3a 0c  BLENDPS  Vx Wx Ib
      66 0f 3a 0d  BLENDPD  Vx Wx Ib
      66 0f 3a 0e  PBLENDW  Vx Wx Ib
-     66 0f 3a 14  PEXTRB  Rd/Mb Vx Ib
-     66 0f 3a 15  PEXTRW  Rd/Mw Vx Ib
+     66 0f 3a 14  PEXTRB  Eb Vx Ib
+     66 0f 3a 15  PEXTRW  Ew Vx Ib
      66 0f 3a 16  PEXTRD  Ey Vx Ib
      66 0f 3a 17  EXTRACTPS  Ed Vx Ib
-     66 0f 3a 20  PINSRB  Vx Rd/Mb Ib
+     66 0f 3a 20  PINSRB  Vx Eb Ib
      66 0f 3a 21  INSERTPS  Vx Wd Ib
      66 0f 3a 22  PINSRD  Vx Ey Ib
      66 0f 3a 40  DPPS  Vx Wx Ib

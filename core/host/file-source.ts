@@ -1,37 +1,92 @@
-// A file as random-access bytes. Read on demand, never whole.
+// A file as a ByteSource: random-access reads, small ones out of a block cache. Writes nothing.
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { type ByteSource, checkRange } from '../../symbols/bytes.ts';
 import { FormatError, PvhError } from '../../symbols/errors.ts';
 
-export interface FileSource extends ByteSource {
-  close(): void;
+const BLOCK = 64 * 1024;
+const CACHED_BLOCKS = 64;
+
+/** An open file; `read` throws FormatError outside of it and PvhError (EIO) when the system cannot read it. */
+export class FileSource implements ByteSource {
+  readonly name: string;
+  readonly size: number;
+  #descriptor: number | undefined;
+  /** Block number to its bytes, oldest use first. */
+  readonly #blocks = new Map<number, Uint8Array>();
+
+  /** @throws PvhError with the system's code (ENOENT, EACCES, EISDIR, ...) when it cannot be opened. */
+  constructor(path: string) {
+    this.name = path;
+    try {
+      this.#descriptor = openSync(path, 'r');
+    } catch (cause) {
+      throw systemError(path, cause);
+    }
+    const status = fstatSync(this.#descriptor);
+    if (!status.isFile()) {
+      this.close();
+      if (status.isDirectory()) throw new PvhError('EISDIR', `${path}: Is a directory`);
+      throw new PvhError('EFILE', `${path}: Not a regular file`);
+    }
+    this.size = status.size;
+  }
+
+  read(offset: number, length: number): Uint8Array {
+    checkRange(this.name, this.size, offset, length);
+    if (length === 0) return new Uint8Array(0);
+    const first = Math.floor(offset / BLOCK);
+    const last = Math.floor((offset + length - 1) / BLOCK);
+    if (first !== last) return this.#fill(offset, new Uint8Array(length));
+    const start = offset - first * BLOCK;
+    return this.#block(first).subarray(start, start + length);
+  }
+
+  close(): void {
+    if (this.#descriptor === undefined) return;
+    closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+    this.#blocks.clear();
+  }
+
+  #block(number: number): Uint8Array {
+    const cached = this.#blocks.get(number);
+    if (cached) {
+      this.#blocks.delete(number);
+      this.#blocks.set(number, cached);
+      return cached;
+    }
+    const start = number * BLOCK;
+    const block = this.#fill(start, new Uint8Array(Math.min(BLOCK, this.size - start)));
+    if (this.#blocks.size >= CACHED_BLOCKS) {
+      const [oldest] = this.#blocks.keys();
+      if (oldest !== undefined) this.#blocks.delete(oldest);
+    }
+    this.#blocks.set(number, block);
+    return block;
+  }
+
+  #fill(offset: number, into: Uint8Array): Uint8Array {
+    if (this.#descriptor === undefined) throw new PvhError('EBADF', `${this.name}: read after close`);
+    let done = 0;
+    while (done < into.length) {
+      let count: number;
+      try {
+        count = readSync(this.#descriptor, into, done, into.length - done, offset + done);
+      } catch (cause) {
+        throw systemError(this.name, cause);
+      }
+      if (count === 0)
+        throw new FormatError('file became shorter while it was read', {
+          source: this.name,
+          offset: offset + done,
+        });
+      done += count;
+    }
+    return into;
+  }
 }
 
-/**
- * Opens a regular file.
- * @throws the system's error, or PvhError EFILE for a folder, a device or a pipe.
- */
-export function openFileSource(path: string): FileSource {
-  const file = openSync(path, 'r');
-  const status = fstatSync(file);
-  if (!status.isFile()) {
-    closeSync(file);
-    throw new PvhError('EFILE', `${path}: ${status.isDirectory() ? 'Is a directory' : 'Not a regular file'}`);
-  }
-  return {
-    name: path,
-    size: status.size,
-    read(offset, length) {
-      checkRange(path, status.size, offset, length);
-      const bytes = new Uint8Array(length);
-      for (let done = 0; done < length; ) {
-        const count = readSync(file, bytes, done, length - done, offset + done);
-        if (count === 0)
-          throw new FormatError('file became shorter while it was read', { source: path, offset });
-        done += count;
-      }
-      return bytes;
-    },
-    close: () => closeSync(file),
-  };
+function systemError(path: string, cause: unknown): PvhError {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'EIO';
+  return new PvhError(code, cause instanceof Error ? cause.message : path, { cause });
 }

@@ -109,7 +109,7 @@ export class Machine {
     this.#view.setUint32(L.CPUID_COUNT, rows.length, true);
     rows.forEach((row, i) => {
       const place = L.CPUID_TABLE + 32 * i;
-      const words = [row.leaf, row.subleaf, row.eax, row.ebx, row.ecx, row.edx, apicIdFlags(row.leaf)];
+      const words = [row.leaf, row.subleaf, row.eax, row.ebx, row.ecx, row.edx, rowFlags(row)];
       words.forEach((word, k) => {
         this.#view.setUint32(place + 4 * k, word >>> 0, true);
       });
@@ -228,6 +228,15 @@ export class Machine {
     const attributes = this.#view.getUint32(this.#place(vcpu, L.CS + L.SEG_ATTRIBUTES), true);
     if ((u64(L.EFER) & (1n << 10n)) !== 0n && (attributes & 0x2000) !== 0) return 64;
     return (attributes & 0x4000) !== 0 ? 32 : 16;
+  }
+
+  /** True when the LAPIC takes interrupts: enabled by APIC_BASE and by its spurious-interrupt register. */
+  isLapicEnabled(vcpu: number): boolean {
+    const SVR = 0xf0 / 4;
+    const base = this.#view.getUint32(this.#place(vcpu, L.APIC_BASE), true);
+    return (
+      (base & 0x800) !== 0 && (this.#view.getUint32(this.#place(vcpu, L.APIC + SVR), true) & 0x100) !== 0
+    );
   }
 
   /** The LAPIC's request register, vector v as bit v, and a pending NMI as bit 256: changes when something arrives. */
@@ -600,7 +609,8 @@ const viewOf = (bytes: Uint8Array): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 /** Which words of a leaf carry the APIC id of the vCPU that asks (SDM vol 2A, CPUID). */
-function apicIdFlags(leaf: number): number {
+function rowFlags({ leaf, vcpuInEbx }: CpuidLeaf): number {
+  if (vcpuInEbx) return L.CPUID_ROW_VCPU_EBX;
   if (leaf === 1) return L.CPUID_ROW_APIC_ID_EBX;
   return leaf === 0xb || leaf === 0x1f ? L.CPUID_ROW_APIC_ID_EDX : 0;
 }

@@ -2,7 +2,7 @@
 import { FormatError, PvhError } from '../../symbols/errors.ts';
 import type { DomainRecord } from '../domain/record.ts';
 import type { Registry } from '../domain/registry.ts';
-import { openFileSource } from '../host/file-source.ts';
+import { FileSource } from '../host/file-source.ts';
 import { isDumpCore } from './dump-core.ts';
 import { openLive } from './live.ts';
 import { openCoreFile, openPreserved } from './preserved.ts';
@@ -38,7 +38,7 @@ function openDomain(record: DomainRecord, registry: Registry): Target | Promise<
 
 /** What a file is that has no dump-core sections, for the message. */
 function openFile(path: string): Target {
-  const source = openFileSource(path);
+  const source = new FileSource(path);
   try {
     if (!isDumpCore(source))
       throw new FormatError('not a dump-core file (ELF with a section .note.Xen)', { source: path });

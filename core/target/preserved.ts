@@ -2,7 +2,7 @@
 
 import type { DomainRecord } from '../domain/record.ts';
 import type { DomainFiles } from '../domain/registry.ts';
-import { type FileSource, openFileSource } from '../host/file-source.ts';
+import { FileSource } from '../host/file-source.ts';
 import { type DumpCoreOptions, openDumpCore } from './dump-core.ts';
 import type { Target } from './target.ts';
 
@@ -13,7 +13,7 @@ const MAX_CONSOLE = 16 << 20;
 export function readConsoleLog(path: string): Uint8Array | undefined {
   let source: FileSource;
   try {
-    source = openFileSource(path);
+    source = new FileSource(path);
   } catch {
     return undefined;
   }
@@ -27,7 +27,7 @@ export function readConsoleLog(path: string): Uint8Array | undefined {
 
 /** Opens a dump-core file; the target owns the file. @throws the system's error, PvhError, FormatError */
 export function openCoreFile(path: string, options: DumpCoreOptions = {}): Target {
-  const source = openFileSource(path);
+  const source = new FileSource(path);
   try {
     return openDumpCore(source, {
       ...options,

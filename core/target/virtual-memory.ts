@@ -88,6 +88,44 @@ export class VirtualMemory {
     }
   }
 
+  /** Mapped pages of any size between two addresses, ascending; in long mode only (there are none in the others). */
+  *mapped(start: bigint, end: bigint): Generator<{ address: bigint; length: number }> {
+    if (this.levels < 4) return;
+    // The walk goes over the address without its sign extension.
+    const bits = 12 + 9 * this.levels;
+    const strip = (address: bigint): bigint => BigInt.asUintN(bits, address);
+    for (const { address, length } of this.#mappedBelow(
+      this.#root,
+      this.levels,
+      0n,
+      strip(start),
+      strip(end - 1n),
+    ))
+      yield { address: BigInt.asUintN(64, BigInt.asIntN(bits, address)), length };
+  }
+
+  *#mappedBelow(
+    table: number,
+    level: number,
+    base: bigint,
+    first: bigint,
+    last: bigint,
+  ): Generator<{ address: bigint; length: number }> {
+    const page = this.#page(Math.floor(table / PAGE));
+    if (page instanceof MemoryFault) return;
+    const entries = new BigUint64Array(page.buffer, page.byteOffset, 512);
+    const shift = BigInt(12 + 9 * (level - 1));
+    for (let index = first > base ? Number((first - base) >> shift) : 0; index < 512; index++) {
+      const address = base + (BigInt(index) << shift);
+      if (address > last) return;
+      const entry = entries[index] ?? 0n;
+      if ((entry & 1n) === 0n) continue;
+      if (level === 1 || (level <= 3 && (entry & 0x80n) !== 0n))
+        yield { address, length: 2 ** Number(shift) };
+      else yield* this.#mappedBelow(Number(entry & ADDRESS_MASK), level - 1, address, first, last);
+    }
+  }
+
   #walk(address: bigint, levels: 3 | 4 | 5): number {
     if (levels === 3) {
       if (address >> 32n !== 0n)

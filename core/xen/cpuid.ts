@@ -41,6 +41,9 @@ const TSC_EMULATED = 1 << 0;
 const HOST_TSC_RELIABLE = 1 << 1;
 const RDTSCP_AVAILABLE = 1 << 2;
 const TSC_KHZ = 1_000_000;
+const CPUID_MTRR = 12;
+/** All features by name, those too that are not the CPU's own. */
+const PLACES = { ...FEATURE_PLACES, mtrr: [1, 'edx', CPUID_MTRR] } as const;
 
 /** The leaves from 0x40000000 on. */
 function xenLeaves({ version, domid }: GuestCpuidOptions): CpuidLeaf[] {
@@ -59,7 +62,7 @@ function xenLeaves({ version, domid }: GuestCpuidOptions): CpuidLeaf[] {
     // TSC to ns: multiply by 2^31 and shift left by 1 - 32.
     row(3, 1, 0, 0, 0x8000_0000, 1),
     row(3, 2, TSC_KHZ),
-    row(4, 0, present, 0, domid),
+    { ...row(4, 0, present, 0, domid), vcpuInEbx: true },
   ];
 }
 
@@ -68,9 +71,13 @@ function xenLeaves({ version, domid }: GuestCpuidOptions): CpuidLeaf[] {
  * @throws CpuidError when a filter demands a bit that the CPU does not have.
  */
 export function guestCpuid(options: GuestCpuidOptions): CpuidLeaf[] {
-  const rows = [...cpuidLeaves(options), ...xenLeaves(options)];
+  const rows = [...cpuidLeaves(options).map(offerMtrrs), ...xenLeaves(options)];
   return (options.filters ?? []).reduce(applyFilter, rows);
 }
+
+/** The MTRRs are not the CPU's but XenSide's. */
+const offerMtrrs = (row: CpuidLeaf): CpuidLeaf =>
+  row.leaf === 1 ? { ...row, edx: (row.edx | (1 << CPUID_MTRR)) >>> 0 } : row;
 
 function applyFilter(rows: readonly CpuidLeaf[], filter: CpuidFilter): CpuidLeaf[] {
   return rows.map((row) => {
@@ -93,7 +100,7 @@ function applyFilter(rows: readonly CpuidLeaf[], filter: CpuidFilter): CpuidLeaf
 }
 
 /** libxl's names for features, where they differ from ours. */
-const ALIASES: Readonly<Record<string, keyof typeof FEATURE_PLACES>> = {
+const ALIASES: Readonly<Record<string, keyof typeof PLACES>> = {
   'sse4.1': 'sse41',
   sse4_1: 'sse41',
   'sse4.2': 'sse42',
@@ -119,7 +126,7 @@ const NEVER_OFFERED: ReadonlySet<string> = new Set(
    avx512-bitalg avx512-vbmi2 avx512-vnni avx512-vpopcntdq avx512bw avx512cd avx512dq avx512er avx512f avx512ifma
    avx512pf avx512vbmi avx512vl btc-no cldemote clzero cmplegacy cmpxchg16b cmt cntxid core-caps cr8_legacy
    cx16b cx8b dca ds dscpl dtes64 est extapic f16c ffxsr fma fma4 fxsr_opt hle ia64 ibpb ibrs ibrs-all ibrsb ibs
-   invpcid l1d-flush lwp mca mce md-clear misalignsse mmxext monitor movdir64b movdiri mpx mtrr nodeid nscb ospke
+   invpcid l1d-flush lwp mca mce md-clear misalignsse mmxext monitor movdir64b movdiri mpx nodeid nscb ospke
    osvw osxsave pbe pcid pdcm perfctr_core perfctr_nb pku pqe prefetchwt1 pse36 psfd psn rtm serialize sha skinit
    smx ss ssbd sse4a stibp svm tbm tm tm2 topoext tsc_adjust tscdeadline tsxldtrk umip vaes virt-ssbd vme vmx
    vpclmulqdq waitpkg wbnoinvd wdt xop xsave xtpr`.split(/\s+/),
@@ -137,8 +144,8 @@ function parseNames(setting: string): CpuidFilter[] {
     const [, name = '', value = ''] = /^([^=]+)=([01xks])$/.exec(item) ?? [];
     if (name === '') throw new CpuidError(`cpuid: "${item}" is not name=value with value 0, 1, x, k or s`);
     const known = ALIASES[name] ?? name;
-    if (Object.hasOwn(FEATURE_PLACES, known)) {
-      const [leaf, register, bit] = FEATURE_PLACES[known as keyof typeof FEATURE_PLACES]; // hasOwn says so
+    if (Object.hasOwn(PLACES, known)) {
+      const [leaf, register, bit] = PLACES[known as keyof typeof PLACES]; // hasOwn says so
       return [{ leaf, subleaf: undefined, register, bits: oneBit(bit, value) }];
     }
     if (!NEVER_OFFERED.has(name)) throw new CpuidError(`cpuid: unknown CPUID flag name "${name}"`);

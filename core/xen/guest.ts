@@ -1,5 +1,6 @@
 // XenGuest: all parts of the Xen side of one domain, wired together. Decodes no hypercall and no exit.
 import { CONSOLE_GFN, type MemoryRange, memoryMap, XENSTORE_GFN } from '../boot/layout.ts';
+import { PHYSICAL_BITS } from '../cpu/layout.ts';
 import { SHUTDOWN_REASONS, type ShutdownReason } from '../domain/record.ts';
 import type { Machine } from '../machine/machine.ts';
 import { GNTTAB_RESERVED_CONSOLE, GNTTAB_RESERVED_XENSTORE } from './abi/grant-table.ts';
@@ -16,6 +17,7 @@ import type { Effect } from './effect.ts';
 import { type Backend, type EventChannelState, EventChannels } from './event-channels.ts';
 import { GrantTable, type GrantTableState } from './grant-table.ts';
 import { GuestLog, type GuestLogState } from './guest-log.ts';
+import { type MtrrState, Mtrrs } from './mtrr.ts';
 import { Physmap, type PhysmapState } from './physmap.ts';
 import { Runstates, type RunstatesState } from './runstates.ts';
 import { SharedInfo, type SharedInfoState } from './shared-info.ts';
@@ -58,6 +60,7 @@ export interface XenState {
   readonly console: ConsoleState;
   readonly log: GuestLogState;
   readonly power: AcpiPowerState;
+  readonly mtrrs: MtrrState;
   readonly parameters: readonly bigint[];
   readonly frames: { readonly console: number; readonly store: number };
   readonly initialised: readonly boolean[];
@@ -81,6 +84,7 @@ export class XenGuest {
   readonly console: ConsoleRing;
   readonly log: GuestLog;
   readonly power: AcpiPower = new AcpiPower();
+  readonly mtrrs: Mtrrs;
   /** HVM parameters by index. */
   readonly parameters: bigint[] = new Array(HVM_NR_PARAMS).fill(0n);
   /** Which vCPUs VCPUOP_initialise gave a context. */
@@ -107,6 +111,7 @@ export class XenGuest {
     );
     this.physmap = new Physmap(machine, Math.floor(options.maxMemKiB / 4));
     this.timers = new Timers(machine.vcpuCount);
+    this.mtrrs = new Mtrrs(machine.vcpuCount, PHYSICAL_BITS);
     this.runstates = new Runstates(machine);
     this.log = new GuestLog(domid, options.onLog);
     this.#storeFrame = this.#specialPage(XENSTORE_GFN);
@@ -202,6 +207,7 @@ export class XenGuest {
       console: this.console.snapshot(),
       log: this.log.snapshot(),
       power: this.power.snapshot(),
+      mtrrs: this.mtrrs.snapshot(),
       parameters: [...this.parameters],
       frames: { console: this.#consoleFrame, store: this.#storeFrame },
       initialised: [...this.initialised],
@@ -224,6 +230,7 @@ export class XenGuest {
     this.console.restore(state.console);
     this.log.restore(state.log);
     this.power.restore(state.power);
+    this.mtrrs.restore(state.mtrrs);
     this.parameters.splice(0, HVM_NR_PARAMS, ...state.parameters);
     this.#consoleFrame = state.frames.console;
     this.#storeFrame = state.frames.store;

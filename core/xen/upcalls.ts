@@ -7,6 +7,7 @@ import type { SharedInfo } from './shared-info.ts';
 export interface UpcallState {
   readonly callbackVector: number | undefined;
   readonly vectors: readonly (number | undefined)[];
+  readonly lapics: readonly boolean[];
 }
 
 export class Upcalls {
@@ -14,11 +15,14 @@ export class Upcalls {
   readonly #shared: SharedInfo;
   #callbackVector: number | undefined;
   #vectors: (number | undefined)[];
+  /** Whether each LAPIC was enabled when it was last looked at. */
+  #lapics: boolean[];
 
   constructor(machine: Machine, shared: SharedInfo) {
     this.#machine = machine;
     this.#shared = shared;
     this.#vectors = new Array(machine.vcpuCount).fill(undefined);
+    this.#lapics = new Array(machine.vcpuCount).fill(false);
   }
 
   /** The vector that every vCPU takes, beside its LAPIC; undefined switches that off. */
@@ -52,18 +56,32 @@ export class Upcalls {
     this.#interrupt(vcpu);
   }
 
+  /**
+   * A disabled LAPIC takes no vector: as Xen does it, one that was enabled since the last look gets it then.
+   * To be called between slices.
+   */
+  checkLapics(): void {
+    for (let vcpu = 0; vcpu < this.#lapics.length; vcpu++) {
+      if (this.#vectors[vcpu] === undefined) continue;
+      const enabled = this.#machine.isLapicEnabled(vcpu);
+      if (enabled && !this.#lapics[vcpu] && this.#shared.isUpcallPending(vcpu)) this.#interrupt(vcpu);
+      this.#lapics[vcpu] = enabled;
+    }
+  }
+
   #interrupt(vcpu: number): void {
     const vector = this.#vectors[vcpu];
     if (vector !== undefined) this.#machine.lapicInterrupt(vcpu, vector);
   }
 
   snapshot(): UpcallState {
-    return { callbackVector: this.#callbackVector, vectors: [...this.#vectors] };
+    return { callbackVector: this.#callbackVector, vectors: [...this.#vectors], lapics: [...this.#lapics] };
   }
 
   restore(state: UpcallState): void {
     this.#callbackVector = state.callbackVector;
     this.#vectors = [...state.vectors];
+    this.#lapics = [...state.lapics];
     this.placesChanged();
   }
 }

@@ -19,6 +19,7 @@ import { homeOf } from './xenstore/tree.ts';
 
 const GENERAL_PROTECTION = 13;
 const DEBUG_PORT = 0xe9;
+const PIT_CHANNEL_2 = 0x42;
 /** VMCALL and VMMCALL are three bytes long. */
 const HYPERCALL_BYTES = 3n;
 const ARGUMENTS: Readonly<Record<Width, readonly GeneralRegister[]>> = {
@@ -47,7 +48,7 @@ export class XenSide {
       case 'msr-write':
         return this.#writeMsr(vcpu, exit.index, exit.value);
       case 'port-in':
-        this.#machine.answer(vcpu, BigInt(this.#guest.power.readPort(exit.port, exit.size)));
+        this.#machine.answer(vcpu, this.#readPort(exit.port, exit.size));
         return CONTINUE;
       case 'port-out':
         return this.#writePort(exit.port, exit.size, exit.value);
@@ -102,27 +103,37 @@ export class XenSide {
   }
 
   #readMsr(vcpu: number, index: number): Effect {
-    if (index === HYPERCALL_MSR) this.#machine.answer(vcpu, 0n);
+    const value = index === HYPERCALL_MSR ? 0n : this.#guest.mtrrs.read(vcpu, index);
+    if (value !== undefined) this.#machine.answer(vcpu, value);
     else this.#machine.injectFault(vcpu, GENERAL_PROTECTION);
     return CONTINUE;
   }
 
   #writeMsr(vcpu: number, index: number, value: bigint): Effect {
-    const gfn = value >> 12n;
-    const { physmap, options } = this.#guest;
-    // Bits 11:0 choose one of the hypercall pages, of which there is one.
     const accepted =
-      index === HYPERCALL_MSR &&
-      (value & 0xfffn) === 0n &&
-      physmap.isGfn(gfn) &&
-      this.#machine.isBacked(Number(gfn));
-    if (!accepted) this.#machine.injectFault(vcpu, GENERAL_PROTECTION);
-    else {
-      this.#guest.shared.latchWidth(this.#machine.codeBits(vcpu) === 64 ? 64 : 32);
-      this.#machine.write(Number(gfn) * 4096, hypercallPage(options.vendor));
-      this.#machine.answer(vcpu, 0n);
-    }
+      index === HYPERCALL_MSR
+        ? this.#fillHypercallPage(vcpu, value)
+        : this.#guest.mtrrs.write(vcpu, index, value);
+    if (accepted) this.#machine.answer(vcpu, 0n);
+    else this.#machine.injectFault(vcpu, GENERAL_PROTECTION);
     return CONTINUE;
+  }
+
+  /** Bits 11:0 of the address choose one of the hypercall pages, of which there is one. */
+  #fillHypercallPage(vcpu: number, address: bigint): boolean {
+    const gfn = address >> 12n;
+    const { physmap, shared, options } = this.#guest;
+    if ((address & 0xfffn) !== 0n || !physmap.isGfn(gfn) || !this.#machine.isBacked(Number(gfn)))
+      return false;
+    shared.latchWidth(this.#machine.codeBits(vcpu) === 64 ? 64 : 32);
+    this.#machine.write(Number(gfn) * 4096, hypercallPage(options.vendor));
+    return true;
+  }
+
+  #readPort(port: number, size: number): bigint {
+    // There is no PIT, but Linux reads its channel 2 some 50,000 times while that says all ones, as it does on Xen.
+    if (port === PIT_CHANNEL_2) return 0n;
+    return BigInt(this.#guest.power.readPort(port, size));
   }
 
   #writePort(port: number, size: number, value: number): Effect {
@@ -151,8 +162,9 @@ export class XenSide {
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
-  /** Fires what is due at `now`. */
+  /** Fires what is due at `now`. The scheduler calls it after every slice. */
   advance(now: number): Effect {
+    this.#guest.upcalls.checkLapics();
     const next = this.nextDeadline();
     if (next === undefined || next > now) return CONTINUE;
     this.#guest.waits.expire(now);

@@ -11,6 +11,9 @@ const SOURCE = fileURLToPath(new URL('native/record.c', import.meta.url));
 const FLAGS =
   '-O2 -std=gnu11 -static -nostdlib -ffreestanding -fno-builtin -fno-stack-protector -mgeneral-regs-only -fcf-protection=none -fPIE -no-pie -Wl,-Ttext-segment=0x5a6b7c000000';
 
+/** Milliseconds without a result after which the case is given up. */
+const MOST_SILENCE = 20_000;
+
 export interface Recorder {
   /** Outcomes in the order of the cases; undefined where the recorder died. */
   record(cases: readonly { program: Program; state: InitialState }[]): Promise<(Outcome | undefined)[]>;
@@ -29,11 +32,17 @@ export function buildRecorder(): Recorder {
   const runOnce = async (records: readonly Uint8Array[]): Promise<Outcome[]> => {
     const child = spawn(binary, { stdio: ['pipe', 'pipe', 'inherit'] });
     const chunks: Buffer[] = [];
-    child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+    const watchdog = setTimeout(() => child.kill('SIGKILL'), MOST_SILENCE);
+    child.stdout.on('data', (chunk: Buffer) => {
+      chunks.push(chunk);
+      watchdog.refresh();
+    });
     child.stdin.on('error', () => undefined); // EPIPE of a recorder that died: its results show where
     child.stdin.end(Buffer.concat([prologue, ...records]));
     await new Promise((resolve) => child.on('close', resolve));
-    const bytes = Buffer.concat(chunks);
+    clearTimeout(watchdog);
+    // Not a Buffer: its slice() would share memory.
+    const bytes = new Uint8Array(Buffer.concat(chunks));
     const outcomes: Outcome[] = [];
     for (let at = 0; ; ) {
       const result = decodeResult(bytes, at);

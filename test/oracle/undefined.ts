@@ -3,6 +3,7 @@
 import { AF, CF, OF, type OpcodeRow, PF, SF, ZF } from '../../core/cpu/opcodes.ts';
 import { PROGRAM_ROW } from './case.ts';
 import type { RecordedCase } from './corpus.ts';
+import { isOutsideDomain } from './tolerance.ts';
 
 const ALL_FLAGS = CF | PF | AF | ZF | SF | OF;
 
@@ -50,5 +51,5 @@ export function undefinedIn(row: OpcodeRow | undefined, recorded: RecordedCase):
   if (recorded.row === PROGRAM_ROW) return { flags: AF, results: false };
   if (!row) return { flags: 0, results: false };
   if (/^(SHL|SHR|SAR|ROL|ROR|RCL|RCR|SHLD|SHRD)$/.test(row.mnemonic)) return shiftCase(row, recorded);
-  return { flags: row.undefinedFlags, results: false };
+  return { flags: row.undefinedFlags, results: isOutsideDomain(row, recorded) };
 }

@@ -52,6 +52,7 @@ const DESCRIPTORS: Readonly<Record<number, bigint>> = {
   72: 0xffff_8000n,
 };
 const GDT_LIMIT = 0x7f;
+const TSS_LIMIT = 0x67;
 /** INT3 and INTO may be used by user code. */
 const USER_VECTORS: readonly number[] = [3, 4];
 
@@ -89,7 +90,7 @@ export class UserMachine {
       efer: LONG_MODE,
       gdtr: { base: SYSTEM + BigInt(GDT), limit: GDT_LIMIT },
       idtr: { base: SYSTEM + BigInt(IDT), limit: 0xfff },
-      tr: { selector: 0x40, base: SYSTEM + BigInt(TSS), limit: 0x67, attributes: 0x8b },
+      tr: { selector: 0x40, base: SYSTEM + BigInt(TSS), limit: TSS_LIMIT, attributes: 0x8b },
       ldtr: { selector: 0, base: 0n, limit: 0, attributes: UNUSABLE },
       ss: USER_DATA,
       ds: USER_DATA,
@@ -101,6 +102,7 @@ export class UserMachine {
     const machine = this.#machine;
     for (const [offset, value] of Object.entries(DESCRIPTORS)) machine.writeU64(GDT + Number(offset), value);
     machine.writeU64(TSS + 0x24, SYSTEM + BigInt(STACK_TOP)); // IST1
+    machine.writeU16(TSS + 102, TSS_LIMIT + 1); // no I/O permission bitmap
     machine.writeU64(TSS + 4, SYSTEM + BigInt(STACK_TOP)); // RSP0
     for (let vector = 0; vector < 256; vector++) {
       const stub = SYSTEM + BigInt(STUBS + vector * STUB_BYTES);

@@ -7,13 +7,19 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { decompress } from 'fzstd';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openFileSource } from '../../core/host/file-source.ts';
+import { FileSource } from '../../core/host/file-source.ts';
 import { openDumpCore } from '../../core/target/dump-core.ts';
+import { openCoreFile } from '../../core/target/preserved.ts';
 import type { Target } from '../../core/target/target.ts';
+import { VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { memorySource } from '../../symbols/bytes.ts';
 import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
+import { findKallsyms } from '../../symbols/kernel/kallsyms.ts';
 import { parseSystemMap } from '../../symbols/kernel/system-map.ts';
+import { Symbolizer } from '../../symbols/symbolizer.ts';
+import { orcFromMemory } from '../../symbols/unwind/orc.ts';
 import { dumpTarget } from '../../tools/xenctx/dump.ts';
+import type { LearnKernel } from '../../tools/xenctx/kernel.ts';
 import { parseOptions } from '../../tools/xenctx/options.ts';
 import { reduceCore } from '../support/reduced-core.ts';
 import { coreFromCaptures } from '../support/xenctx-capture.ts';
@@ -138,6 +144,20 @@ const DEVIATIONS: Readonly<Record<string, { why: string; ours: (capture: Capture
       why: 'says that there are no symbols',
       ours: () => ({ stderr: `xenctx: no symbols in ${GOLDEN}errors/g5.map\n` }),
     },
+    'errors/xenctx-s-partial': {
+      why: 'address 0 is no code because _stext is missing',
+      ours: ({ stdout }) => ({ stdout: stdout.replace('/ _text+0x7f000000\n', '/\n') }),
+    },
+    'errors/xenctx-s-mini': {
+      why: 'user space is no code because _stext is missing',
+      ours: ({ stdout }) => ({
+        stdout: stdout
+          .replace(/^( [fg]s: .*?) _text.*$/gm, (_, start: string) =>
+            start.includes('gs:') ? `${start}/` : start,
+          )
+          .replace(/^[0-9a-f]{16}: {3}\[<(?!ffffffff8[12])[0-9a-f]+>\].*\n/gm, ''),
+      }),
+    },
     'errors/xenctx-vcpu5': { why: 'a vCPU that cannot be read is a failure', ours: () => ({ status: 1 }) },
     'halt/xenctx-s': { why: 'a vCPU that cannot be read is a failure', ours: () => ({ status: 1 }) },
     'poweroff/xenctx-s': { why: 'a vCPU that cannot be read is a failure', ours: () => ({ status: 1 }) },
@@ -179,7 +199,7 @@ describe('domain sysrq1: its own dump, reduced to the frames that matter', () =>
     // PVH_GOLDEN_CORE=core.sysrq1 (unpacked) makes the fixture anew.
     const whole = process.env['PVH_GOLDEN_CORE'];
     if (whole)
-      writeFileSync(REDUCED, gzipSync(reduceCore(openFileSource(whole), touchedFrames(whole)), { level: 9 }));
+      writeFileSync(REDUCED, gzipSync(reduceCore(new FileSource(whole), touchedFrames(whole)), { level: 9 }));
     writeFileSync(core, gunzipSync(readFileSync(REDUCED)));
   });
   test.each(compared(rowsOf('sysrq1', 'errors', 'host')))('%s', (_, capture) => compare(capture, core));
@@ -236,6 +256,68 @@ describe('domains whose memory is known from xenctx -S -a -C', () => {
   );
 });
 
+describe('the true trace of sysrq1, with names and unwind tables out of the guest itself', () => {
+  const core = join(folder, 'core.sysrq1');
+  /** What the guest printed on its console when it panicked, without the `?` lines. */
+  const printed = [
+    ' sysrq_handle_crash+0x16/0x20',
+    ' __handle_sysrq.cold+0x44/0x11c',
+    ' write_sysrq_trigger+0x24/0x40',
+    ' proc_reg_write+0x56/0xa0',
+    ' vfs_write+0xc7/0x3f0',
+    ' ksys_write+0x6b/0xf0',
+    ' do_syscall_64+0x5d/0x90',
+    ' entry_SYSCALL_64_after_hwframe+0x6e/0xd8',
+    'RIP: 0033:0x47b7a0',
+    'RSP: 002b:00007fffa27a4658 EFLAGS: 00000202 ORIG_RAX: 0000000000000001',
+    'RAX: ffffffffffffffda RBX: 0000000000000001 RCX: 000000000047b7a0',
+    'RDX: 0000000000000002 RSI: 0000000021294fb0 RDI: 0000000000000001',
+    'RBP: 0000000021294fb0 R08: fefefefefefefeff R09: ffffffffffff0000',
+    'R10: 00000000000001b6 R11: 0000000000000202 R12: 0000000000000002',
+    'R13: 000000002128f3a0 R14: 0000000000000001 R15: 00007fffa27a46c0',
+  ];
+  const traceOf = (stdout: string) => stdout.slice(stdout.indexOf('Call Trace:')).trim().split('\n').slice(1);
+
+  test('equals what the kernel printed, line for line, from the panic outwards', async () => {
+    const { stdout, stderr, status } = await runXenctx(['--unwind=auto', core], folder);
+    expect(traceOf(stdout)).toEqual([
+      ' xen_hypercall_amd+0x3/0x10',
+      ' xen_reboot+0x60/0x90',
+      ' panic+0x286/0x2f4',
+      ...printed,
+    ]);
+    expect([stderr, status]).toEqual(['', 0]);
+  });
+  test('as JSON', async () => {
+    const { stdout } = await runXenctx(['--json', '--unwind=auto', core], folder);
+    const [vcpu] = JSON.parse(stdout).vcpus;
+    expect(vcpu.symbol).toBe('xen_hypercall_amd+0x3');
+    expect(vcpu.unwind).toMatchObject({ end: 'user mode', detail: null });
+    expect(vcpu.unwind.frames.slice(0, 2)).toEqual([
+      { how: 'registers', address: 'ffffffff81a03db3', symbol: 'xen_hypercall_amd+0x3/0x10', at: null },
+      { how: 'orc', address: 'ffffffff8101ca70', symbol: 'xen_reboot+0x60/0x90', at: 'ffffc9000001bb90' },
+    ]);
+  });
+  test('frame pointers alone are lost at once: this kernel keeps none', async () => {
+    const { stdout } = await runXenctx(['--unwind=fp', core], folder);
+    expect(traceOf(stdout)).toEqual([' xen_hypercall_amd+0x3/0x10', ' sysrq_handle_crash+0x16/0x20']);
+  });
+  test('kallsyms of the guest: all symbols of the System.map that it keeps, at their addresses', () => {
+    const target = openCoreFile(core);
+    const [vcpu] = target.vcpus;
+    const found = vcpu?.registers && findKallsyms(new VirtualMemory(target, vcpu.registers));
+    const { table } = parseSystemMap(memorySource('System.map', systemMap));
+    const known = new Set<string>();
+    for (let index = 0; index < table.length; index++)
+      known.add(`${table.address(index)} ${table.name(index)}`);
+    expect(found?.length).toBe(87347);
+    for (let index = 0; index < (found?.length ?? 0); index++)
+      if (!known.has(`${found?.address(index)} ${found?.name(index)}`))
+        throw new Error(`${found?.name(index)}`);
+    target.close();
+  });
+});
+
 describe('help', () => {
   test('names every option that xenctx has', async () => {
     const { stdout, status } = await runXenctx(['--help'], folder);
@@ -245,10 +327,10 @@ describe('help', () => {
   });
 });
 
-/** Frames that the captured runs read, for the fixture. */
+/** Frames that the captured runs and the true trace read, for the fixture. */
 function touchedFrames(path: string): Set<number> {
   const touched = new Set<number>();
-  const whole = openDumpCore(openFileSource(path));
+  const whole = openDumpCore(new FileSource(path));
   const recording: Target = {
     kind: whole.kind,
     description: whole.description,
@@ -264,14 +346,23 @@ function touchedFrames(path: string): Set<number> {
   };
   const { table } = parseSystemMap(memorySource('System.map', systemMap));
   const quiet = { vcpu: () => undefined, memory: () => undefined };
-  for (const capture of rowsOf('sysrq1', 'errors')) {
-    if (capture.status !== 0 && capture.status !== 143) continue;
-    const options = parseOptions(argvFor(capture, path));
+  const run = (argv: readonly string[], learn?: LearnKernel) => {
+    const options = parseOptions(argv);
     const symbols = new ClassicSymbols({
       table: options.symbolTable ? table : undefined,
       kernelStart: options.kernelStart,
     });
-    for (const _ of dumpTarget(recording, options, symbols, quiet));
-  }
+    for (const _ of dumpTarget(recording, options, symbols, quiet, learn));
+  };
+  for (const capture of rowsOf('sysrq1', 'errors'))
+    if (capture.status === 0 || capture.status === 143) run(argvFor(capture, path));
+  // The true trace: ORC entries and stack, and kallsyms (linked at these addresses in this kernel) page by page.
+  const symbolizer = new Symbolizer(table);
+  run(['--unwind=auto', '-C', path], (memory) => {
+    for (let at = 0xffffffff82120000n; at < 0xffffffff822cb000n; at += 4096n)
+      memory.read(at, new Uint8Array(1));
+    const orc = orcFromMemory(memory, (name) => table.addressOf(name));
+    return { source: '', table, symbolizer, rows: orc ? [orc] : [], isCode: () => true };
+  });
   return touched;
 }

@@ -1,6 +1,6 @@
 // Opens what a user gives as symbols: a vmlinux ELF or a System.map. Says why when it is neither.
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import { openFileSource } from '../../core/host/file-source.ts';
+import { FileSource } from '../../core/host/file-source.ts';
 import { type ByteSource, memorySource } from '../../symbols/bytes.ts';
 import { type ElfFile, isElf, openElf } from '../../symbols/elf/elf-file.ts';
 import { readSymbolTable } from '../../symbols/elf/symtab.ts';
@@ -41,7 +41,7 @@ function readStream(path: string): ByteSource {
 
 function open(path: string): ByteSource & { close(): void } {
   const status = statSync(path);
-  if (status.isFile() || status.isDirectory()) return openFileSource(path);
+  if (status.isFile() || status.isDirectory()) return new FileSource(path);
   return { ...readStream(path), close: () => undefined };
 }
 

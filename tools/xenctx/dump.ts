@@ -1,11 +1,14 @@
 // What xenctx does, in its order: -m, then -d, then -C, or else one vCPU. Yields lines; prints nothing.
+
 import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import type { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import type { MemoryFault } from '../../symbols/errors.ts';
+import type { LearnKernel } from './kernel.ts';
 import { codeLines, memoryLines } from './memory.ts';
 import type { XenctxOptions } from './options.ts';
 import { registerLines } from './registers.ts';
-import { stackLines } from './trace.ts';
+import { stackBlock, stackLines } from './trace.ts';
+import { trueTraceLines } from './true-trace.ts';
 import { type VcpuView, viewVcpu } from './view.ts';
 
 /** Told about what could not be read, while lines are made. */
@@ -22,9 +25,18 @@ function whyNot(vcpu: TargetVcpu | undefined): string {
   return `xc_vcpu_getcontext: No data available${vcpu.missing ? ` (${vcpu.missing})` : ''}`;
 }
 
-export function* vcpuLines(view: VcpuView, options: XenctxOptions): Generator<string> {
+function* vcpuLines(view: VcpuView, options: XenctxOptions, learn: LearnKernel): Generator<string> {
   yield* registerLines(view, options.all);
   yield* codeLines(view);
+  if (options.unwind !== undefined && view.wordSize === 8) {
+    const inKernelMode = (view.registers.cs.selector & 3) === 0;
+    const kernel = inKernelMode ? learn(view.memory) : undefined;
+    if (!kernel) return;
+    yield* stackBlock(view, options);
+    yield 'Call Trace:';
+    yield* trueTraceLines(view, kernel, options.unwind);
+    return;
+  }
   const inKernel = view.symbols.classify(view.instruction) === 'text';
   if (!view.protectedMode || inKernel) yield* stackLines(view, { ...options, dumpAsStack: undefined });
 }
@@ -35,6 +47,7 @@ export function* dumpTarget(
   options: XenctxOptions,
   symbols: ClassicSymbols,
   problems: DumpProblems,
+  learn: LearnKernel = () => undefined,
 ): Generator<string> {
   const view = (vcpu: TargetVcpu | undefined): VcpuView | undefined => {
     if (!vcpu?.online || !vcpu.registers) {
@@ -61,13 +74,13 @@ export function* dumpTarget(
       if (vcpu.online) {
         yield `vcpu${vcpu.id}:`;
         const one = view(vcpu);
-        if (one) yield* vcpuLines(one, options);
+        if (one) yield* vcpuLines(one, options, learn);
       } else yield `vcpu${vcpu.id} offline`;
       yield '';
     }
   }
   if (memory === undefined && dumpAsStack === undefined && !allVcpus) {
     const one = chosen();
-    if (one) yield* vcpuLines(one, options);
+    if (one) yield* vcpuLines(one, options, learn);
   }
 }

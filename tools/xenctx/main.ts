@@ -7,11 +7,13 @@ import { VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import { type MemoryFault, PvhError } from '../../symbols/errors.ts';
 import { fileBuildId, guestBuildId } from '../../symbols/kernel/identity.ts';
+import type { SymbolTable } from '../../symbols/symbol-table.ts';
 import { explainFailure, systemError } from '../shared/failure.ts';
 import { stateDirectory } from '../shared/state-dir.ts';
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
 import { dumpTarget } from './dump.ts';
 import { describeTarget, type SymbolFacts } from './json.ts';
+import { type GuestKernel, type LearnKernel, learnKernel } from './kernel.ts';
 import { parseOptions, UNUSABLE, XenctxExit, type XenctxOptions } from './options.ts';
 import { paintLine } from './paint.ts';
 
@@ -56,7 +58,7 @@ async function open(options: XenctxOptions, registry: Registry): Promise<Target>
 }
 
 /** Compares the build-id of a vmlinux with the guest's, as far as the first vCPU that maps it can tell. */
-function identify(target: Target, file: SymbolFile | undefined): SymbolFacts {
+export function identify(target: Target, file: SymbolFile | undefined): SymbolFacts {
   const elf = file?.elf;
   const buildId = elf ? (fileBuildId(elf) ?? null) : null;
   const facts = { file: file?.path ?? null, buildId, guestBuildId: null };
@@ -79,20 +81,44 @@ function faultPrinter(streams: XenctxStreams): (vcpu: number, fault: MemoryFault
   };
 }
 
+/** Asks once; says when there is nothing to unwind with. */
+function kernelLearner(file: SymbolFile | undefined, streams: XenctxStreams): LearnKernel {
+  let kernel: GuestKernel | undefined;
+  let asked = false;
+  return (memory) => {
+    if (!asked) {
+      asked = true;
+      kernel = learnKernel(file, memory);
+      if (!kernel) streams.error('xenctx: no symbols: no -s, and no kallsyms in the guest; no call trace');
+      else if (kernel.rows.length === 0)
+        streams.error(`xenctx: no ORC tables in ${kernel.source}; using frame pointers`);
+    }
+    return kernel;
+  };
+}
+
+/** Names out of the guest itself, by the first vCPU that is up. */
+function ownTable(target: Target, learn: LearnKernel): SymbolTable | undefined {
+  const registers = target.vcpus.find((vcpu) => vcpu.online)?.registers;
+  return registers && learn(new VirtualMemory(target, registers))?.table;
+}
+
 function print(
   target: Target,
   options: XenctxOptions,
   file: SymbolFile | undefined,
   streams: XenctxStreams,
 ): number {
-  const symbols = new ClassicSymbols({ table: file?.table, kernelStart: options.kernelStart });
+  const learn = kernelLearner(file, streams);
+  const table = file?.table ?? (options.unwind && ownTable(target, learn));
+  const symbols = new ClassicSymbols({ table, kernelStart: options.kernelStart });
   const facts = identify(target, file);
   if (facts.buildId && facts.guestBuildId && facts.buildId !== facts.guestBuildId)
     streams.error(
       `xenctx: warning: ${facts.file} is another kernel (build-id ${facts.buildId}) than the guest's (${facts.guestBuildId}): names will be wrong`,
     );
   if (options.json) {
-    streams.text(describeTarget(target, options, symbols, facts));
+    streams.text(describeTarget(target, options, symbols, facts, learn));
     const wanted = target.vcpus.filter(({ id }) => options.allVcpus || id === options.vcpu);
     return wanted.length > 0 &&
       wanted.every(({ online, registers }) => registers || (options.allVcpus && !online))
@@ -101,14 +127,15 @@ function print(
   }
   const chalk = new Chalk({ level: streams.colour ? 1 : 0 });
   let status = 0;
-  const lines = dumpTarget(target, options, symbols, {
-    vcpu(message) {
+  const problems = {
+    vcpu(message: string) {
       status = SOME_UNREAD;
       streams.error(message);
     },
     memory: faultPrinter(streams),
-  });
-  for (const line of lines) streams.line(streams.colour ? paintLine(line, chalk) : line);
+  };
+  for (const line of dumpTarget(target, options, symbols, problems, learn))
+    streams.line(streams.colour ? paintLine(line, chalk) : line);
   return status;
 }
 

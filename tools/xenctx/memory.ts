@@ -2,21 +2,25 @@
 import { hexWord, unreadableWord, type VcpuView } from './view.ts';
 
 const CODE_BYTES = 32;
-const CODE_BEFORE = 21;
+/** Bytes of the Code block before the instruction pointer. */
+export const CODE_BEFORE = 21;
 
 const hex2 = (value: number | undefined): string =>
   value === undefined ? '??' : value.toString(16).padStart(2, '0');
 
-/** 32 bytes of code, 21 of them before the instruction pointer; two empty lines follow. */
+/** Hex digits of 32 bytes of code, the first of them 21 before the instruction pointer. */
+export function codeBytes({ instruction, words }: VcpuView): string[] {
+  return Array.from({ length: CODE_BYTES }, (_, index) =>
+    hex2(words.byte(instruction + BigInt(index - CODE_BEFORE))),
+  );
+}
+
+/** The Code block; two empty lines follow. */
 export function* codeLines(view: VcpuView): Generator<string> {
-  const { instruction, words } = view;
-  yield `Code (instr addr ${instruction.toString(16).padStart(8, '0')})`;
-  let line = '';
-  for (let index = 0; index < CODE_BYTES; index++) {
-    const byte = hex2(words.byte(instruction + BigInt(index - CODE_BEFORE)));
-    line += index === CODE_BEFORE ? `<${byte}> ` : `${byte} `;
-  }
-  yield line;
+  yield `Code (instr addr ${view.instruction.toString(16).padStart(8, '0')})`;
+  yield codeBytes(view)
+    .map((byte, index) => (index === CODE_BEFORE ? `<${byte}> ` : `${byte} `))
+    .join('');
   yield '';
   yield '';
 }

@@ -22,7 +22,12 @@ export interface XenctxOptions {
   readonly dumpAsStack?: bigint | undefined;
   readonly json: boolean;
   readonly debug: boolean;
+  /** True unwinding instead of xenctx's traces: which way, or the best there is. */
+  readonly unwind?: UnwindWay | undefined;
 }
+
+export const UNWIND_WAYS = ['auto', 'orc', 'fp'] as const;
+export type UnwindWay = (typeof UNWIND_WAYS)[number];
 
 /** What commander makes of the options, by its names. */
 interface Given {
@@ -42,6 +47,7 @@ interface Given {
   readonly help?: true;
   readonly json?: true;
   readonly debug?: true;
+  readonly unwind?: UnwindWay;
 }
 
 /** Ends the tool: text for stdout, lines for stderr, exit status. */
@@ -91,6 +97,13 @@ function lines(text: string): number {
     : failNamed(`Unsupported value(${value}) for --lines '${text}'. Needs to be >= 0, < ${MAX_LINES + 1}`);
 }
 
+function unwindWay(text: string): UnwindWay {
+  const way = UNWIND_WAYS.find((name) => name === text);
+  return (
+    way ?? failNamed(`Unsupported value '${text}' for --unwind. Needs to be one of ${UNWIND_WAYS.join(', ')}`)
+  );
+}
+
 function declare(): Command {
   return new Command('xenctx')
     .argument('[operands...]')
@@ -111,6 +124,7 @@ function declare(): Command {
     .option('-m, --memory <address>', '', parseUnsigned)
     .option('-d, --dump-as-stack <address>', '', parseUnsigned)
     .option('-h, --help')
+    .option('--unwind <way>', '', unwindWay)
     .option('--json')
     .option('--debug');
 }
@@ -191,5 +205,6 @@ export function parseOptions(argv: readonly string[]): XenctxOptions {
     dumpAsStack: given.dumpAsStack,
     json: given.json === true,
     debug: given.debug === true,
+    unwind: given.unwind,
   };
 }

@@ -35,15 +35,19 @@ function traceLine(view: VcpuView, step: TraceStep, options: XenctxOptions): str
   }
 }
 
-/** Stack dump and trace; with -d from its address and without the line of the instruction pointer. */
-export function* stackLines(view: VcpuView, options: XenctxOptions): Generator<string> {
+/** The Stack block; with -d from its address. */
+export function* stackBlock(view: VcpuView, options: XenctxOptions): Generator<string> {
+  if (options.lines === 0) return;
+  yield 'Stack:';
+  const bytesPerLine = Math.ceil(options.bytesPerLine / view.wordSize) * view.wordSize;
   const start = options.dumpAsStack ?? view.stack;
-  if (options.lines > 0) {
-    yield 'Stack:';
-    const bytesPerLine = Math.ceil(options.bytesPerLine / view.wordSize) * view.wordSize;
-    yield* dumpLines(view, start, stackLimit(view, options.stackPages), { ...options, bytesPerLine });
-    yield '';
-  }
+  yield* dumpLines(view, start, stackLimit(view, options.stackPages), { ...options, bytesPerLine });
+  yield '';
+}
+
+/** Stack block and trace; with -d from its address and without the line of the instruction pointer. */
+export function* stackLines(view: VcpuView, options: XenctxOptions): Generator<string> {
+  yield* stackBlock(view, options);
   if (!view.protectedMode) return;
   yield options.stackTrace ? 'Stack Trace:' : 'Call Trace:';
   if (options.dumpAsStack === undefined) {
@@ -52,7 +56,7 @@ export function* stackLines(view: VcpuView, options: XenctxOptions): Generator<s
     const mark = options.stackTrace ? '*' : ' ';
     yield `${field}  ${mark} [<${hexWord(instruction, wordSize)}>]${symbols.label(instruction, 'any')} <--`;
   }
-  for (const step of traceSteps(view, start, options)) {
+  for (const step of traceSteps(view, options.dumpAsStack ?? view.stack, options)) {
     const line = traceLine(view, step, options);
     if (line !== undefined) yield line;
   }

@@ -40,6 +40,9 @@ options:
   -h, --help         this text.
 
 beyond Xen's xenctx:
+  --unwind=WAY       the true call trace, by the kernel's unwind tables (orc), its
+                     frame pointers (fp), or the best there is (auto). Without
+                     -s, names come out of the guest's own memory.
   --json             the same facts as JSON.
   --debug            where an error came from.
 

@@ -18,6 +18,7 @@ export interface VcpuView {
   readonly instruction: bigint;
   readonly stack: bigint;
   readonly frame: bigint;
+  readonly memory: VirtualMemory;
   readonly words: WordReader;
   readonly symbols: ClassicSymbols;
 }
@@ -37,6 +38,7 @@ export function viewVcpu(
     if (wordSize === 4) return BigInt.asUintN(32, offset);
     return BigInt(selector * 16) + BigInt.asUintN(16, offset);
   };
+  const memory = new VirtualMemory(target, registers);
   return {
     id,
     registers,
@@ -45,7 +47,8 @@ export function viewVcpu(
     instruction: linear(registers.cs.selector, registers.rip),
     stack: linear(registers.ss.selector, registers.rsp),
     frame: linear(registers.ss.selector, registers.rbp),
-    words: new WordReader(new VirtualMemory(target, registers), wordSize, onFault),
+    memory,
+    words: new WordReader(memory, wordSize, onFault),
     symbols,
   };
 }

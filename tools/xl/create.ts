@@ -1,5 +1,6 @@
 // xl create: checks the configuration, registers the domain, and starts the process that owns it.
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { accessSync, closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -90,6 +91,12 @@ function firstRecord(domid: number, config: GuestConfig, uuid: string, now: Date
   };
 }
 
+/** The exit status of a child, also when it has ended already. */
+async function exitStatus(child: ChildProcess): Promise<number> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  return child.exitCode ?? 1;
+}
+
 /** Starts the process that owns the domain and waits until it runs or says why not. */
 async function startProcess(
   { registry, env }: XlContext,
@@ -97,7 +104,7 @@ async function startProcess(
   name: string,
   flags: readonly string[],
   progress: Progress | undefined,
-): Promise<{ readonly pid: number; readonly ended: Promise<number> }> {
+): Promise<ChildProcess> {
   // The same file in dist/ (.js) and in the source tree (.ts, for a loader that knows it).
   const entry = fileURLToPath(new URL(`../bin/domain-process${extname(import.meta.url)}`, import.meta.url));
   const log = openSync(registry.monitorLogPath(`${name}.err`), 'a', 0o600);
@@ -108,9 +115,6 @@ async function startProcess(
     stdio: ['ignore', log, log, 'pipe'],
   });
   closeSync(log);
-  const ended = new Promise<number>((done) => {
-    child.once('exit', (code) => done(code ?? 1)).once('error', () => done(1));
-  });
   const reports = child.stdio[3] as Readable; // a pipe, as asked for above
   let outcome: StartMessage | undefined;
   for await (const line of createInterface({ input: reports })) {
@@ -129,7 +133,7 @@ async function startProcess(
       outcome.exitStatus,
     );
   if (outcome === undefined || child.pid === undefined) {
-    const status = await ended;
+    const status = await exitStatus(child);
     throw new ToolFailure(
       [
         `xl: the process of domain ${domid} ended with status ${status} before the guest ran; see ${registry.monitorLogPath(`${name}.err`)}`,
@@ -137,7 +141,7 @@ async function startProcess(
       EXIT_FAIL,
     );
   }
-  return { pid: child.pid, ended };
+  return child;
 }
 
 export const command: XlCommand = {
@@ -199,13 +203,15 @@ export const command: XlCommand = {
       ...(options['p'] || options['c'] ? ['--paused'] : []),
       ...(options['e'] ? ['--keep'] : []),
     ];
-    const { ended } = await startProcess(context, record.domid, config.name, flags, progress);
+    const child = await startProcess(context, record.domid, config.name, flags, progress);
     if (options['c']) {
+      child.unref();
       // The guest waits until the console is attached: nothing of its first lines is lost.
       const { runConsole } = await import('./console.ts');
       return runConsole(registry, record, options['p'] !== true);
     }
-    if (options['F']) return ended;
+    if (options['F']) return exitStatus(child);
+    child.unref();
     return 0;
   },
 };

@@ -1,6 +1,7 @@
 // CPUID: looks the leaf up in the table that Machine filled. What the leaves say is decided there.
 import {
-  APIC_ID, CPUID_COUNT, CPUID_ROW_APIC_ID_EBX, CPUID_ROW_APIC_ID_EDX, CPUID_TABLE, RAX, RBX, RCX, RDX,
+  APIC_ID, CPUID_COUNT, CPUID_ROW_APIC_ID_EBX, CPUID_ROW_APIC_ID_EDX, CPUID_ROW_VCPU_EBX, CPUID_TABLE, RAX, RBX, RCX,
+  RDX, VCPU_ID,
 } from '../layout';
 
 /** Row of a leaf, 0 when there is none. */
@@ -21,6 +22,7 @@ export function cpuid(): void {
   let ebx: u64 = row ? load<u32>(row, 12) : 0;
   let edx: u64 = row ? load<u32>(row, 20) : 0;
   if (flags & CPUID_ROW_APIC_ID_EBX) ebx = (ebx & 0xffffff) | ((<u64>load<u32>(APIC_ID) & 0xff) << 24);
+  if (flags & CPUID_ROW_VCPU_EBX) ebx = load<u8>(VCPU_ID);
   if (flags & CPUID_ROW_APIC_ID_EDX) edx = load<u32>(APIC_ID);
   store<u64>(RAX, row ? load<u32>(row, 8) : 0);
   store<u64>(RBX, ebx);

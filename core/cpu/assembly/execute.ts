@@ -11,7 +11,7 @@ import {
 import { LONGEST, decode } from './decode';
 import { eventsPending } from './events';
 import { isZero, rflags } from './flags';
-import { fpOp } from './fp';
+import { fpOp, storesToMemory } from './fp';
 import { H_CALL_64, H_CALL_64_LINKED, H_EXIT, H_GOTO, H_JMP, H_JMP_LINKED, H_JO, H_STEP_END } from './generated/tables';
 import { runLoop } from './generated/loop';
 import { CONTINUE, LEAVE, STEP, afterStep, deliverEvents, deliverFault } from './interrupts';
@@ -403,6 +403,6 @@ export function runSystem(record: usize): usize {
 /** An x87, MMX or SSE instruction. */
 export function runFp(record: usize): void {
   setNextRip(ripAfter(record));
-  findOperand(record);
+  if (hasMemory(record)) setEaLinear(operandAddress(record, 1, storesToMemory(record)));
   if (!faultPending) fpOp(record);
 }

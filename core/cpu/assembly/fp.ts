@@ -2,7 +2,7 @@
 // every instruction: who waits for pending exceptions, who raises #NM, and the last-instruction pointers.
 import { CR0, FDP, FIP, FOP, FSW } from '../layout';
 import { fxrstor, fxsave, ldmxcsr, stmxcsr } from './fxsave';
-import { C_REG, C_REXW, eaLinear, F_66, nextRip, R_CODE, R_FLAGS, R_LENGTH, R_OPCODE, regNumber, rmNumber } from './record';
+import { C_REG, C_REXW, eaLinear, F_66, F_MEM1, nextRip, R_CODE, R_FLAGS, R_LENGTH, R_OPCODE, regNumber, rmNumber } from './record';
 import { sse0f, sse0f38, sse0f3a, sseAvailable } from './sse';
 import { CODE_16, codeMode, faultPending, MF, NM, raiseFault, UD } from './state';
 import { x87Memory, x87Register } from './x87';
@@ -11,6 +11,21 @@ const CR0_MP: u64 = 2;
 const CR0_EM: u64 = 4;
 const CR0_TS: u64 = 8;
 const STATUS_ES: u32 = 0x80;
+
+/** x87 stores: a bit for each /reg, a byte for each of the escapes D9 DB DD DF. */
+const X87_STORES: u32 = 0xcece8ecc;
+
+/** Whether the memory operand of an fp instruction is written: its segment must allow that. */
+export function storesToMemory(record: usize): bool {
+  const opcode = load<u8>(record, R_OPCODE), reg = regNumber(record) & 7;
+  switch (load<u8>(record, R_CODE) & 3) {
+    case 0:
+      return (opcode & 1) != 0 && ((X87_STORES >> (((opcode >> 1) & 3) * 8 + reg)) & 1) != 0;
+    case 1:
+      if (opcode == 0xae) return reg == 0 || reg == 3;
+  }
+  return (load<u8>(record, R_FLAGS) & F_MEM1) != 0;
+}
 
 /** Carries out the instruction of `record`; a fault is left pending, and nothing changed then. */
 export function fpOp(record: usize): void {
@@ -82,8 +97,8 @@ function x87(record: usize, escape: i32): bool {
     raiseFault(MF, 0);
     return true;
   }
-  const isNarrow = (load<u8>(record, R_FLAGS) & F_66) != 0;
-  const wide = codeMode == CODE_16 ? isNarrow : !isNarrow;
+  const prefixed = (load<u8>(record, R_FLAGS) & F_66) != 0;
+  const wide = (load<u8>(record, R_CODE) & C_REXW) != 0 || (codeMode == CODE_16) == prefixed;
   if (memory ? !x87Memory(escape, reg, eaLinear, wide) : !x87Register(escape, reg, rm)) return false;
   if ((kind & CONTROL) != 0 || faultPending) return true;
   store<u64>(FIP, nextRip - load<u8>(record, R_LENGTH));

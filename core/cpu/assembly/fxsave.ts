@@ -2,7 +2,7 @@
 import { FCW, FDP, FIP, FOP, FSW, FTW, MXCSR, XMM } from '../layout';
 import { checkRead, checkWrite, readU16, readU32, readU64, readU8, readV128, writeU16, writeU32, writeU64, writeV128 } from './memory';
 import { CODE_64, codeMode, faultPending, GP, raiseFault } from './state';
-import { setControlAndStatus } from './x87-environment';
+import { lastByte, outsideCanonical, setControlAndStatus } from './x87-environment';
 import { stackRegister } from './x87-state';
 
 /** Bits of MXCSR that exist: all exceptions and masks, DAZ, rounding, FTZ. */
@@ -11,10 +11,20 @@ const MXCSR_MASK: u32 = 0xffff;
 const AT_FCW = 0, AT_FSW = 2, AT_FTW = 4, AT_FOP = 6, AT_FIP = 8, AT_FDP = 16, AT_MXCSR = 24, AT_MXCSR_MASK = 28, AT_ST = 32, AT_XMM = 160;
 const IMAGE_BYTES: u32 = 512;
 
-function misaligned(address: u64): bool {
-  if ((address & 15) == 0) return false;
-  raiseFault(GP, 0);
-  return true;
+/** Non-canonical before misaligned; the last byte before the first, which shows in CR2. Seen on silicon. */
+function inaccessible(address: u64, write: bool): bool {
+  if (outsideCanonical(address, IMAGE_BYTES)) return true;
+  if ((address & 15) != 0) {
+    raiseFault(GP, 0);
+    return true;
+  }
+  const last = lastByte(address, IMAGE_BYTES);
+  if (write) checkWrite(last, 1);
+  else checkRead(last, 1);
+  if (faultPending) return true;
+  if (write) checkWrite(address, 1);
+  else checkRead(address, 1);
+  return faultPending != 0;
 }
 
 // @ts-ignore: decorator
@@ -25,9 +35,7 @@ function xmmCount(): i32 {
 
 /** `wide`: REX.W, pointers of 64 bits. Otherwise they are 32 bits with selectors, which are zero (CPUID.7.EBX[13]). */
 export function fxsave(address: u64, wide: bool): void {
-  if (misaligned(address)) return;
-  checkWrite(address, IMAGE_BYTES);
-  if (faultPending) return;
+  if (inaccessible(address, true)) return;
   writeU16(address + AT_FCW, load<u16>(FCW));
   writeU16(address + AT_FSW, load<u16>(FSW));
   writeU16(address + AT_FTW, load<u8>(FTW));
@@ -46,9 +54,7 @@ export function fxsave(address: u64, wide: bool): void {
 }
 
 export function fxrstor(address: u64, wide: bool): void {
-  if (misaligned(address)) return;
-  checkRead(address, IMAGE_BYTES);
-  if (faultPending) return;
+  if (inaccessible(address, false)) return;
   const mxcsr = <u32>readU32(address + AT_MXCSR);
   if ((mxcsr & ~MXCSR_MASK) != 0) {
     raiseFault(GP, 0);

@@ -144,7 +144,9 @@ function pushFrame64(level: u32, withError: bool, error: u32, returnRip: u64, fl
   if (level < <u32>cpl()) loadNullStack(level);
   store<u8>(CPL, <u8>level);
   updatePrivilege();
-  checkWrite(bottom, size);
+  // SS goes first: a frame that does not fit faults at its highest word.
+  checkWrite(rsp - 8, 8);
+  if (!faultPending) checkWrite(bottom, size - 8);
   if (faultPending) return false;
   let place = bottom;
   if (withError) {

@@ -50,9 +50,18 @@ export function initBlock(block: usize): void {
   resetApic(block);
 }
 
-/** The local APIC after reset or INIT: all masked, software-disabled. */
+const IRR: usize = 0x200;
+/** 8 registers of 32 bits, 4 bytes apart in the block. */
+const IRR_BYTES: usize = 32;
+
+/**
+ * The local APIC after INIT: all masked, software-disabled. Requested interrupts stay: a hypervisor's APIC keeps them,
+ * and Linux binds the event upcall of a vCPU, whose first edge comes at once, before it sends that vCPU INIT.
+ */
 function resetApic(block: usize): void {
-  memory.fill(at(block, APIC), 0, APIC_ID - APIC);
+  const requests = at(block, APIC) + (IRR >> 2);
+  memory.fill(at(block, APIC), 0, IRR >> 2);
+  memory.fill(requests + IRR_BYTES, 0, APIC_ID - APIC - (IRR >> 2) - IRR_BYTES);
   store<u32>(at(block, APIC) + (0xe0 >> 2), 0xffffffff);
   store<u32>(at(block, APIC) + (0xf0 >> 2), 0xff);
   for (let lvt: usize = 0x320; lvt <= 0x370; lvt += 0x10) store<u32>(at(block, APIC) + (lvt >> 2), 0x10000);

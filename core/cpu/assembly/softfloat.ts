@@ -287,6 +287,12 @@ export function roundResult(sign: i32, exp: i32, sig: u64, extra: u64, bits: i32
     if (tiny && (masks & UNDERFLOW) == 0) {
       raised |= UNDERFLOW;
       exp += 24576;
+      if (exp < emin && bits == 64) {
+        // Only FSCALE goes beyond what the adjustment can bring back.
+        raised |= INEXACT;
+        setR(ZERO, sign, 0, 0);
+        return;
+      }
       tiny = false;
       adjusted = true;
     } else if (tiny && flushToZero) {
@@ -324,7 +330,7 @@ export function roundResult(sign: i32, exp: i32, sig: u64, extra: u64, bits: i32
   }
   if (exp > emax && !adjusted) {
     raised |= OVERFLOW;
-    if ((masks & OVERFLOW) == 0) {
+    if ((masks & OVERFLOW) == 0 && exp - 24576 <= emax) {
       exp -= 24576;
     } else {
       raised |= INEXACT;

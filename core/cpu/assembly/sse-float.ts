@@ -221,14 +221,14 @@ export function narrow(a: u64): u32 {
 }
 
 export function integerTo64(value: i64): u64 {
-  if (value + 0x20000000000000 < 0x40000000000000 && value > -0x20000000000000) return reinterpret<u64>(<f64>value);
+  if (<u64>(value + 0x20000000000000) <= 0x40000000000000) return reinterpret<u64>(<f64>value);
   setInteger(value);
   convert(64, false);
   return pack64();
 }
 
 export function integerTo32(value: i64): u32 {
-  if (value + 0x1000000 < 0x2000000 && value > -0x1000000) return reinterpret<u32>(<f32>value);
+  if (<u64>(value + 0x1000000) <= 0x2000000) return reinterpret<u32>(<f32>value);
   setInteger(value);
   convert(32, false);
   return pack32();
@@ -337,13 +337,18 @@ export function compareMask32(a: u32, b: u32, which: i32): u32 {
 // Found by measuring every significand on an Intel CPU (family 6, model 143): the argument is cut to 11 (reciprocal) or 10 bits
 // (root), the function of the middle of that interval is rounded to 12 bits. Denormals count as zero; there are no exceptions.
 
+/** To 12 significand bits, half away; the result is exact as f32 or below its normal numbers, which gives zero. */
+function toTwelveBits(value: f64, sign: u32): u32 {
+  const r = reinterpret<u32>(<f32>reinterpret<f64>((reinterpret<u64>(value) + (<u64>1 << 39)) & ~((<u64>1 << 40) - 1)));
+  return ((r >> 23) & 0xff) == 0 ? sign : r;
+}
+
 /** RCPPS */
 export function reciprocal(a: u32): u32 {
   const sign = a & 0x80000000, biased = (a >> 23) & 0xff;
   if (biased == 0) return sign | 0x7f800000;
   if (biased == 0xff) return a << 9 == 0 ? sign : a | 0x400000;
-  const r = reinterpret<u32>(1 / reinterpret<f32>((a & 0xfffff000) | 0x800));
-  return ((r >> 23) & 0xff) == 0 ? sign : (r + 0x400) & 0xfffff800;
+  return toTwelveBits(1 / <f64>reinterpret<f32>((a & 0xfffff000) | 0x800), sign);
 }
 
 /** RSQRTPS */
@@ -353,6 +358,5 @@ export function reciprocalRoot(a: u32): u32 {
   if (biased == 0xff && a << 9 != 0) return a | 0x400000;
   if (sign != 0) return 0xffc00000;
   if (biased == 0xff) return 0;
-  const r = reinterpret<u32>(<f32>(1 / Math.sqrt(<f64>reinterpret<f32>((a & 0xffffe000) | 0x1000))));
-  return (r + 0x400) & 0xfffff800;
+  return toTwelveBits(1 / Math.sqrt(<f64>reinterpret<f32>((a & 0xffffe000) | 0x1000)), 0);
 }

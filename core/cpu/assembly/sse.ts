@@ -187,6 +187,12 @@ function setMmx(place: usize, value: u64): void {
   store<u16>(place, 0xffff, 8);
 }
 
+/** MOVQ and MOVNTQ to memory. */
+function storeMmx(place: usize): void {
+  writeU64(eaLinear, load<u64>(place));
+  if (!faultPending) toMmx();
+}
+
 /** W of 16 bytes as destination. */
 function storeVector(record: usize, aligned: bool): void {
   const value = v128.load(xmmReg(record));
@@ -367,6 +373,7 @@ function convertToInteger(record: usize, prefix: i32, truncate: bool): void {
   if (!mmxAvailable()) return;
   const s = prefix == NONE ? sourceSmall(record, 8) : source(record);
   if (!s) return;
+  toMmx();
   beginSse();
   let low: i64, high: i64;
   if (prefix == NONE) {
@@ -669,17 +676,15 @@ function mmx0f(record: usize, op: i32): bool {
       store<u8>(FTW, 0);
       store<u16>(FSW, load<u16>(FSW) & 0xc7ff);
       return true;
-    // Stores become MMX instructions before they can fault: silicon has TOP = 0 in the handler.
     case 0x7e:
-      toMmx();
       generalTarget(record, load<u64>(d));
+      if (!faultPending) toMmx();
       return true;
     case 0x7f:
       if (isRegister(record)) {
         setMmx(mmRm(record), load<u64>(d));
       } else {
-        toMmx();
-        writeU64(eaLinear, load<u64>(d));
+        storeMmx(d);
       }
       return true;
     case 0xc4: {
@@ -698,12 +703,11 @@ function mmx0f(record: usize, op: i32): bool {
       toMmx();
       return true;
     case 0xe7:
-      toMmx();
-      writeU64(eaLinear, load<u64>(d));
+      storeMmx(d);
       return true;
     case 0xf7:
-      toMmx();
       maskedStore(record, d, mmRm(record), 8);
+      if (!faultPending) toMmx();
       return true;
   }
   const s = sourceMmx(record);
@@ -771,15 +775,21 @@ function shiftImmediate(record: usize, op: i32, place: usize): void {
   v128.store(place, r);
 }
 
-/** MASKMOVQ, MASKMOVDQU: bytes whose mask has its top bit set, to DS:rDI. */
+/**
+ * MASKMOVQ, MASKMOVDQU: bytes whose mask has its top bit set, to DS:rDI. They fault as stores of 8 bytes do, the upper one first, whatever
+ * the mask says: seen on silicon, the SDM leaves it open.
+ */
 function maskedStore(record: usize, data: usize, mask: usize, bytes: i32): void {
   const size = addressSize(record), segment = segmentOf(record);
   const offset = load<u64>(RDI) & (size == 3 ? -1 : size == 2 ? 0xffffffff : 0xffff);
   let address = codeMode == CODE_64 && segment < <usize>FS ? offset : offset + load<u64>(segment, SEG_BASE);
-  if (codeMode != CODE_64) address &= 0xffffffff;
-  for (let i = 0; i < bytes && !faultPending; i++) if (load<i8>(mask + i) < 0) checkWrite(address + i, 1);
+  const limit: u64 = codeMode == CODE_64 ? -1 : 0xffffffff;
+  address &= limit;
+  if (bytes == 16) checkWrite((address + 8) & limit, 8);
   if (faultPending) return;
-  for (let i = 0; i < bytes; i++) if (load<i8>(mask + i) < 0) writeU8(address + i, load<u8>(data + i));
+  checkWrite(address, 8);
+  if (faultPending) return;
+  for (let i = 0; i < bytes; i++) if (load<i8>(mask + i) < 0) writeU8((address + i) & limit, load<u8>(data + i));
 }
 
 // ---- map 0F38

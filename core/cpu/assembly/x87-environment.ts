@@ -2,7 +2,7 @@
 // As on processors that say so by CPUID.7.EBX[13], the code and data selectors are always stored as zero.
 import { FCW, FDP, FIP, FOP, FSW, FTW, ST } from '../layout';
 import { checkRead, checkWrite, readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './memory';
-import { faultPending, protectedMode } from './state';
+import { CODE_64, codeMode, faultPending, isCanonical, protectedMode, raiseNonCanonical } from './state';
 import { FINITE, ZERO, aDenormal, aKind, unpackA80 } from './softfloat';
 import { stackRegister, updateSummary } from './x87-state';
 
@@ -105,14 +105,44 @@ function environmentBytes(wide: bool): u32 {
   return wide ? WIDE_BYTES : SMALL_BYTES;
 }
 
+/** The whole range must be canonical before any of it is looked at. */
+export function outsideCanonical(address: u64, bytes: u32): bool {
+  if (codeMode != CODE_64 || (isCanonical(address) && isCanonical(address + bytes - 1))) return false;
+  raiseNonCanonical();
+  return true;
+}
+
+/** Faults as an access to one number. */
+export function checkRange(address: u64, bytes: u32, write: bool): void {
+  if (outsideCanonical(address, bytes)) return;
+  if (write) checkWrite(address, bytes);
+  else checkRead(address, bytes);
+}
+
+/** Faults as an access to a whole image: its first item, then its last byte, which shows in CR2 (seen on silicon). */
+function checkImage(address: u64, bytes: u32, wide: bool, write: bool): void {
+  if (outsideCanonical(address, bytes)) return;
+  const item = wide ? 4 : 2, last = lastByte(address, bytes);
+  if (write) checkWrite(address, item);
+  else checkRead(address, item);
+  if (faultPending) return;
+  if (write) checkWrite(last, 1);
+  else checkRead(last, 1);
+}
+
+export function lastByte(address: u64, bytes: u32): u64 {
+  const last = address + bytes - 1;
+  return codeMode == CODE_64 ? last : last & 0xffffffff;
+}
+
 export function loadEnvironment(address: u64, wide: bool): void {
-  checkRead(address, environmentBytes(wide));
+  checkImage(address, environmentBytes(wide), wide, false);
   if (faultPending) return;
   getEnvironment(address, wide);
 }
 
 export function storeEnvironment(address: u64, wide: bool): void {
-  checkWrite(address, environmentBytes(wide));
+  checkImage(address, environmentBytes(wide), wide, true);
   if (faultPending) return;
   putEnvironment(address, wide);
   store<u16>(FCW, load<u16>(FCW) | 0x3f);
@@ -121,7 +151,7 @@ export function storeEnvironment(address: u64, wide: bool): void {
 
 export function saveState(address: u64, wide: bool): void {
   const bytes = environmentBytes(wide);
-  checkWrite(address, bytes + 8 * REGISTER_BYTES);
+  checkImage(address, bytes + 8 * REGISTER_BYTES, wide, true);
   if (faultPending) return;
   putEnvironment(address, wide);
   for (let i = 0; i < 8; i++) {
@@ -134,7 +164,7 @@ export function saveState(address: u64, wide: bool): void {
 
 export function restoreState(address: u64, wide: bool): void {
   const bytes = environmentBytes(wide);
-  checkRead(address, bytes + 8 * REGISTER_BYTES);
+  checkImage(address, bytes + 8 * REGISTER_BYTES, wide, false);
   if (faultPending) return;
   getEnvironment(address, wide);
   for (let i = 0; i < 8; i++) {

@@ -16,6 +16,8 @@ export const C3: u32 = 0x4000;
 export const STATUS_B: u32 = 0x8000;
 
 let stackFault: bool = false;
+let stackOverflow: bool = false;
+let clearsC1: bool = true;
 
 // @ts-ignore: decorator
 @inline
@@ -88,25 +90,36 @@ export function setCondition(mask: u32, bits: u32): void {
   store<u16>(FSW, <u16>((load<u16>(FSW) & ~mask) | bits));
 }
 
-/** Takes control from FCW and clears C1; the instruction's exceptions accumulate until `endX87`. */
+/** Takes control from FCW; exceptions and C1 accumulate until `endX87`, so that a memory fault in between changes nothing. */
 export function beginX87(): void {
   const control = load<u16>(FCW);
   const field = (control >> 8) & 3;
   setControl(<i32>((control >> 10) & 3), <i32>(control & 0x3f), false, false, true, field == 0 ? 24 : field == 2 ? 53 : 64);
-  setCondition(C1, 0);
   stackFault = false;
+  stackOverflow = false;
+  clearsC1 = true;
+}
+
+/** FCMOVcc, FCOMI and FUCOMI leave C1 alone (seen on silicon; the SDM says "cleared" only of a stack fault). */
+export function keepC1(): void {
+  clearsC1 = false;
 }
 
 /** Merges exceptions and C1 into FSW. An unmasked one is delivered by the next waiting instruction. */
 export function endX87(): void {
   let status = <u32>load<u16>(FSW);
+  if (clearsC1 || stackFault) status &= ~C1;
   if ((raised & ~masks & BEFORE) != 0) {
     setRaised(raised & BEFORE);
     setRoundedUp(false);
   }
   status |= <u32>raised;
-  if (stackFault) status |= STATUS_SF;
-  else if (roundedUp) status |= C1;
+  if (stackFault) {
+    status |= STATUS_SF;
+    if (stackOverflow) status |= C1;
+  } else if (roundedUp) {
+    status |= C1;
+  }
   store<u16>(FSW, <u16>status);
   updateSummary();
 }
@@ -128,6 +141,6 @@ export function underflow(): bool {
 
 /** As underflow, for a push onto a full register. */
 export function overflow(): bool {
-  setCondition(C1, C1);
+  stackOverflow = true;
   return underflow();
 }

@@ -2,7 +2,7 @@
 // the rarest ties. Arguments of sine and cosine are reduced with the 66-bit pi that the hardware uses (SDM vol 1, 8.3.8).
 import { FP_SCRATCH } from '../layout';
 import {
-  DENORMAL, DIVIDE_BY_ZERO, EQUAL, FINITE, INFINITE, LESS, ZERO,
+  DENORMAL, DIVIDE_BY_ZERO, EQUAL, FINITE, INEXACT, INFINITE, LESS, UNDERFLOW, ZERO,
   aDenormal, aExp, aKind, aSig, aSign, bDenormal, bExp, bKind, bSig, bSign, compareMagnitude, invalid, nanOfA, nanOfAB, raise, rExp,
   rKind, roundResult, rSig, rSign, setR, stopped,
 } from './softfloat';
@@ -34,6 +34,12 @@ const DIVISION: usize = GUESS + 24; // four slots
 function roundWide(x: usize): void {
   if (wideHigh(x) == 0) setR(ZERO, wideSign(x), 0, 0);
   else roundResult(wideSign(x), wideExp(x), wideHigh(x), wideLow(x) | 1, 64, -16382, 16383);
+}
+
+/** A wide number that is the result but for what lies below 128 bits: inexact, and not to be moved by the rounding mode. */
+function roundNear(x: usize): void {
+  roundResult(wideSign(x), wideExp(x), wideHigh(x), wideLow(x), 64, -16382, 16383);
+  raise(INEXACT);
 }
 
 // @ts-ignore: decorator
@@ -90,11 +96,6 @@ function sineSeries(): void {
     if (negligible(TERM, COSINE)) break;
     wideAdd(COSINE, COSINE, TERM);
   }
-  // A tiny argument still moves the results off X and 1.
-  if (wideHigh(X) != 0 && wideExp(X) < -64) {
-    if (wideLow(SINE) == 0) wideSet(SINE, wideSign(X), wideExp(X) - i32(wideHigh(X) == ONE), wideHigh(X) == ONE ? -1 : wideHigh(X) - 1, -1);
-    if (wideLow(COSINE) == 0) wideSet(COSINE, 0, -1, -1, -1);
-  }
 }
 
 function logOf2(to: usize): void {
@@ -128,9 +129,10 @@ export function powerOfTwo(): void {
       if (aSign != 0) setR(FINITE, 1, 0, ONE);
       else setR(INFINITE, 0, 0, ONE);
     } else if (aExp >= 0) {
-      // Beyond -1..1 the result is undefined; at the ends it is exact.
-      if (aSign != 0) setR(FINITE, 1, aExp == 0 && aSig == ONE ? -1 : 0, ONE);
-      else setR(FINITE, 0, 0, ONE);
+      // The ends are exact; beyond -1..1 silicon gives the operand back. INEXACT all the same.
+      if (aSign != 0 && aExp == 0 && aSig == ONE) setR(FINITE, 1, -1, ONE);
+      else setR(FINITE, aSign, aExp, aSig);
+      raise(INEXACT);
     } else if (!stopped()) {
       wideSet(X, aSign, aExp, aSig, 0);
       logOf2(CONSTANT);
@@ -219,7 +221,7 @@ function logarithmAB(): void {
     wideInteger(SUM, aExp);
     wideSet(Y, bSign, bExp, bSig, 0);
     wideMultiply(SUM, SUM, Y);
-    roundResult(wideSign(SUM), wideExp(SUM), wideHigh(SUM), wideLow(SUM), 64, -16382, 16383);
+    roundNear(SUM);
     return;
   }
   const sign = bSign, exp = bExp, sig = bSig;
@@ -233,8 +235,7 @@ function logarithmAB(): void {
 /** y * log2(1 + x). */
 function logarithmOfSumAB(): void {
   if (nanOfAB()) return;
-  const tooLow = aSign != 0 && (aKind == INFINITE || (aKind == FINITE && aExp >= 0));
-  if (tooLow || (aKind == INFINITE && bKind == ZERO) || (aKind == ZERO && bKind == INFINITE)) {
+  if ((aSign != 0 && aKind == INFINITE) || (aKind == INFINITE && bKind == ZERO) || (aKind == ZERO && bKind == INFINITE)) {
     invalid();
     return;
   }
@@ -251,6 +252,13 @@ function logarithmOfSumAB(): void {
   if (stopped()) return;
   const bs = bSign, be = bExp, bg = bSig;
   wideSet(X, aSign, aExp, aSig, 0);
+  if (aSign != 0 && aExp >= 0) {
+    // x <= -1 is outside the domain: silicon multiplies.
+    wideSet(Y, bs, be, bg, 0);
+    wideMultiply(SUM, X, Y);
+    roundNear(SUM);
+    return;
+  }
   if (aExp < -2) {
     // ln(1 + x) = 2 artanh(x / (2 + x))
     wideInteger(Y, 2);
@@ -304,7 +312,6 @@ export function partialArctangent(): void {
 function arctangentWide(): void {
   if (wideExp(X) < -9) {
     oddSeries(true);
-    if (wideExp(X) < -64 && wideLow(SUM) == 0) wideBelow(SUM);
     return;
   }
   // One Newton step from the f64 result g: arctan x = g + arctan((x cos g - sin g) / (cos g + x sin g)).
@@ -325,11 +332,6 @@ function arctangentWide(): void {
   }
   oddSeries(true);
   wideAdd(SUM, SUM, GUESS);
-}
-
-/** Just below in magnitude. */
-function wideBelow(x: usize): void {
-  wideNormalize(x, wideSign(x), wideExp(x), wideHigh(x) - 1, -1);
 }
 
 /** A multiple of pi / 4 as the result. */
@@ -370,6 +372,12 @@ function arctangentAB(): void {
   wideSet(Z, 0, bExp, bSig, 0);
   if (steep) wideDivide(X, Y, Z, DIVISION);
   else wideDivide(X, Z, Y, DIVISION);
+  if (!steep && !left && wideExp(X) < -40) {
+    // Silicon takes arctan x = x from here on.
+    store<i32>(X, sign, 20);
+    roundNear(X);
+    return;
+  }
   arctangentWide();
   if (steep || left) {
     // steep: pi/2 -+ arctan(x/y); otherwise pi - arctan(y/x).
@@ -476,7 +484,12 @@ function trigonometric(which: i32): void {
       endX87();
       return;
     }
-    if (!stopped()) {
+    if (aExp < -68) {
+      // Silicon takes sin x = tan x = x and cos x = 1 from here on, whatever the rounding mode.
+      if (which == COS) setR(FINITE, 0, 0, ONE);
+      else roundResult(aSign, aExp, aSig, 0, 64, -16382, 16383);
+      raise(which != COS && aExp < -16382 ? INEXACT | UNDERFLOW : INEXACT);
+    } else if (!stopped()) {
       circular();
       if (which == COS || which == SINCOS) roundWide(COSINE);
       if (which == SINCOS) {

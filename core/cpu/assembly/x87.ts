@@ -3,19 +3,19 @@
 //
 // An instruction that reads memory does so before it changes anything; one that writes memory changes the stack after it.
 import { FCW, FSW, RAX } from '../layout';
-import { checkWrite, readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './memory';
+import { readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './memory';
 import { faultPending } from './state';
 import {
-  DENORMAL, EQUAL, FINITE, INFINITE, INVALID, LESS, OVERFLOW, ROUND_ZERO, UNDERFLOW, UNORDERED, UNSUPPORTED, ZERO,
+  DENORMAL, EQUAL, FINITE, INEXACT, INFINITE, INVALID, LESS, OVERFLOW, ROUND_ZERO, UNDERFLOW, UNORDERED, UNSUPPORTED, ZERO,
   aDenormal, aExp, aKind, aSig, aSign, add, compare, convert, copyAtoB, divide, masks, multiply, nanOfA, pack32, pack64, packHead80,
   rSig, raise, raised, roundToIntegral, setB, setInteger, setR, setRaised, setRounding, setRoundedUp, squareRoot, stopped, swapAB,
   toInteger, unpackA32, unpackA64, unpackB32, unpackB64,
 } from './softfloat';
 import { orderFlags } from './sse-float';
-import { initialise, loadEnvironment, restoreState, saveState, storeEnvironment } from './x87-environment';
+import { checkRange, initialise, loadEnvironment, restoreState, saveState, storeEnvironment } from './x87-environment';
 import { extract, remainder, scale } from './x87-scaling';
 import {
-  beginX87, C0, C1, C2, C3, endX87, isEmpty, loadA, loadB, markEmpty, overflow, pop, pushRaw, pushResult, setCondition, setTop,
+  beginX87, C0, C1, C2, C3, endX87, isEmpty, keepC1, loadA, loadB, markEmpty, overflow, pop, pushRaw, pushResult, setCondition, setTop,
   stackRegister, top, underflow, updateSummary, writeRaw, writeResult,
 } from './x87-state';
 import {
@@ -124,7 +124,8 @@ function memoryArithmetic(op: i32, address: u64, format: i32): void {
 function push(): void {
   if (!isEmpty(-1)) {
     if (overflow()) pushResult();
-  } else if (!stopped()) {
+  } else if ((raised & ~masks & INVALID) == 0) {
+    // An unmasked DENORMAL does not keep a load from being done.
     pushResult();
   }
 }
@@ -176,10 +177,10 @@ function loadInteger(address: u64, bits: i32): void {
 
 function loadRegister(i: i32): void {
   beginX87();
-  if (!isEmpty(-1)) {
-    if (overflow()) pushResult();
-  } else if (isEmpty(i)) {
+  if (isEmpty(i)) {
     if (underflow()) pushResult();
+  } else if (!isEmpty(-1)) {
+    if (overflow()) pushResult();
   } else {
     const place = stackRegister(i);
     pushRaw(load<u16>(place, 8), load<u64>(place));
@@ -203,8 +204,6 @@ function loadRoundedConstant(exp: i32, sig: u64, next: bool): void {
 // ---- stores
 
 function storeFloat(address: u64, format: i32, pops: bool): void {
-  checkWrite(address, format >> 3);
-  if (faultPending) return;
   beginX87();
   let done: bool;
   if (isEmpty(0)) {
@@ -212,18 +211,25 @@ function storeFloat(address: u64, format: i32, pops: bool): void {
   } else {
     loadA(0);
     convert(format, false);
-    done = (raised & ~masks & (INVALID | OVERFLOW | UNDERFLOW)) == 0;
+    const refused = raised & ~masks & (INVALID | OVERFLOW | UNDERFLOW);
+    done = refused == 0;
+    if (!done) {
+      // Nothing is stored, so nothing was rounded.
+      setRaised(raised & ~INEXACT);
+      setRoundedUp(false);
+    }
   }
   if (done) {
     if (format == 64) writeU64(address, pack64());
     else writeU32(address, <u64>pack32());
+    if (faultPending) return;
   }
   endX87();
   if (done && pops) pop();
 }
 
 function storeExtended(address: u64): void {
-  checkWrite(address, 10);
+  checkRange(address, 10, true);
   if (faultPending) return;
   beginX87();
   let done = true;
@@ -243,8 +249,6 @@ function storeExtended(address: u64): void {
 }
 
 function storeInteger(address: u64, bits: i32, pops: bool, truncate: bool): void {
-  checkWrite(address, bits >> 3);
-  if (faultPending) return;
   beginX87();
   if (truncate) setRounding(ROUND_ZERO);
   let done: bool, value: i64;
@@ -260,6 +264,7 @@ function storeInteger(address: u64, bits: i32, pops: bool, truncate: bool): void
     if (bits == 16) writeU16(address, <u64>value & 0xffff);
     else if (bits == 32) writeU32(address, <u64>value & 0xffffffff);
     else writeU64(address, <u64>value);
+    if (faultPending) return;
   }
   endX87();
   if (done && pops) pop();
@@ -283,8 +288,6 @@ function loadDecimal(address: u64): void {
 }
 
 function storeDecimal(address: u64): void {
-  checkWrite(address, 10);
-  if (faultPending) return;
   beginX87();
   let done: bool, low: u64 = 0xc000000000000000, high: u64 = 0xffff;
   if (isEmpty(0)) {
@@ -311,8 +314,11 @@ function storeDecimal(address: u64): void {
     done = !stopped();
   }
   if (done) {
+    // Two stores: when the second faults, the first has been done, as on silicon.
     writeU64(address, low);
+    if (faultPending) return;
     writeU16(address + 8, high);
+    if (faultPending) return;
   }
   endX87();
   if (done) pop();
@@ -354,6 +360,7 @@ function exchange(i: i32): void {
 
 function moveIf(condition: bool, i: i32): void {
   beginX87();
+  keepC1();
   if (isEmpty(0) || isEmpty(i)) {
     if (underflow()) writeResult(0);
   } else if (condition) {
@@ -393,6 +400,7 @@ function compareRegister(i: i32, signaling: bool, pops: i32): void {
 /** FCOMI and FUCOMI: ZF PF CF as UCOMISD has them. */
 function compareToFlags(i: i32, signaling: bool, pops: bool): void {
   beginX87();
+  keepC1();
   let done: bool, flags: u32 = 0x45;
   if (isEmpty(0) || isEmpty(i)) {
     done = underflow();
@@ -403,7 +411,7 @@ function compareToFlags(i: i32, signaling: bool, pops: bool): void {
     flags = orderFlags(order);
     done = !stopped();
   }
-  if (done) writeArithmeticFlags(flags);
+  writeArithmeticFlags(flags);
   endX87();
   if (done && pops) pop();
 }
@@ -544,7 +552,10 @@ export function x87Register(escape: i32, reg: i32, i: i32): bool {
       return true;
     case 5:
       switch (reg) {
-        case 0: markEmpty(i); return true;
+        case 0:
+          setCondition(C1, 0);
+          markEmpty(i);
+          return true;
         case 1: exchange(i); return true;
         case 2: storeRegister(i, false); return true;
         case 3: storeRegister(i, true); return true;
@@ -563,6 +574,7 @@ export function x87Register(escape: i32, reg: i32, i: i32): bool {
     default:
       switch (reg) {
         case 0:
+          setCondition(C1, 0);
           markEmpty(i);
           pop();
           return true;
@@ -585,7 +597,14 @@ function escapeD9(reg: i32, i: i32): bool {
     case 0: loadRegister(i); return true;
     case 1: exchange(i); return true;
     case 2: return i == 0; // FNOP
-    case 3: storeRegister(i, true); return true;
+    case 3: // FSTPNCE: does not mind an empty ST(0)
+      if (isEmpty(0)) {
+        setCondition(C1, 0);
+        pop();
+      } else {
+        storeRegister(i, true);
+      }
+      return true;
   }
   switch ((reg << 3) | i) {
     case 0x20: setSign(true); return true;

@@ -177,7 +177,8 @@ static void leave(struct context *c) {
 static void on_signal(int signal, void *info, struct context *c) {
   (void)info;
   (void)signal;
-  asm volatile("pushfq; andl $~0x40000, (%%rsp); popfq" ::: "memory", "cc"); // a case may have set AC
+  // A case may have set AC, NT or ID; the kernel would keep the latter two from here on.
+  asm volatile("pushfq; andl $~0x244000, (%%rsp); popfq" ::: "memory", "cc");
   if (!inside) {
     if (c->trap != 6) die(4);
     c->rip += 2; // over our own UD2

@@ -1,0 +1,324 @@
+// The kernel's own symbol table, found and read in guest memory without any file: kernel/kallsyms.c, scripts/kallsyms.c, 4.6 on.
+//
+// The search rests on the token table: 256 texts, of which those of the digits are the digits themselves, followed by an array
+// with the offset of each. Everything else is found from there and checked against itself; no version is asked for.
+import { MemoryFault } from '../errors.ts';
+import type { MappedMemory, MemorySource } from '../memory.ts';
+import { orderByAddress, type SymbolColumns, SymbolTable } from '../symbol-table.ts';
+
+/** Where the kernel image can be: arch/x86/include/asm/page_64_types.h, KERNEL_IMAGE_SIZE 1 GiB at most. */
+const IMAGE_START = 0xffffffff80000000n;
+const IMAGE_END = 0xffffffffc0000000n;
+/** No kernel image is larger; hostile page tables could show the same page everywhere. */
+const MAX_IMAGE = 256 << 20;
+const CHUNK = 1 << 20;
+
+const TOKENS = 256;
+const DIGITS = Uint8Array.from('0\x001\x002\x003\x004\x005\x006\x007\x008\x009\0', (character) =>
+  character.charCodeAt(0),
+);
+const DIGIT_TOKEN = 0x30;
+/** Longest text of a token in practice is 20; the table has some 1000 bytes. */
+const MAX_TOKEN_TABLE = 16 << 10;
+/** Names and markers of a large kernel: 5 MB. */
+const MAX_NAMES = 24 << 20;
+const MIN_SYMBOLS = 256;
+const MAX_SYMBOLS = 4 << 20;
+/** Every so many symbols a marker tells where its name is. */
+const MARKER_STEP = 256;
+const MAX_NAME = 1024;
+
+const align8 = (value: bigint): bigint => (value + 7n) & ~7n;
+const viewOf = (bytes: Uint8Array): DataView =>
+  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/** Bytes at an address, or undefined when one of them cannot be read. */
+function tryRead(memory: MemorySource, address: bigint, length: number): Uint8Array | undefined {
+  const bytes = new Uint8Array(length);
+  try {
+    memory.read(address, bytes);
+    return bytes;
+  } catch (error) {
+    if (error instanceof MemoryFault) return undefined;
+    throw error;
+  }
+}
+
+/** Joined mapped ranges of the kernel image. */
+function* imageRanges(memory: MappedMemory): Generator<{ address: bigint; length: number }> {
+  let run: { address: bigint; length: number } | undefined;
+  let total = 0;
+  for (const { address, length } of memory.mapped(IMAGE_START, IMAGE_END)) {
+    if (run && run.address + BigInt(run.length) === address) run.length += length;
+    else {
+      if (run) yield run;
+      run = { address, length };
+    }
+    total += length;
+    if (total > MAX_IMAGE) break;
+  }
+  if (run) yield run;
+}
+
+function* occurrences(bytes: Uint8Array, pattern: Uint8Array): Generator<number> {
+  const [first = 0] = pattern;
+  for (let at = bytes.indexOf(first); at >= 0; at = bytes.indexOf(first, at + 1))
+    if (pattern.every((byte, index) => bytes[at + index] === byte)) yield at;
+}
+
+interface Tokens {
+  readonly start: bigint;
+  readonly texts: readonly Uint8Array[];
+  /** Behind the index array. */
+  readonly end: bigint;
+}
+
+/** Checks that a token table starts at an address, by the array of offsets behind it. */
+function readTokens(memory: MemorySource, start: bigint): Tokens | undefined {
+  const bytes = readPages(memory, start, MAX_TOKEN_TABLE);
+  const texts: Uint8Array[] = [];
+  const offsets: number[] = [];
+  let at = 0;
+  for (let token = 0; token < TOKENS; token++) {
+    const end = bytes.indexOf(0, at);
+    if (end < 0) return undefined;
+    offsets.push(at);
+    texts.push(bytes.subarray(at, end));
+    at = end + 1;
+  }
+  const index = align8(start + BigInt(at));
+  const array = tryRead(memory, index, TOKENS * 2);
+  if (!array) return undefined;
+  const view = viewOf(array);
+  if (!offsets.every((offset, token) => view.getUint16(token * 2, true) === offset)) return undefined;
+  return { start, texts, end: index + BigInt(TOKENS * 2) };
+}
+
+/** The table around the digit tokens at `digits`: 48 texts lie before them, and it starts at a multiple of 8. */
+function tokensAround(memory: MemorySource, digits: bigint): Tokens | undefined {
+  const before = Math.min(4096, Number(digits - IMAGE_START));
+  const bytes = tryRead(memory, digits - BigInt(before), before);
+  if (!bytes) return undefined;
+  let at = before - 1; // the NUL of token 47
+  for (let token = DIGIT_TOKEN - 1; token > 0 && at > 0; token--) at = bytes.lastIndexOf(0, at - 1);
+  // `at` is the NUL of token 0: its text starts at some multiple of 8 before it.
+  const end = digits - BigInt(before - at);
+  for (let start = end & ~7n; end - start < 64n; start -= 8n) {
+    const tokens = readTokens(memory, start);
+    if (tokens) return tokens;
+  }
+  return undefined;
+}
+
+function findTokens(memory: MappedMemory): Tokens | undefined {
+  for (const { address, length } of imageRanges(memory)) {
+    // Pieces overlap so that no run of digits is cut.
+    for (let offset = 0; offset < length; offset += CHUNK) {
+      const size = Math.min(CHUNK + DIGITS.length, length - offset);
+      const piece = readPages(memory, address + BigInt(offset), size);
+      for (const at of occurrences(piece, DIGITS)) {
+        const tokens = tokensAround(memory, address + BigInt(offset + at));
+        if (tokens) return tokens;
+      }
+    }
+  }
+  return undefined;
+}
+
+/** Like tryRead, with zeros for the pages that cannot be read: only for searching. */
+function readPages(memory: MemorySource, address: bigint, length: number): Uint8Array {
+  const whole = tryRead(memory, address, length);
+  if (whole) return whole;
+  const bytes = new Uint8Array(length);
+  for (let at = 0; at < length; ) {
+    const size = Math.min(4096 - ((Number(address & 0xfffn) + at) % 4096), length - at);
+    const page = tryRead(memory, address + BigInt(at), size);
+    if (page) bytes.set(page, at);
+    at += size;
+  }
+  return bytes;
+}
+
+interface Names {
+  readonly count: number;
+  /** Address of the number of symbols, which lies before the names. */
+  readonly start: bigint;
+  readonly letters: Uint8Array;
+  readonly nameStarts: Uint32Array;
+  readonly names: Uint8Array;
+}
+
+/** Length of the entry at `at` and where its tokens start; two bytes of length since 6.1 (73bbb94466fd). */
+function entryAt(bytes: Uint8Array, at: number): { tokens: number; length: number } {
+  const first = bytes[at] ?? 0;
+  if ((first & 0x80) === 0) return { tokens: at + 1, length: first };
+  return { tokens: at + 2, length: (first & 0x7f) | ((bytes[at + 1] ?? 0) << 7) };
+}
+
+/** Quick look whether names start here: some entries of tokens that begin with a type letter. */
+function looksLikeNames(bytes: Uint8Array, start: number, tokens: Tokens): boolean {
+  let at = start;
+  for (let entry = 0; entry < 16; entry++) {
+    const { tokens: first, length } = entryAt(bytes, at);
+    const letter = tokens.texts[bytes[first] ?? 0]?.[0] ?? 0;
+    if (length === 0 || length > MAX_NAME || !isLetter(letter)) return false;
+    at = first + length;
+  }
+  return true;
+}
+
+const isLetter = (byte: number): boolean => ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a) || byte === 0x3f;
+
+/** Expands `count` names; undefined unless the markers behind them agree with where the names are. */
+function expandNames(
+  bytes: Uint8Array,
+  start: number,
+  count: number,
+  tokens: Tokens,
+): Omit<Names, 'start'> | undefined {
+  const letters = new Uint8Array(count);
+  const nameStarts = new Uint32Array(count);
+  const markers: number[] = [];
+  let names = new Uint8Array(count * 24);
+  let used = 0;
+  let at = start;
+  for (let symbol = 0; symbol < count; symbol++) {
+    if (symbol % MARKER_STEP === 0) markers.push(at - start);
+    const entry = entryAt(bytes, at);
+    at = entry.tokens + entry.length;
+    if (entry.length === 0 || entry.length > MAX_NAME || at > bytes.length) return undefined;
+    const begin = used;
+    for (let index = entry.tokens; index < at; index++) {
+      const text = tokens.texts[bytes[index] ?? 0] ?? new Uint8Array(0);
+      if (used + text.length + 1 > names.length) {
+        const larger = new Uint8Array(names.length * 2 + text.length);
+        larger.set(names);
+        names = larger;
+      }
+      names.set(text, used);
+      used += text.length;
+    }
+    if (used - begin > MAX_NAME || !isLetter(names[begin] ?? 0)) return undefined;
+    letters[symbol] = names[begin] ?? 0;
+    nameStarts[symbol] = begin + 1;
+    names[used++] = 0;
+  }
+  return markersAgree(bytes, at, markers)
+    ? { count, letters, nameStarts, names: names.subarray(0, used) }
+    : undefined;
+}
+
+/** Markers are u32 since 4.20 and unsigned long before, at the next multiple of 8. */
+function markersAgree(bytes: Uint8Array, end: number, markers: readonly number[]): boolean {
+  const view = viewOf(bytes);
+  // Offsets in `bytes` are multiples of 8 where addresses are: it starts at a page.
+  const start = (end + 7) & ~7;
+  return [4, 8].some(
+    (width) =>
+      start + markers.length * width <= bytes.length &&
+      markers.every((marker, index) => view.getUint32(start + index * width, true) === marker),
+  );
+}
+
+/** Names and number of symbols lie before the token table in every layout. */
+function findNames(memory: MemorySource, tokens: Tokens): Names | undefined {
+  const top = tokens.start & ~0xfffn;
+  const tail = tryRead(memory, top, Number(tokens.start - top)) ?? new Uint8Array(0);
+  let bytes = tail;
+  // Backwards in growing pieces, until the number of symbols is found or memory ends.
+  for (let pages = 64; ; pages *= 4) {
+    const length = Math.min(pages * 4096, MAX_NAMES);
+    const head = readPages(memory, top - BigInt(length), length);
+    bytes = new Uint8Array(head.length + tail.length);
+    bytes.set(head);
+    bytes.set(tail, head.length);
+    const view = viewOf(bytes);
+    for (let at = bytes.length - 16; at >= 0; at -= 8) {
+      const count = view.getUint32(at, true);
+      const possible =
+        count >= MIN_SYMBOLS &&
+        count <= MAX_SYMBOLS &&
+        view.getUint32(at + 4, true) === 0 &&
+        at + 8 + count * 2 < bytes.length &&
+        looksLikeNames(bytes, at + 8, tokens);
+      const names = possible ? expandNames(bytes, at + 8, count, tokens) : undefined;
+      if (names) return { ...names, start: top - BigInt(length) + BigInt(at) };
+    }
+    if (length === MAX_NAMES) return undefined;
+  }
+}
+
+/** How an element of kallsyms_offsets becomes an address. */
+type Rule = (offset: number, index: number) => bigint;
+
+/** Offsets as addresses; undefined unless they ascend and code lies in the kernel image. */
+function resolve(
+  offsets: Uint8Array,
+  names: Names,
+  rule: Rule,
+): { low: Uint32Array; high: Uint32Array } | undefined {
+  const view = viewOf(offsets);
+  const low = new Uint32Array(names.count);
+  const high = new Uint32Array(names.count);
+  let last = 0n;
+  for (let index = 0; index < names.count; index++) {
+    const address = BigInt.asUintN(64, rule(view.getInt32(index * 4, true), index));
+    const isText = ((names.letters[index] ?? 0) | 0x20) === 0x74;
+    if (address < last || (isText && (address < IMAGE_START || address >= IMAGE_END))) return undefined;
+    last = address;
+    low[index] = Number(address & 0xffffffffn);
+    high[index] = Number(address >> 32n);
+  }
+  return { low, high };
+}
+
+/** The three encodings and two layouts that kernels have used. */
+function* candidates(
+  names: Names,
+  tokens: Tokens,
+  word: (address: bigint) => bigint | undefined,
+): Generator<{ at: bigint; rule: Rule }> {
+  const size = align8(BigInt(names.count * 4));
+  const after = align8(tokens.end);
+  const places = [
+    // Up to 6.3: offsets, base, number of symbols, names. From 6.4 (404bad70fcf7): token index, offsets, base.
+    { at: names.start - 8n - size, base: word(names.start - 8n) },
+    { at: after, base: word(after + size) },
+  ];
+  for (const { at, base } of places) {
+    if (base !== undefined) {
+      // Up to 6.14: per-CPU and absolute symbols are positive, the others negative.
+      yield { at, rule: (offset) => (offset >= 0 ? BigInt(offset) : base - 1n - BigInt(offset)) };
+      yield { at, rule: (offset) => base + BigInt(offset >>> 0) };
+    }
+    // 7.0 (a081b5789255): relative to the element itself.
+    yield { at, rule: (offset, index) => at + BigInt(index * 4) + BigInt(offset) };
+  }
+}
+
+/**
+ * Finds and reads the table of a Linux guest; undefined when it has none (not Linux, no CONFIG_KALLSYMS, or not mapped).
+ * The addresses are run-time addresses: no KASLR shift applies to them.
+ */
+export function findKallsyms(memory: MappedMemory): SymbolTable | undefined {
+  const tokens = findTokens(memory);
+  const names = tokens && findNames(memory, tokens);
+  if (!tokens || !names) return undefined;
+  const word = (address: bigint): bigint | undefined => {
+    const bytes = tryRead(memory, address, 8);
+    return bytes && viewOf(bytes).getBigUint64(0, true);
+  };
+  for (const { at, rule } of candidates(names, tokens, word)) {
+    const offsets = tryRead(memory, at, names.count * 4);
+    const addresses = offsets && resolve(offsets, names, rule);
+    if (!addresses) continue;
+    const columns: SymbolColumns = {
+      ...addresses,
+      letters: names.letters,
+      nameStarts: names.nameStarts,
+      names: names.names,
+    };
+    return new SymbolTable('kallsyms of the guest', columns, orderByAddress(columns.low, columns.high));
+  }
+  return undefined;
+}

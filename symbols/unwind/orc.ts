@@ -1,0 +1,193 @@
+// ORC tables of Linux (arch/x86/include/asm/orc_types.h, 4.14 to 7.1): from an address to a row. Reads single entries on demand,
+// from the sections of a vmlinux or out of guest memory.
+import { type ElfFile, findSection } from '../elf/elf-file.ts';
+import type { MemorySource } from '../memory.ts';
+import type { CfaRule, RowKind, RowRegister, RowSource, UnwindRow } from './row.ts';
+
+const IP_SIZE = 4;
+const ENTRY_SIZE = 6;
+
+/** Bytes of a table by offset; throws what its source throws. */
+type ReadAt = (offset: number, length: number) => Uint8Array;
+
+export interface OrcTables {
+  /** Address of the first element of .orc_unwind_ip: its elements are relative to themselves. */
+  readonly ipAddress: bigint;
+  readonly count: number;
+  readonly readIps: ReadAt;
+  readonly readEntries: ReadAt;
+  /** 20 bytes that name the format; undefined before 6.4. */
+  readonly header: Uint8Array | undefined;
+}
+
+type Base = RowRegister | 'prev_sp' | 'bp_indirect' | 'sp_indirect' | undefined;
+
+/** Meaning of the bits of one format. */
+interface Format {
+  readonly registers: readonly Base[];
+  readonly kinds: readonly RowKind[];
+  /** Bit that marks an interrupted caller; undefined where the format has none (then only register frames do). */
+  readonly signalBit?: number;
+  /** Bit that marks the end of a stack in formats that have no type for it. */
+  readonly endBit?: number;
+}
+
+const REGISTERS_1: readonly Base[] = [
+  undefined,
+  'prev_sp',
+  'rdx',
+  'rdi',
+  'rbp',
+  'rsp',
+  'r10',
+  'r13',
+  'bp_indirect',
+  'sp_indirect',
+  'rax',
+];
+const REGISTERS_4: readonly Base[] = [
+  undefined,
+  'rax',
+  'rdx',
+  'rsp',
+  'rbp',
+  'rdi',
+  'r10',
+  'r13',
+  'prev_sp',
+  'sp_indirect',
+  'bp_indirect',
+];
+const KINDS_1: readonly RowKind[] = ['call', 'registers', 'iret frame', 'unknown'];
+const KINDS_3: readonly RowKind[] = ['unknown', 'end', 'call', 'registers', 'iret frame'];
+
+/** 4.14 to 6.2; the end bit came in 4.20 and was unused before. */
+const FORMAT_1: Format = { registers: REGISTERS_1, kinds: KINDS_1, endBit: 10 };
+const FORMAT_2: Format = { registers: REGISTERS_1, kinds: KINDS_1, signalBit: 10, endBit: 11 };
+const FORMAT_3: Format = { registers: REGISTERS_1, kinds: KINDS_3, signalBit: 11 };
+const FORMAT_4: Format = { registers: REGISTERS_4, kinds: KINDS_3, signalBit: 11 };
+
+/** .orc_header of the kernels that have it: 6.3.10 (format 2), 6.4 (3), 7.1 (4). */
+const FORMATS: Readonly<Record<string, Format>> = {
+  db84aed4103b31dd51e017f8f79783ca985c2c51: FORMAT_2,
+  fe5d32bf581bd63b2ca9a5c65ba5a625eab3fe24: FORMAT_3,
+  '137c36ad7627c4dd55932176bb0ecdbd5041fc82': FORMAT_4,
+};
+
+function formatOf(header: Uint8Array | undefined): Format {
+  if (!header) return FORMAT_1;
+  const hex = Array.from(header, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return FORMATS[hex] ?? FORMAT_4; // a later format: most likely as the newest known
+}
+
+const bit = (flags: number, position: number | undefined): boolean =>
+  position !== undefined && ((flags >>> position) & 1) !== 0;
+
+function cfaRule(base: Base, offset: number): CfaRule | undefined {
+  if (base === undefined || base === 'prev_sp') return undefined;
+  // [sp] + offset since 5.12 (aa5cacdc29d7), [bp + offset] in all.
+  if (base === 'sp_indirect') return { base: 'rsp', offset, load: 'at base' };
+  if (base === 'bp_indirect') return { base: 'rbp', offset, load: 'at place' };
+  return { base, offset, load: 'none' };
+}
+
+/** Decodes the 6 bytes of an orc_entry. */
+export function decodeOrcEntry(bytes: Uint8Array, header: Uint8Array | undefined): UnwindRow {
+  const format = formatOf(header);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, ENTRY_SIZE);
+  const flags = view.getUint16(4, true);
+  const cfa = cfaRule(format.registers[flags & 0xf], view.getInt16(0, true));
+  const typeBits = format.kinds === KINDS_3 ? 7 : 3;
+  const kind = format.kinds[(flags >>> 8) & typeBits] ?? 'unknown';
+  const bpOffset = view.getInt16(2, true);
+  const bp = format.registers[(flags >>> 4) & 0xf];
+  const bpPlace =
+    bp === 'prev_sp'
+      ? { base: 'cfa' as const, offset: bpOffset }
+      : bp === 'rbp'
+        ? { base: bp, offset: bpOffset }
+        : undefined;
+  const known = cfa !== undefined && kind !== 'end';
+  return {
+    how: 'orc',
+    kind: known ? kind : bit(flags, format.endBit) || kind === 'end' ? 'end' : 'unknown',
+    cfa: cfa ?? { base: 'rsp', offset: 0, load: 'none' },
+    saved: bpPlace ? { rbp: bpPlace } : {},
+    signal: format.signalBit === undefined ? kind !== 'call' : bit(flags, format.signalBit),
+  };
+}
+
+/** Finds rows by binary search: the last entry at or below an address. */
+export class OrcRows implements RowSource {
+  readonly #tables: OrcTables;
+
+  constructor(tables: OrcTables) {
+    this.#tables = tables;
+  }
+
+  find(pc: bigint): UnwindRow | undefined {
+    let low = 0;
+    let high = this.#tables.count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#address(middle) <= pc) low = middle + 1;
+      else high = middle;
+    }
+    // The last entry only ends the one before it.
+    if (low === 0 || low === this.#tables.count) return undefined;
+    return decodeOrcEntry(this.#tables.readEntries((low - 1) * ENTRY_SIZE, ENTRY_SIZE), this.#tables.header);
+  }
+
+  #address(index: number): bigint {
+    const bytes = this.#tables.readIps(index * IP_SIZE, IP_SIZE);
+    const relative = new DataView(bytes.buffer, bytes.byteOffset, IP_SIZE).getInt32(0, true);
+    return BigInt.asUintN(64, this.#tables.ipAddress + BigInt(index * IP_SIZE + relative));
+  }
+}
+
+/** Tables of a vmlinux; undefined when it has none (built with frame pointers, or not Linux). Reads .orc_unwind_ip whole (1.5 MB). */
+export function orcFromElf(elf: ElfFile): OrcRows | undefined {
+  const ips = findSection(elf, '.orc_unwind_ip');
+  const entries = findSection(elf, '.orc_unwind');
+  const header = findSection(elf, '.orc_header');
+  if (!ips || !entries || ips.size < IP_SIZE) return undefined;
+  const ipBytes = elf.source.read(ips.offset, ips.size);
+  return new OrcRows({
+    ipAddress: ips.address,
+    count: Math.min(Math.floor(ips.size / IP_SIZE), Math.floor(entries.size / ENTRY_SIZE)),
+    readIps: (offset, length) => ipBytes.subarray(offset, offset + length),
+    readEntries: (offset, length) => elf.source.read(entries.offset + offset, length),
+    header: header && header.size === 20 ? elf.source.read(header.offset, header.size) : undefined,
+  });
+}
+
+const MAX_ENTRIES = 1 << 24;
+
+/**
+ * Tables in guest memory, between the kernel's own symbols.
+ * @param addressOf run-time address of a symbol.
+ */
+export function orcFromMemory(
+  memory: MemorySource,
+  addressOf: (name: string) => bigint | undefined,
+): OrcRows | undefined {
+  const [ipStart, ipStop] = [addressOf('__start_orc_unwind_ip'), addressOf('__stop_orc_unwind_ip')];
+  const entryStart = addressOf('__start_orc_unwind');
+  if (ipStart === undefined || ipStop === undefined || entryStart === undefined || ipStop <= ipStart)
+    return undefined;
+  const count = Number(BigInt.asUintN(64, ipStop - ipStart)) / IP_SIZE;
+  if (count > MAX_ENTRIES) return undefined;
+  const readFrom = (start: bigint) => (offset: number, length: number) => {
+    const bytes = new Uint8Array(length);
+    memory.read(start + BigInt(offset), bytes);
+    return bytes;
+  };
+  const headerStart = addressOf('__start_orc_header');
+  return new OrcRows({
+    ipAddress: ipStart,
+    count: Math.floor(count),
+    readIps: readFrom(ipStart),
+    readEntries: readFrom(entryStart),
+    header: headerStart === undefined ? undefined : readFrom(headerStart)(0, 20),
+  });
+}

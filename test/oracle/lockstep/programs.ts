@@ -1,0 +1,27 @@
+// The lockstep programs: <name>.S, built as <name>.elf, traced under QEMU as <name>.trace.br.
+
+export interface LockstepProgram {
+  readonly name: string;
+  readonly covers: string;
+  /** Offsets in watched memory where QEMU 7.2 does not do what the SDM says. */
+  readonly ignore?: readonly { readonly from: number; readonly to: number; readonly reason: string }[];
+}
+
+export const PROGRAMS: readonly LockstepProgram[] = [
+  {
+    name: 'protected',
+    covers: '32-bit: segments, exceptions, privilege changes, 2-level and PAE paging',
+    ignore: [
+      {
+        from: 0x2000,
+        to: 0x2020,
+        reason: 'QEMU sets accessed bits in PAE PDPTEs (SDM vol 3A, 4.4.1: it has none)',
+      },
+    ],
+  },
+  {
+    name: 'long',
+    covers:
+      'long mode: paging, exceptions, IST, SYSCALL, compatibility mode, debug registers, self-modifying code',
+  },
+];

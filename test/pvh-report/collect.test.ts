@@ -1,0 +1,186 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import type { DomainRecord } from '../../core/domain/record.ts';
+import { Registry } from '../../core/domain/registry.ts';
+import { collect } from '../../tools/pvh-report/collect.ts';
+import { boundTo } from '../../tools/pvh-report/collectors.ts';
+import type { Evidence, Inspection } from '../../tools/pvh-report/evidence.ts';
+import { readReport } from '../../tools/pvh-report/report.ts';
+import { linesOfDomain, vcpuOfShutdown } from '../../tools/pvh-report/xen-log.ts';
+import { scratchFolder } from './support.ts';
+
+const folder = scratchFolder();
+afterAll(() => folder.remove());
+
+const record: DomainRecord = {
+  schema: 1,
+  domid: 3,
+  name: 'guest/3',
+  uuid: '00000000-0000-0000-0000-000000000003',
+  state: 'shutdown',
+  shutdownReason: 'crash',
+  paused: false,
+  idle: false,
+  memoryKiB: 16384,
+  vcpus: [{ id: 0, online: true, seconds: 0.5 }],
+  virtualNanoseconds: 5e8,
+  createdAt: '2026-11-22T10:59:00.000Z',
+  process: { pid: 4711, startTime: '1' },
+  kernel: { path: '/home/somebody/vmlinux', sha256: 'ab'.repeat(32), buildId: 'cafe' },
+  cmdline: 'console=hvc0',
+  seed: 1,
+  wallclock: { seconds: 1, source: 'fixed' },
+  actions: {
+    on_poweroff: 'preserve',
+    on_reboot: 'preserve',
+    on_crash: 'preserve',
+    on_watchdog: 'preserve',
+    on_soft_reset: 'preserve',
+  },
+  preserved: true,
+};
+
+const inspection: Inspection = {
+  xenctxText: 'vcpu0:\n',
+  unwindText: 'vcpu0:\n',
+  namesFromGuest: false,
+  xenctxJson: '{}\n',
+  vcpus: [
+    {
+      id: 0,
+      online: true,
+      trace: 'fp',
+      registers: [{ name: 'rip', value: 'ffffffff80101234', symbol: 'panic+0x4' }],
+      frames: [
+        { address: 'ffffffff80101234', symbol: 'panic+0x4' },
+        { address: 'ffffffff80105678', symbol: 'mount_root+0x8' },
+      ],
+    },
+  ],
+  guestBuildId: 'cafe',
+  gaps: [],
+};
+
+function evidence(change: Partial<Evidence> = {}): Evidence {
+  const registry = new Registry(join(folder.path, 'state'));
+  const files = registry.files(3);
+  mkdirSync(files.folder, { recursive: true });
+  writeFileSync(files.console, 'hello\r\nPanic: no root\r\n');
+  writeFileSync(files.config, 'name = "guest"\n');
+  return {
+    record,
+    files,
+    xenLog: ['(XEN) d3v0 shut down'],
+    info: { xen_version: '4.17.0' },
+    xenstore: 'name = "guest"\n',
+    inspection,
+    symbols: { buildId: 'cafe' },
+    ...change,
+  };
+}
+
+const make = (change: Partial<Evidence> = {}) => collect(evidence(change), 'pvh-report 0', () => undefined);
+const files = async (bytes: Uint8Array) => readReport(folder.write('made.tar.gz', bytes));
+
+test('a whole report reads back, and nothing is missing', async () => {
+  const made = await make();
+  expect(made.partial).toBe(false);
+  expect(made.manifest.missing).toEqual([]);
+  expect(made.fileName).toBe(`pvh-report_guest_3_${made.digest.slice(0, 8)}.tar.gz`);
+  const report = await files(made.bytes);
+  expect(report.signature).toMatchObject({
+    ending: 'crash',
+    title: 'Panic: no root',
+    frames: [{ symbol: 'mount_root+0x8' }],
+  });
+  expect(report.manifest.files.map(({ name }) => name)).toEqual([
+    ...[
+      'README.txt',
+      'report.txt',
+      'console.log',
+      'crash.json',
+      'domain.json',
+      'guest.cfg',
+      'xenctx-unwind.txt',
+      'xenctx.json',
+      'xenctx.txt',
+    ],
+    ...['xenstore.txt', 'xl-dmesg.txt', 'xl-info.txt', 'xl-list.json', 'xl-list.txt'],
+  ]);
+});
+
+test('the same evidence gives the same bytes, whoever and whenever', async () => {
+  const first = await make();
+  const later = await make({
+    record: {
+      ...record,
+      createdAt: '2030-01-01T00:00:00.000Z',
+      process: undefined,
+      kernel: { ...record.kernel, path: '/elsewhere/vmlinux' },
+    },
+  });
+  expect(Buffer.from(first.bytes).equals(Buffer.from(later.bytes))).toBe(true);
+});
+
+test('what is missing is told, and what is required makes the report partial', async () => {
+  const partial = await make({
+    inspection: { problem: 'domain 3 was lost' },
+    symbols: undefined,
+    xenstore: { problem: 'not kept' },
+  });
+  expect(partial.partial).toBe(true);
+  expect(partial.manifest.missing).toEqual([
+    { item: 'crash.json', reason: 'domain 3 was lost', required: true },
+    { item: 'xenctx-unwind.txt', reason: 'domain 3 was lost', required: true },
+    { item: 'xenctx.json', reason: 'domain 3 was lost', required: true },
+    { item: 'xenctx.txt', reason: 'domain 3 was lost', required: true },
+    { item: 'xenstore.txt', reason: 'not kept', required: false },
+    { item: 'symbols', reason: 'no file was given with -s: addresses have no names', required: false },
+  ]);
+  expect((await files(partial.bytes)).manifest.missing).toHaveLength(6);
+  const withoutLog = await make({ xenLog: [] });
+  expect(withoutLog.partial).toBe(false);
+});
+
+test('a collector that fails takes nothing else with it', async () => {
+  const broken = evidence();
+  const made = await collect(
+    { ...broken, files: { ...broken.files, config: broken.files.folder } },
+    'x',
+    () => undefined,
+  );
+  expect(made.manifest.missing).toMatchObject([
+    { item: 'guest.cfg', reason: expect.stringMatching(/^failed: EISDIR/), required: true },
+  ]);
+});
+
+test('a long file keeps its beginning and its end', () => {
+  const text = 'a'.repeat(100) + 'b'.repeat(1000) + 'c'.repeat(300);
+  const { bytes, note } = boundTo(new TextEncoder().encode(text), 400);
+  expect(new TextDecoder().decode(bytes)).toBe(
+    `${'a'.repeat(100)}\n[... 1000 bytes left out ...]\n${'c'.repeat(300)}`,
+  );
+  expect(note).toBe('1000 of 1400 bytes left out after the first 100');
+});
+
+test('of the log, only lines about the domain are taken, register dumps whole', () => {
+  const lines = [
+    '(XEN) d1v0 Triple fault',
+    '(XEN) *** Dumping Dom1 vcpu#0 state: ***',
+    '(XEN) ----[ Xen-4.17.0  x86_64  debug=n  Not tainted ]----',
+    '(XEN) RIP:    0010:[<ffffffffc020108b>]',
+    '(XEN) d11v0 Triple fault',
+    '(XEN) *** Dumping Dom11 vcpu#0 state: ***',
+    '(XEN) RIP:    0010:[<ffffffffc0201000>]',
+    '(d1) a word from the guest',
+    '(XEN) d1: destroyed',
+  ];
+  expect(linesOfDomain(lines, 1)).toEqual([...lines.slice(0, 4), ...lines.slice(7)]);
+});
+
+test('the log names the vCPU of the shutdown', () => {
+  const lines = ['(XEN) d1v1 shut down, reason code 3 (crash)', '(XEN) d1v0 something else'];
+  expect(vcpuOfShutdown(lines)).toBe(1);
+  expect(vcpuOfShutdown([])).toBeUndefined();
+});

@@ -1,0 +1,95 @@
+// Reports made up for tests: a crash as a few lines, packed as `collect` packs it.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ArchiveFile, packArchive, sha256 } from '../../tools/pvh-report/archive.ts';
+import { renderCrash } from '../../tools/pvh-report/crash.ts';
+import { type Manifest, renderManifest } from '../../tools/pvh-report/manifest.ts';
+
+export interface MadeUpCrash {
+  readonly name?: string;
+  readonly reason?: string | undefined;
+  readonly buildId?: string | undefined;
+  /** Symbols of the trace, innermost first; addresses are made from their place when they have no name. */
+  readonly frames?: readonly (string | number)[];
+  readonly registers?: Readonly<Record<string, string>>;
+  readonly console?: string | undefined;
+  readonly config?: string | undefined;
+  readonly xenLog?: string | undefined;
+  readonly missing?: Manifest['missing'];
+}
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+export function madeUpManifest(crash: MadeUpCrash, files: readonly ArchiveFile[]): Manifest {
+  return {
+    tool: 'pvh-report 0.1.0',
+    domain: { name: crash.name ?? 'guest', domid: 1, uuid: '00000000-0000-0000-0000-000000000001' },
+    state: 'shutdown',
+    shutdownReason: crash.reason ?? 'crash',
+    shutdownVcpu: undefined,
+    kernel: { sha256: sha256(bytes(crash.buildId ?? '')), buildId: crash.buildId, banner: undefined },
+    symbolsBuildId: undefined,
+    xen: '4.17.0-pvh-report',
+    files: files.map((file) => ({
+      name: file.name,
+      sha256: sha256(file.bytes),
+      bytes: file.bytes.length,
+      origin: 'raw' as const,
+      privacy: 'maybe' as const,
+    })),
+    missing: crash.missing ?? [],
+  };
+}
+
+export function madeUpFiles(crash: MadeUpCrash): ArchiveFile[] {
+  const texts: [string, string | undefined][] = [
+    [
+      'crash.json',
+      crash.frames &&
+        renderCrash([
+          {
+            id: 0,
+            online: true,
+            trace: 'fp',
+            registers: Object.entries(crash.registers ?? {}).map(([name, value]) => {
+              const [digits = '', symbol] = value.split(' ');
+              return { name, value: digits.padStart(16, '0'), ...(symbol && { symbol }) };
+            }),
+            frames: crash.frames.map((frame) =>
+              typeof frame === 'number'
+                ? { address: frame.toString(16).padStart(16, '0') }
+                : { address: 'ffffffff81000000', symbol: `${frame}+0x1` },
+            ),
+          },
+        ]),
+    ],
+    ['console.log', crash.console],
+    ['guest.cfg', crash.config],
+    ['xl-dmesg.txt', crash.xenLog],
+  ];
+  return texts.flatMap(([name, text]) => (text === undefined ? [] : [{ name, bytes: bytes(text) }]));
+}
+
+export async function packReport(crash: MadeUpCrash): Promise<Uint8Array> {
+  const files = madeUpFiles(crash);
+  const manifest = { name: 'manifest.json', bytes: bytes(renderManifest(madeUpManifest(crash, files))) };
+  return (await packArchive('report', [manifest, ...files])).bytes;
+}
+
+/** A folder for one test file's reports; call `remove` at the end. */
+export function scratchFolder(): {
+  write(name: string, content: Uint8Array): string;
+  remove(): void;
+  path: string;
+} {
+  const path = mkdtempSync(join(tmpdir(), 'pvh-report-'));
+  return {
+    path,
+    write(name, content) {
+      writeFileSync(join(path, name), content);
+      return join(path, name);
+    },
+    remove: () => rmSync(path, { recursive: true, force: true }),
+  };
+}

@@ -1,0 +1,88 @@
+// Registers of two crashes, told apart by what they hold rather than by their digits.
+import type { CrashRegister } from '../crash.ts';
+import { functionName } from '../signature.ts';
+
+export type RegisterRelation =
+  | 'equal'
+  /** Both point into the same function or variable. */
+  | 'same symbol'
+  /** Both are kernel addresses with the same last three digits: the same place in pages that lie elsewhere. */
+  | 'same page offset'
+  | 'differs';
+
+export interface RegisterDifference {
+  readonly name: string;
+  readonly relation: RegisterRelation;
+  readonly a: string;
+  readonly b: string;
+  /** Names of the bits that differ, in rflags and control registers. */
+  readonly bits?: readonly string[];
+}
+
+/** SDM vol 1 3.4.3 (RFLAGS), vol 3A 2.5 (CR0, CR4). */
+const BITS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
+  rflags: {
+    0: 'CF',
+    2: 'PF',
+    4: 'AF',
+    6: 'ZF',
+    7: 'SF',
+    8: 'TF',
+    9: 'IF',
+    10: 'DF',
+    11: 'OF',
+    14: 'NT',
+    16: 'RF',
+    18: 'AC',
+  },
+  cr0: { 0: 'PE', 1: 'MP', 2: 'EM', 3: 'TS', 4: 'ET', 5: 'NE', 16: 'WP', 18: 'AM', 31: 'PG' },
+  cr4: { 4: 'PSE', 5: 'PAE', 7: 'PGE', 9: 'OSFXSR', 10: 'OSXMMEXCPT', 11: 'UMIP', 20: 'SMEP', 21: 'SMAP' },
+};
+
+const isKernelAddress = (value: bigint) => value >= 0xffff800000000000n;
+
+function relate(a: CrashRegister, b: CrashRegister): RegisterRelation {
+  if (a.value === b.value) return 'equal';
+  if (a.symbol !== undefined && b.symbol !== undefined && functionName(a.symbol) === functionName(b.symbol))
+    return 'same symbol';
+  const [x, y] = [BigInt(`0x${a.value}`), BigInt(`0x${b.value}`)];
+  return isKernelAddress(x) && isKernelAddress(y) && (x & 0xfffn) === (y & 0xfffn)
+    ? 'same page offset'
+    : 'differs';
+}
+
+function differingBits(name: string, a: string, b: string): string[] | undefined {
+  const names = BITS[name];
+  if (names === undefined) return undefined;
+  const difference = BigInt(`0x${a}`) ^ BigInt(`0x${b}`);
+  return Array.from({ length: 64 }, (_, bit) => bit)
+    .filter((bit) => (difference >> BigInt(bit)) & 1n)
+    .map((bit) => names[bit] ?? `bit ${bit}`);
+}
+
+const withSymbol = ({ value, symbol }: CrashRegister) =>
+  symbol === undefined ? value : `${value} ${symbol}`;
+
+/** One row for each register that both have, equal ones included. */
+export function compareRegisters(
+  a: readonly CrashRegister[],
+  b: readonly CrashRegister[],
+): RegisterDifference[] {
+  const others = new Map(b.map((register) => [register.name, register]));
+  return a.flatMap((register) => {
+    const other = others.get(register.name);
+    if (other === undefined) return [];
+    const relation = relate(register, other);
+    const bits =
+      relation === 'differs' ? differingBits(register.name, register.value, other.value) : undefined;
+    return [
+      {
+        name: register.name,
+        relation,
+        a: withSymbol(register),
+        b: withSymbol(other),
+        ...(bits && { bits }),
+      },
+    ];
+  });
+}

@@ -1,0 +1,53 @@
+// A report as read back from its file: checked against its manifest, texts still texts.
+import { readFileSync, statSync } from 'node:fs';
+import { FormatError } from '../../symbols/errors.ts';
+import { MAX_PACKED, unpackArchive } from './archive.ts';
+import { type CrashVcpu, parseCrash } from './crash.ts';
+import { type Manifest, parseManifest, verifyFiles } from './manifest.ts';
+import { type Signature, signatureOf } from './signature.ts';
+
+export interface Report {
+  readonly path: string;
+  /** SHA-256 of the uncompressed archive. */
+  readonly digest: string;
+  readonly manifest: Manifest;
+  readonly vcpus: readonly CrashVcpu[];
+  readonly console: string | undefined;
+  readonly config: string | undefined;
+  readonly xenLog: string | undefined;
+  readonly signature: Signature;
+}
+
+/** @throws FormatError for a file that is not a report or was changed; system errors as they come. */
+export async function readReport(path: string): Promise<Report> {
+  const found = statSync(path);
+  if (!found.isFile()) throw new FormatError('not a file', { source: path });
+  if (found.size > MAX_PACKED) throw new FormatError(`larger than ${MAX_PACKED} bytes`, { source: path });
+  const { files, digest } = await unpackArchive(readFileSync(path), path);
+  const text = (name: string) => {
+    const bytes = files.get(name);
+    return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+  };
+  const manifestText = text('manifest.json');
+  if (manifestText === undefined) throw new FormatError('no manifest.json: not a report', { source: path });
+  const manifest = parseManifest(manifestText, `${path}: manifest.json`);
+  verifyFiles(manifest, files, path);
+  const crash = text('crash.json');
+  const vcpus = crash === undefined ? [] : parseCrash(crash, `${path}: crash.json`);
+  const console = text('console.log');
+  return {
+    path,
+    digest,
+    manifest,
+    vcpus,
+    console,
+    config: text('guest.cfg'),
+    xenLog: text('xl-dmesg.txt'),
+    signature: signatureOf(
+      manifest.shutdownReason ?? manifest.state,
+      console ?? '',
+      vcpus,
+      manifest.shutdownVcpu,
+    ),
+  };
+}
