@@ -18,7 +18,8 @@ import { findKallsyms } from '../../symbols/kernel/kallsyms.ts';
 import { parseSystemMap } from '../../symbols/kernel/system-map.ts';
 import { Symbolizer } from '../../symbols/symbolizer.ts';
 import { orcFromMemory } from '../../symbols/unwind/orc.ts';
-import { dumpTarget, type LearnKernel } from '../../tools/xenctx/dump.ts';
+import { dumpTarget } from '../../tools/xenctx/dump.ts';
+import type { LearnKernel } from '../../tools/xenctx/kernel.ts';
 import { parseOptions } from '../../tools/xenctx/options.ts';
 import { reduceCore } from '../support/reduced-core.ts';
 import { coreFromCaptures } from '../support/xenctx-capture.ts';
@@ -287,6 +288,16 @@ describe('the true trace of sysrq1, with names and unwind tables out of the gues
     ]);
     expect([stderr, status]).toEqual(['', 0]);
   });
+  test('as JSON', async () => {
+    const { stdout } = await runXenctx(['--json', '--unwind=auto', core], folder);
+    const [vcpu] = JSON.parse(stdout).vcpus;
+    expect(vcpu.symbol).toBe('xen_hypercall_amd+0x3');
+    expect(vcpu.unwind).toMatchObject({ end: 'user mode', detail: null });
+    expect(vcpu.unwind.frames.slice(0, 2)).toEqual([
+      { how: 'registers', address: 'ffffffff81a03db3', symbol: 'xen_hypercall_amd+0x3/0x10', at: null },
+      { how: 'orc', address: 'ffffffff8101ca70', symbol: 'xen_reboot+0x60/0x90', at: 'ffffc9000001bb90' },
+    ]);
+  });
   test('frame pointers alone are lost at once: this kernel keeps none', async () => {
     const { stdout } = await runXenctx(['--unwind=fp', core], folder);
     expect(traceOf(stdout)).toEqual([' xen_hypercall_amd+0x3/0x10', ' sysrq_handle_crash+0x16/0x20']);
@@ -351,7 +362,7 @@ function touchedFrames(path: string): Set<number> {
     for (let at = 0xffffffff82120000n; at < 0xffffffff822cb000n; at += 4096n)
       memory.read(at, new Uint8Array(1));
     const orc = orcFromMemory(memory, (name) => table.addressOf(name));
-    return { source: '', symbolizer, rows: orc ? [orc] : [], isCode: () => true };
+    return { source: '', table, symbolizer, rows: orc ? [orc] : [], isCode: () => true };
   });
   return touched;
 }

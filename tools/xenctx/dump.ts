@@ -1,10 +1,9 @@
 // What xenctx does, in its order: -m, then -d, then -C, or else one vCPU. Yields lines; prints nothing.
 
 import type { Target, TargetVcpu } from '../../core/target/target.ts';
-import type { VirtualMemory } from '../../core/target/virtual-memory.ts';
 import type { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import type { MemoryFault } from '../../symbols/errors.ts';
-import type { GuestKernel } from './kernel.ts';
+import type { LearnKernel } from './kernel.ts';
 import { codeLines, memoryLines } from './memory.ts';
 import type { XenctxOptions } from './options.ts';
 import { registerLines } from './registers.ts';
@@ -25,9 +24,6 @@ function whyNot(vcpu: TargetVcpu | undefined): string {
   if (!vcpu.online) return 'xc_domain_hvm_getcontext_partial: No data available';
   return `xc_vcpu_getcontext: No data available${vcpu.missing ? ` (${vcpu.missing})` : ''}`;
 }
-
-/** Finds out about the guest's kernel, once however many vCPUs ask. */
-export type LearnKernel = (memory: VirtualMemory) => GuestKernel | undefined;
 
 function* vcpuLines(view: VcpuView, options: XenctxOptions, learn: LearnKernel): Generator<string> {
   yield* registerLines(view, options.all);

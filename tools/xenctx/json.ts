@@ -4,10 +4,13 @@ import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import { hex16 } from '../../symbols/address.ts';
 import type { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import type { MemoryFault } from '../../symbols/errors.ts';
+import type { SavedContext } from '../../symbols/unwind/pt-regs.ts';
+import type { GuestKernel, LearnKernel } from './kernel.ts';
 import { CODE_BEFORE, codeBytes } from './memory.ts';
-import type { XenctxOptions } from './options.ts';
+import type { UnwindWay, XenctxOptions } from './options.ts';
 import { decodeFlags } from './registers.ts';
 import { traceSteps } from './trace.ts';
+import { endText, frameName, unwindSteps } from './true-trace.ts';
 import { stackLimit, type VcpuView, viewVcpu } from './view.ts';
 
 /** Version of the shape; a field added does not change it. */
@@ -53,7 +56,37 @@ function traceJson(view: VcpuView, options: XenctxOptions): Json {
   return frames;
 }
 
-function vcpuJson(target: Target, vcpu: TargetVcpu, options: XenctxOptions, symbols: ClassicSymbols): Json {
+/** Frames as unwinding finds them, exception frames among them, and why they end. */
+function unwindJson(view: VcpuView, kernel: GuestKernel, way: UnwindWay): Json {
+  const frames: Json[] = [];
+  let exact = true;
+  for (const step of unwindSteps(view, kernel, way)) {
+    if (step.kind === 'end') return { frames, end: step.end.why, detail: endText(step.end) ?? null };
+    if (step.kind === 'exception') {
+      frames.push({ how: 'exception', at: hex16(step.at), registers: contextJson(step.context) });
+      exact = true;
+      continue;
+    }
+    const { address, stackAddress, how } = step.frame;
+    const at = stackAddress === undefined ? null : hex16(stackAddress);
+    frames.push({ how, address: hex16(address), symbol: frameName(kernel, step.frame, exact) ?? null, at });
+    exact = false;
+  }
+  return { frames, end: 'end of stack', detail: null };
+}
+
+function contextJson({ rip, cs, rflags, ss, registers }: SavedContext): Json {
+  const general = Object.entries(registers).map(([name, value]) => [name, hex16(value)] as const);
+  return { rip: hex16(rip), cs, rflags: hex16(rflags), ss, ...Object.fromEntries(general) };
+}
+
+function vcpuJson(
+  target: Target,
+  vcpu: TargetVcpu,
+  options: XenctxOptions,
+  symbols: ClassicSymbols,
+  learn: LearnKernel,
+): Json {
   const { id, online, registers } = vcpu;
   if (!registers) return { id, online, registers: null, missing: vcpu.missing ?? null };
   const unreadable: Json[] = [];
@@ -61,6 +94,8 @@ function vcpuJson(target: Target, vcpu: TargetVcpu, options: XenctxOptions, symb
     if (unreadable.length < 16) unreadable.push({ address: hex16(fault.address), reason: fault.message });
   };
   const view = viewVcpu(target, id, registers, symbols, note);
+  const kernelMode = (registers.cs.selector & 3) === 0 && view.wordSize === 8;
+  const kernel = options.unwind && kernelMode ? learn(view.memory) : undefined;
   const inKernel = symbols.classify(view.instruction) === 'text';
   return {
     id,
@@ -73,6 +108,7 @@ function vcpuJson(target: Target, vcpu: TargetVcpu, options: XenctxOptions, symb
     code: { start: hex16(view.instruction - BigInt(CODE_BEFORE)), bytes: codeBytes(view).join(' ') },
     stack: online && inKernel ? stackJson(view, options) : null,
     trace: online && inKernel ? traceJson(view, options) : null,
+    unwind: kernel && options.unwind ? unwindJson(view, kernel, options.unwind) : null,
     unreadable,
   };
 }
@@ -83,12 +119,16 @@ export interface SymbolFacts {
   readonly guestBuildId: string | null;
 }
 
-/** The document of --json: one vCPU, or all with -C. Ends in a line end. */
+/**
+ * The document of --json: one vCPU, or all with -C. Ends in a line end.
+ * @param learn asked when the options want unwinding.
+ */
 export function describeTarget(
   target: Target,
   options: XenctxOptions,
   symbols: ClassicSymbols,
   facts: SymbolFacts,
+  learn: LearnKernel = () => undefined,
 ): string {
   const wanted = target.vcpus.filter(({ id }) => options.allVcpus || id === options.vcpu);
   const { domid, name, uuid, xenVersion } = target.identity;
@@ -103,7 +143,7 @@ export function describeTarget(
       lacks: target.lacks,
     },
     symbols: { ...facts },
-    vcpus: wanted.map((vcpu) => vcpuJson(target, vcpu, options, symbols)),
+    vcpus: wanted.map((vcpu) => vcpuJson(target, vcpu, options, symbols, learn)),
   };
   return `${JSON.stringify(document, undefined, 2)}\n`;
 }

@@ -10,6 +10,7 @@ import type { SymbolFile } from '../shared/symbol-file.ts';
 export interface GuestKernel {
   /** Where the names come from, for messages. */
   readonly source: string;
+  readonly table: SymbolTable;
   readonly symbolizer: Symbolizer;
   readonly rows: readonly RowSource[];
   readonly isCode: (address: bigint) => boolean;
@@ -40,5 +41,14 @@ export function learnKernel(file: SymbolFile | undefined, memory: VirtualMemory)
   if (!table) return undefined;
   const symbolizer = new Symbolizer(table);
   const orc = (file?.elf && orcFromElf(file.elf)) ?? orcFromMemory(memory, (name) => table.addressOf(name));
-  return { source: table.source, symbolizer, rows: orc ? [orc] : [], isCode: codeTest(table, symbolizer) };
+  return {
+    source: table.source,
+    table,
+    symbolizer,
+    rows: orc ? [orc] : [],
+    isCode: codeTest(table, symbolizer),
+  };
 }
+
+/** Finds out about the guest's kernel, once however many vCPUs ask. */
+export type LearnKernel = (memory: VirtualMemory) => GuestKernel | undefined;

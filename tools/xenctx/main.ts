@@ -7,12 +7,13 @@ import { VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import { type MemoryFault, PvhError } from '../../symbols/errors.ts';
 import { fileBuildId, guestBuildId } from '../../symbols/kernel/identity.ts';
+import type { SymbolTable } from '../../symbols/symbol-table.ts';
 import { explainFailure, systemError } from '../shared/failure.ts';
 import { stateDirectory } from '../shared/state-dir.ts';
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
-import { dumpTarget, type LearnKernel } from './dump.ts';
+import { dumpTarget } from './dump.ts';
 import { describeTarget, type SymbolFacts } from './json.ts';
-import { type GuestKernel, learnKernel } from './kernel.ts';
+import { type GuestKernel, type LearnKernel, learnKernel } from './kernel.ts';
 import { parseOptions, UNUSABLE, XenctxExit, type XenctxOptions } from './options.ts';
 import { paintLine } from './paint.ts';
 
@@ -96,20 +97,28 @@ function kernelLearner(file: SymbolFile | undefined, streams: XenctxStreams): Le
   };
 }
 
+/** Names out of the guest itself, by the first vCPU that is up. */
+function ownTable(target: Target, learn: LearnKernel): SymbolTable | undefined {
+  const registers = target.vcpus.find((vcpu) => vcpu.online)?.registers;
+  return registers && learn(new VirtualMemory(target, registers))?.table;
+}
+
 function print(
   target: Target,
   options: XenctxOptions,
   file: SymbolFile | undefined,
   streams: XenctxStreams,
 ): number {
-  const symbols = new ClassicSymbols({ table: file?.table, kernelStart: options.kernelStart });
+  const learn = kernelLearner(file, streams);
+  const table = file?.table ?? (options.unwind && ownTable(target, learn));
+  const symbols = new ClassicSymbols({ table, kernelStart: options.kernelStart });
   const facts = identify(target, file);
   if (facts.buildId && facts.guestBuildId && facts.buildId !== facts.guestBuildId)
     streams.error(
       `xenctx: warning: ${facts.file} is another kernel (build-id ${facts.buildId}) than the guest's (${facts.guestBuildId}): names will be wrong`,
     );
   if (options.json) {
-    streams.text(describeTarget(target, options, symbols, facts));
+    streams.text(describeTarget(target, options, symbols, facts, learn));
     const wanted = target.vcpus.filter(({ id }) => options.allVcpus || id === options.vcpu);
     return wanted.length > 0 &&
       wanted.every(({ online, registers }) => registers || (options.allVcpus && !online))
@@ -125,7 +134,6 @@ function print(
     },
     memory: faultPrinter(streams),
   };
-  const learn = kernelLearner(file, streams);
   for (const line of dumpTarget(target, options, symbols, problems, learn))
     streams.line(streams.colour ? paintLine(line, chalk) : line);
   return status;
