@@ -150,7 +150,10 @@ export const SCRATCH = 0x3f000;
 // Code cache: u32 for each host page (offset / 4096) = its first code page or 0, then the arena of code pages and records.
 export const CODE_PAGES = 0x1000000;
 export const CODE_ARENA = 0x1400000;
-export const CODE_CACHE_END = 0x8000000;
+export const CODE_CACHE_END = 0x7fe0000;
+
+// A TLB table that is never filled: with alignment checks on, every access takes the slow path.
+export const EMPTY_TLB = 0x7fe0000; // TLB_TABLE_SIZE bytes
 
 // Features that CPUID does not offer: bit i = FEATURES[i] of opcodes.ts; their instructions raise #UD.
 export const FEATURES_OFF = 0x22200; // u64

@@ -43,6 +43,8 @@ const record: DomainRecord = {
 
 const inspection: Inspection = {
   xenctxText: 'vcpu0:\n',
+  unwindText: 'vcpu0:\n',
+  namesFromGuest: false,
   xenctxJson: '{}\n',
   vcpus: [
     {
@@ -100,6 +102,7 @@ test('a whole report reads back, and nothing is missing', async () => {
       'crash.json',
       'domain.json',
       'guest.cfg',
+      'xenctx-unwind.txt',
       'xenctx.json',
       'xenctx.txt',
     ],
@@ -129,12 +132,13 @@ test('what is missing is told, and what is required makes the report partial', a
   expect(partial.partial).toBe(true);
   expect(partial.manifest.missing).toEqual([
     { item: 'crash.json', reason: 'domain 3 was lost', required: true },
+    { item: 'xenctx-unwind.txt', reason: 'domain 3 was lost', required: true },
     { item: 'xenctx.json', reason: 'domain 3 was lost', required: true },
     { item: 'xenctx.txt', reason: 'domain 3 was lost', required: true },
     { item: 'xenstore.txt', reason: 'not kept', required: false },
     { item: 'symbols', reason: 'no file was given with -s: addresses have no names', required: false },
   ]);
-  expect((await files(partial.bytes)).manifest.missing).toHaveLength(5);
+  expect((await files(partial.bytes)).manifest.missing).toHaveLength(6);
   const withoutLog = await make({ xenLog: [] });
   expect(withoutLog.partial).toBe(false);
 });

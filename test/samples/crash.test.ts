@@ -1,6 +1,6 @@
 // Every sample as a user runs it: xl create in its folder, then what expected.txt says of console, xl and xenctx, then a report.
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -80,6 +80,19 @@ describe('samples', () => {
   test('hang-irqs-off runs on, and an NMI ends it', async () => {
     const domid = create('hang-irqs-off');
     await until(() => host.console(domid).includes('interrupts off'), 'the lock');
+    const report = join(host.stateDir, 'hang.tar.gz');
+    const vmlinux = join(folder('hang-irqs-off'), 'vmlinux');
+    host.ok('pvh-report', 'collect', '-q', 'hang-irqs-off', '-s', vmlinux, '-o', report);
+    const text = execFileSync('tar', ['-xzOf', report, 'pvh-report_hang-irqs-off/report.txt'], {
+      encoding: 'utf8',
+    });
+    expect(
+      firstMissing(
+        ['*: running: this is a look at a domain that goes on', 'where vcpu0 in lock_irq_off+*'],
+        text,
+      ),
+      text,
+    ).toBeUndefined();
     await meetsExpectations('hang-irqs-off', domid);
   });
 });
@@ -140,6 +153,17 @@ describe('reports', () => {
       1,
       expect.stringMatching(/^different crash: the messages on the console differ/),
     ]);
+  });
+
+  test('of a domain whose memory is damaged are partial, and say why', async () => {
+    const domid = create('panic', 'name="damaged"');
+    await host.untilShutdown(domid, 60);
+    truncateSync(host.file(domid, 'core.elf'), 5000);
+    const path = join(host.stateDir, 'damaged.tar.gz');
+    const { status, stderr } = host.run('pvh-report', 'collect', '-q', 'damaged', '-o', path);
+    expect([status, stderr]).toEqual([3, expect.stringMatching(/^missing: crash\.json: .*core\.elf/)]);
+    const { stdout } = host.run('pvh-report', 'diff', report('panic', 'a.tar.gz'), path);
+    expect(stdout).toMatch(/^same crash: ending and message agree/);
   });
 
   test('that are none are refused', () => {

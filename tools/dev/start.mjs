@@ -1,6 +1,6 @@
 // `npm start`: builds what is missing, boots a sample guest, lets it crash, and shows what can be seen of it afterwards.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { build } from './build.mjs';
@@ -45,6 +45,11 @@ function show(name, args, lastLines) {
   );
 }
 
+function consoleText() {
+  const domid = tool('xl', ['domid', SAMPLE]).stdout.trim();
+  return readFileSync(join(env.PVH_STATE_DIR, 'domains', domid, 'console.log'), 'utf8').replaceAll('\r', '');
+}
+
 async function untilShutdown() {
   for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await sleep(50)) {
     const [domain] = JSON.parse(tool('xl', ['list', '--json', SAMPLE]).stdout);
@@ -61,6 +66,8 @@ tool('xl', ['destroy', SAMPLE], { quiet: true });
 console.log(`A guest that follows a null pointer: samples/${SAMPLE}/main.c`);
 show('xl', ['create', 'guest.cfg']);
 await untilShutdown();
+console.log(`\n${bold('what the guest wrote on its console')}`);
+console.log(consoleText().trimEnd());
 show('xl', ['list']);
 show('xl', ['dmesg'], DMESG_LINES);
 show('xenctx', ['-s', 'vmlinux', '-f', '-a', '-C', SAMPLE]);

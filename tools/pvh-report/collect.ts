@@ -57,12 +57,13 @@ function runCollectors(evidence: Evidence, onStep: OnStep) {
       });
     }
   }
-  if (evidence.symbols === undefined)
-    missing.push({
-      item: 'symbols',
-      reason: 'no file was given with -s: addresses have no names',
-      required: false,
-    });
+  if (evidence.symbols === undefined) {
+    const named = 'problem' in evidence.inspection ? false : evidence.inspection.namesFromGuest;
+    const reason = named
+      ? "no file was given with -s: names of functions come from the guest's memory, other addresses have none"
+      : 'no file was given with -s: addresses have no names';
+    missing.push({ item: 'symbols', reason, required: false });
+  }
   if (!('problem' in evidence.inspection)) {
     for (const { id, online, missing: reason } of evidence.inspection.vcpus)
       if (reason !== undefined) missing.push({ item: `vcpu${id}`, reason, required: online });

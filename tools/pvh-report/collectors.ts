@@ -91,6 +91,15 @@ export const COLLECTORS: readonly Collector[] = [
     take: ({ files }) => fileOf(files.config, 'the domain has no configuration file'),
   },
   {
+    file: 'xenctx-unwind.txt',
+    what: '`xenctx --unwind=auto -C`: every vCPU with its true call trace',
+    origin: 'derived',
+    privacy: 'none',
+    required: true,
+    bound: 4 * MIB,
+    take: (evidence) => inspected(evidence).unwindText,
+  },
+  {
     file: 'xenctx.json',
     what: 'the same as data',
     origin: 'derived',

@@ -24,7 +24,7 @@ export interface CrashVcpu {
   /** Why there are no registers. */
   readonly missing?: string | undefined;
   readonly registers: readonly CrashRegister[];
-  /** How the frames were found: by frame pointers (`fp`) or by looking at every word (`scan`). */
+  /** How the frames were found: unwind tables (`orc`), frame pointers (`fp`), every word that looks like code (`scan`). */
   readonly trace: string;
   readonly frames: readonly CrashFrame[];
 }

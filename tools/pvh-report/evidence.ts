@@ -7,10 +7,14 @@ import type { CrashVcpu } from './crash.ts';
 /** What a Target gave: made once, used by several collectors. */
 export interface Inspection {
   readonly xenctxText: string;
+  /** The same vCPUs with true call traces. */
+  readonly unwindText: string;
   readonly xenctxJson: string;
   readonly vcpus: readonly CrashVcpu[];
   /** Build-id that the guest's own memory has, where the symbols say it should be. */
   readonly guestBuildId: string | undefined;
+  /** True when no file was given, but the guest's memory had its symbols. */
+  readonly namesFromGuest: boolean;
   /** What could not be read, each with its reason. */
   readonly gaps: readonly string[];
 }

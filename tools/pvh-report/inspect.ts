@@ -9,8 +9,10 @@ import type { TraceStep } from '../../symbols/unwind/frame.ts';
 import type { SymbolFile } from '../shared/symbol-file.ts';
 import { dumpTarget } from '../xenctx/dump.ts';
 import { describeTarget } from '../xenctx/json.ts';
+import { type GuestKernel, type LearnKernel, learnKernel } from '../xenctx/kernel.ts';
 import { identify } from '../xenctx/main.ts';
 import { parseOptions } from '../xenctx/options.ts';
+import { endText, frameName, unwindSteps } from '../xenctx/true-trace.ts';
 import { stackLimit, type VcpuView, viewVcpu } from '../xenctx/view.ts';
 import type { CrashFrame, CrashRegister, CrashVcpu } from './crash.ts';
 import type { Inspection } from './evidence.ts';
@@ -23,71 +25,101 @@ const MAX_GAPS = 32;
 /** Fewer frames than this is not a stack: the kernel keeps no frame pointers. */
 const ENOUGH_FRAMES = 3;
 
-const SEGMENT_BASES = ['fs', 'gs'] as const;
-const SCALARS = [
-  ...['rip', 'rsp', 'rflags', 'rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp', 'r8', 'r9', 'r10', 'r11'],
-  ...['r12', 'r13', 'r14', 'r15', 'cr0', 'cr2', 'cr3', 'cr4', 'efer'],
-] as const satisfies readonly string[];
+const SCALARS: readonly (keyof VcpuRegisters)[] = [
+  ...(['rip', 'rsp', 'rflags', 'rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp'] as const),
+  ...(['r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'] as const),
+  ...(['cr0', 'cr2', 'cr3', 'cr4', 'efer'] as const),
+];
+
+type Trace = Pick<CrashVcpu, 'trace' | 'frames'>;
 
 function registersOf(
   registers: VcpuRegisters,
   label: (value: bigint) => string | undefined,
 ): CrashRegister[] {
-  const rows: [string, bigint | undefined][] = [
-    ...Object.entries(registers).flatMap(([name, value]): [string, bigint][] =>
-      typeof value === 'bigint' && (SCALARS as readonly string[]).includes(name) ? [[name, value]] : [],
-    ),
-    ...SEGMENT_BASES.map((name): [string, bigint | undefined] => [`${name}_base`, registers[name].base]),
+  const rows: (readonly [string, unknown])[] = [
+    ...SCALARS.map((name) => [name, registers[name]] as const),
+    ['fs_base', registers.fs.base],
+    ['gs_base', registers.gs.base],
   ];
-  const place = (name: string) =>
-    (SCALARS as readonly string[]).indexOf(name) + (name.endsWith('_base') ? 100 : 0);
-  return rows
-    .flatMap(([name, value]) => {
-      if (value === undefined) return [];
-      const symbol = label(value);
-      return [{ name, value: hex16(value), ...(symbol !== undefined && { symbol }) }];
-    })
-    .sort((a, b) => place(a.name) - place(b.name));
+  return rows.flatMap(([name, value]) => {
+    if (typeof value !== 'bigint') return [];
+    const symbol = label(value);
+    return [{ name, value: hex16(value), ...(symbol !== undefined && { symbol }) }];
+  });
 }
 
-function framesOf(steps: Iterable<TraceStep>, name: (address: bigint) => CrashFrame): CrashFrame[] {
+/** The true trace: by the kernel's unwind tables, or by frame pointers where it has none. */
+function unwound(view: VcpuView, kernel: GuestKernel, gap: (text: string) => void): Trace {
   const frames: CrashFrame[] = [];
-  for (const step of steps) {
-    if (step.kind === 'frame') frames.push(name(step.frame.address));
-    if (frames.length >= MAX_FRAMES) break;
+  let exact = true;
+  for (const step of unwindSteps(view, kernel, 'auto')) {
+    if (step.kind === 'end') {
+      const text = endText(step.end);
+      if (text !== undefined) gap(`vcpu${view.id}: the stack ends early: ${text}`);
+    } else if (step.kind === 'exception') exact = true;
+    else if (frames.length < MAX_FRAMES) {
+      const symbol = frameName(kernel, step.frame, exact);
+      frames.push({ address: hex16(step.frame.address), ...(symbol !== undefined && { symbol }) });
+      exact = false;
+    }
   }
-  return frames;
+  return { trace: kernel.rows.length > 0 ? 'orc' : 'fp', frames };
 }
 
-function traceOf(view: VcpuView, name: (address: bigint) => CrashFrame): Pick<CrashVcpu, 'trace' | 'frames'> {
-  const { words, stack, frame, symbols, instruction } = view;
-  if (!view.protectedMode || symbols.classify(instruction) !== 'text')
-    return { trace: 'none', frames: [name(instruction)] };
-  const limit = stackLimit(view, STACK_PAGES);
+function addressesOf(steps: Iterable<TraceStep>): bigint[] {
+  const addresses: bigint[] = [];
+  for (const step of steps) {
+    if (step.kind === 'frame') addresses.push(step.frame.address);
+    if (addresses.length >= MAX_FRAMES) break;
+  }
+  return addresses;
+}
+
+/** Without names there are no tables either: xenctx's own two ways, whichever gives more. */
+function guessed(
+  { words, stack, frame, symbols, instruction, protectedMode }: VcpuView,
+  limit: bigint,
+): Trace {
+  const unnamed = (addresses: readonly bigint[]) =>
+    [instruction, ...addresses].map((address) => ({ address: hex16(address) }));
   const isText = (value: bigint) => symbols.classify(value) === 'text';
-  const byFramePointer = framesOf(followFramePointers(words, stack, frame, limit), name);
-  const credible =
-    byFramePointer.filter(({ address }) => isText(BigInt(`0x${address}`))).length >= ENOUGH_FRAMES;
-  return credible
-    ? { trace: 'fp', frames: [name(instruction), ...byFramePointer] }
-    : {
-        trace: 'scan',
-        frames: [name(instruction), ...framesOf(scanStack(words, stack, limit, isText), name)],
-      };
+  if (!protectedMode || !isText(instruction)) return { trace: 'none', frames: unnamed([]) };
+  const chain = addressesOf(followFramePointers(words, stack, frame, limit));
+  return chain.filter(isText).length >= ENOUGH_FRAMES
+    ? { trace: 'fp', frames: unnamed(chain) }
+    : { trace: 'scan', frames: unnamed(addressesOf(scanStack(words, stack, limit, isText))) };
 }
 
-function vcpuOf(target: Target, vcpu: TargetVcpu, symbols: ClassicSymbols): CrashVcpu {
+function vcpuOf(
+  target: Target,
+  vcpu: TargetVcpu,
+  symbols: ClassicSymbols,
+  learn: LearnKernel,
+  gap: (text: string) => void,
+): CrashVcpu {
   const { id, online, registers } = vcpu;
   if (registers === undefined)
     return { id, online, missing: vcpu.missing ?? 'no registers', registers: [], trace: 'none', frames: [] };
-  const label = (value: bigint) => symbols.label(value, 'any').trim() || undefined;
-  const name = (address: bigint): CrashFrame => {
-    const symbol = label(address);
-    return { address: hex16(address), ...(symbol !== undefined && { symbol }) };
-  };
   // Looking for frames goes on to the end of the stack; that there is nothing beyond is no gap.
   const view = viewVcpu(target, id, registers, symbols, () => undefined);
-  return { id, online, registers: registersOf(registers, label), ...traceOf(view, name) };
+  const inKernel = (registers.cs.selector & 3) === 0 && view.wordSize === 8;
+  const kernel = online && inKernel ? learn(view.memory) : undefined;
+  return {
+    id,
+    online,
+    registers: registersOf(registers, (value) => symbols.label(value, 'any').trim() || undefined),
+    ...(kernel ? unwound(view, kernel, gap) : guessed(view, stackLimit(view, STACK_PAGES))),
+  };
+}
+
+/** Asks the guest's memory at most once. */
+function learnOnce(file: SymbolFile | undefined): LearnKernel {
+  let known: { readonly kernel: GuestKernel | undefined } | undefined;
+  return (memory) => {
+    known ??= { kernel: learnKernel(file, memory) };
+    return known.kernel;
+  };
 }
 
 export function inspectTarget(target: Target, domid: number, file: SymbolFile | undefined): Inspection {
@@ -95,21 +127,29 @@ export function inspectTarget(target: Target, domid: number, file: SymbolFile | 
   const gap = (text: string) => {
     if (gaps.size < MAX_GAPS) gaps.add(text);
   };
+  const learn = learnOnce(file);
   const symbols = new ClassicSymbols({ table: file?.table });
-  const options = parseOptions(['-f', '-a', '-C', String(domid)]);
   const facts = identify(target, file);
-  const lines = dumpTarget(target, options, symbols, {
-    vcpu: gap,
-    memory: (id, fault) => gap(`vcpu${id}: ${fault.message}`),
-  });
+  const problems = { vcpu: gap, memory: (id: number, { message }: Error) => gap(`vcpu${id}: ${message}`) };
+  const lines = (...options: string[]) =>
+    [...dumpTarget(target, parseOptions([...options, String(domid)]), symbols, problems, learn)]
+      .map((line) => `${line}\n`)
+      .join('');
+  const vcpus = target.vcpus.map((vcpu) => vcpuOf(target, vcpu, symbols, learn, gap));
   return {
-    xenctxText: [...lines].map((line) => `${line}\n`).join(''),
-    xenctxJson: describeTarget(target, options, symbols, {
-      ...facts,
-      file: facts.file === null ? null : basename(facts.file),
-    }),
-    vcpus: target.vcpus.map((vcpu) => vcpuOf(target, vcpu, symbols)),
+    xenctxText: lines('-f', '-a', '-C'),
+    unwindText: lines('--unwind=auto', '-l', '0', '-C'),
+    xenctxJson: describeTarget(
+      target,
+      parseOptions(['-f', '-a', '-C', '--unwind=auto', String(domid)]),
+      symbols,
+      { ...facts, file: facts.file === null ? null : basename(facts.file) },
+      learn,
+    ),
+    vcpus,
     guestBuildId: facts.guestBuildId ?? undefined,
+    namesFromGuest:
+      file === undefined && vcpus.some(({ frames }) => frames.some(({ symbol }) => symbol !== undefined)),
     gaps: [...gaps],
   };
 }

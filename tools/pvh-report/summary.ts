@@ -1,7 +1,7 @@
 // report.txt: the crash on one page, made from the other files. README.txt: what the files are.
 
 import type { DomainRecord } from '../../core/domain/record.ts';
-import { duration, stateLetters, totalSeconds } from '../xl/render.ts';
+import { stateLetters, totalSeconds } from '../xl/render.ts';
 import type { Collector } from './collectors.ts';
 import type { CrashVcpu } from './crash.ts';
 import type { Manifest } from './manifest.ts';
@@ -35,12 +35,18 @@ function symbolsLine({ symbolsBuildId, kernel }: Manifest): string {
     : `build-id ${symbolsBuildId}, BUT THE GUEST HAS ${kernel.buildId}: names may be wrong`;
 }
 
+const TRACES: Readonly<Record<string, string>> = {
+  orc: "by the kernel's unwind tables",
+  fp: 'by frame pointers',
+  scan: 'every word that looks like code: may be stale',
+  none: 'only where it stands',
+};
+
 function stackLines(vcpu: CrashVcpu): string[] {
-  const how = vcpu.trace === 'fp' ? 'by frame pointers' : 'every word that looks like code: may be stale';
   const lines = vcpu.frames.map(({ address, symbol }) => `  [<${address}>] ${symbol ?? '?'}`);
   const more = lines.length - STACK_LINES;
   return [
-    `Stack of vcpu${vcpu.id} (${how})`,
+    `Stack of vcpu${vcpu.id} (${TRACES[vcpu.trace] ?? vcpu.trace})`,
     ...lines.slice(0, STACK_LINES),
     ...(more > 0 ? [`  ... ${more} more in crash.json`] : []),
   ];
@@ -86,7 +92,7 @@ export function renderSummary(
     ),
     row(
       'guest time',
-      `${duration(record.virtualNanoseconds / 1e9, true)}, of that ${totalSeconds(record).toFixed(3)} s busy`,
+      `${(record.virtualNanoseconds / 1e9).toFixed(6)} s, of that ${totalSeconds(record).toFixed(6)} s busy`,
     ),
     row(
       'repeat it',

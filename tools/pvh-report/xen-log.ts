@@ -3,6 +3,10 @@
 /** Lines of a register dump below its title do not name the domain. */
 const DUMP_LINE = /^\(XEN\) (----\[|CPU: |RIP: |RFLAGS: |r[a-z0-9]{1,2}: |cr[0-4]: |fsb: |[cdefgs]s: |CPU\d)/;
 
+/** Lines that say what other files of a report say better: creation, registers. */
+const REPEATED = /^\(XEN\) (\*\*\* Dumping |d\d+: .* MiB, \d+ vCPUs?, kernel )/;
+export const isRepeated = (line: string): boolean => DUMP_LINE.test(line) || REPEATED.test(line);
+
 export function linesOfDomain(lines: readonly string[], domid: number): string[] {
   const names = new RegExp(`(\\b[dD]${domid}(v\\d+)?\\b|\\b[Dd]om(ain)? ?${domid}\\b)`);
   const title = new RegExp(`Dumping Dom${domid} `);

@@ -10,7 +10,7 @@ import { hostOf, markTouched, pageFlags } from './frames';
 import { mmioRead, mmioWrite } from './mmio';
 import { walk, walkAddress, walkError, walkGlobal, walkShift, walkWritable } from './paging';
 import {
-  ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE, CODE_64, UD, codeMode, faultPending, isCanonical, longMode, privilegeAccess, raiseFault,
+  AC, ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE, CODE_64, UD, alignmentChecked, codeMode, faultPending, isCanonical, longMode, privilegeAccess, raiseFault,
   raiseNonCanonical, raisePageFault, updatePrivilege, useSupervisor,
 } from './state';
 import { fillTlb, TAG_EXECUTE, TAG_READ, TAG_WRITE, TLB_ADDEND, tlbEntry, watchArmed } from './tlb';
@@ -257,8 +257,16 @@ function writePart(host: usize, gpa: u64, value: u64, size: u32): void {
   if (load<u8>(pageFlags(host)) & PAGE_CODE) invalidateCode(host, size);
 }
 
+/** Raises #AC(0) where alignment is checked and `linear` is no multiple of `size`; it comes before #PF. */
+function misaligned(linear: u64, size: u32): bool {
+  if (!alignmentChecked || !(<u32>linear & (size - 1)) || !isCanonical(linear)) return false;
+  raiseFault(AC, 0);
+  return true;
+}
+
 function readWith(linear: u64, size: u32, access: u32): u64 {
   const first: u32 = 0x1000 - (<u32>linear & 0xfff);
+  if (misaligned(linear, size)) return 0;
   const host = translate(linear, access);
   if (faultPending) return 0;
   const gpa = walkAddress;
@@ -284,6 +292,7 @@ export function readForWriteSlow(linear: u64, size: u32): u64 {
 
 export function writeSlow(linear: u64, value: u64, size: u32): void {
   const first: u32 = 0x1000 - (<u32>linear & 0xfff);
+  if (misaligned(linear, size)) return;
   const host = translate(linear, ACCESS_WRITE);
   if (faultPending) return;
   const gpa = walkAddress;

@@ -26,7 +26,7 @@ export function linearAddress(segment: usize, offset: u64, size: u32, write: boo
   if ((attributes & 0xc) == 4) {
     const top: u64 = attributes & 0x4000 ? 0xffffffff : 0xffff;
     good = start > limit && last <= top;
-  } else good = last <= limit;
+  } else good = last <= limit || limit == 0xffffffff; // a flat segment wraps round
   if (protectedMode) {
     if (attributes & 0x10000) good = false;
     // Writable: data with W. Readable: data, or code with R.

@@ -111,13 +111,12 @@ export function opPushAll(record: usize): void {
 
 export function opPopAll(record: usize): void {
   const size = sizeLog2(record);
-  // Read all before any register changes.
+  // A fault leaves the registers before it loaded, as silicon does; rsp moves at the end.
   for (let i: u32 = 0; i < 8; i++) {
-    peek(i << size, size);
+    const value = peek(i << size, size);
     if (faultPending) return;
+    if (i != 3) writeRegister(registerPlace(7 - i), size, value);
   }
-  for (let i: u32 = 0; i < 8; i++)
-    if (i != 3) writeRegister(registerPlace(7 - i), size, peek(i << size, size));
   dropStack(<u64>8 << size);
 }
 

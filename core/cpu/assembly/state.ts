@@ -1,7 +1,7 @@
 // The current vCPU as the families see it: accessors of the CPU block, the mode that follows from the control registers,
 // and the pending fault. Which offsets there are is in ../layout.ts.
 import {
-  CPL, CPU, CPU_SIZE, CR0, CR4, CS, CURRENT_VCPU, EFER, FAULT_ADDRESS, FAULT_ERROR, FAULT_VECTOR, RAX, RFLAGS, RIP, SEG_ATTRIBUTES,
+  CPL, CPU, CPU_SIZE, CR0, CR4, CS, CURRENT_VCPU, EFER, EMPTY_TLB, FAULT_ADDRESS, FAULT_ERROR, FAULT_VECTOR, RAX, RFLAGS, RIP, SEG_ATTRIBUTES,
   SEG_BASE, SEG_LIMIT, SEG_SELECTOR, TLB_BASE, TLB_TABLE_SIZE, TLB_VCPU_SIZE, VCPUS,
 } from '../layout';
 
@@ -98,6 +98,8 @@ export const PAGING_LONG: i32 = 3;
 export let tlbTable: usize = TLB_BASE;
 /** What the present privilege adds to the kind of an access (paging.ts ACCESS_USER, ACCESS_AC). */
 export let privilegeAccess: u32 = 0;
+/** Unaligned data accesses raise #AC (SDM vol 3A, 6.15, interrupt 17). */
+export let alignmentChecked: bool = false;
 /** TLB of the current vCPU. */
 export let tlbBase: usize = TLB_BASE;
 
@@ -189,10 +191,12 @@ export function blockOf(vcpu: u32): usize {
   return vcpu == load<u32>(CURRENT_VCPU) ? CPU : VCPUS + vcpu * CPU_SIZE;
 }
 
-/** Chooses the TLB table of the present CPL and RFLAGS.AC. Call after either changes. */
+/** Chooses the TLB table of the present CPL, CR0.AM and RFLAGS.AC. Call after any of them changes. */
 export function updatePrivilege(): void {
+  alignmentChecked = false;
   if (load<u8>(CPL) == 3) {
-    tlbTable = tlbBase;
+    alignmentChecked = (load<u64>(CR0) & CR0_AM) != 0 && (load<u64>(RFLAGS) & FLAG_AC) != 0;
+    tlbTable = alignmentChecked ? EMPTY_TLB : tlbBase;
     privilegeAccess = ACCESS_USER;
   } else if (load<u64>(CR4) & CR4_SMAP && load<u64>(RFLAGS) & FLAG_AC) {
     tlbTable = tlbBase + 2 * TLB_TABLE_SIZE;
@@ -202,6 +206,7 @@ export function updatePrivilege(): void {
 
 /** Makes the next accesses those of the CPU itself (descriptor tables, TSS, IDT); updatePrivilege ends it. */
 export function useSupervisor(): void {
+  alignmentChecked = false;
   tlbTable = tlbBase + TLB_TABLE_SIZE;
   privilegeAccess = 0;
 }

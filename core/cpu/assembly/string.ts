@@ -4,6 +4,7 @@
 // operand; when the count is not used up, the instruction is executed again (events are looked at in between). So time
 // depends on addresses and counts only, never on how an iteration was carried out.
 import { ES, RAX, RCX, RDI, RFLAGS, RSI } from '../layout';
+import { mustStep } from './events';
 import { LAZY_SUB, setLazy } from './flags';
 import { pointerForRead, pointerForWrite } from './memory';
 import { cutAddress, readMemory, readRegister, segmentLinear, sx, writeMemory, writeRegister } from './operands';
@@ -42,14 +43,14 @@ function count(record: usize): u64 {
 // @ts-ignore: decorator
 @inline
 function advance(place: usize, size: u32, n: u64): void {
-  writeRegister(place, width, load<u64>(place) + n * step(size));
+  if (n) writeRegister(place, width, load<u64>(place) + n * step(size));
 }
 
 /** Uses up `n` iterations; true when the instruction is finished. */
 function useCount(record: usize, n: u64): bool {
   if (!repeatPrefix(record)) return true;
   const left = cutAddress(load<u64>(RCX), width) - n;
-  writeRegister(RCX, width, left);
+  if (n) writeRegister(RCX, width, left);
   return left == 0;
 }
 
@@ -66,10 +67,10 @@ function least(a: u64, b: u64): u64 {
   return a < b ? a : b;
 }
 
-/** Outside 64-bit mode segment limits and wrap-around are checked for each element. */
+/** Outside 64-bit mode segment limits and wrap-around are checked for each element; a single step is one iteration. */
 function limitPass(n: u64, a: u64, b: u64, size: u32): u64 {
   n = least(n, least(inPage(a, size), inPage(b, size)));
-  return codeMode == CODE_64 && width == 3 ? n : least(n, 1);
+  return codeMode == CODE_64 && width == 3 && !mustStep() ? n : least(n, 1);
 }
 
 export function opMovs(record: usize): bool {
@@ -169,6 +170,14 @@ function goesOn(record: usize, equal: bool): bool {
   return repeat == 2 ? equal : !equal;
 }
 
+/** Flags change only with the last iteration: a fault before it finds them as they were. */
+function finishCompare(record: usize, done: u64, stop: bool, size: u32, a: i64, b: i64): bool {
+  const finished = useCount(record, done) || stop;
+  if (faultPending || !finished) return false;
+  setLazy(LAZY_SUB, sx(a - b, size), a, b);
+  return true;
+}
+
 export function opCmps(record: usize): bool {
   const size = sizeLog2(record);
   width = addressSize(record);
@@ -185,20 +194,19 @@ export function opCmps(record: usize): bool {
   let b: i64 = 0;
   let stop = false;
   while (done < n && !stop) {
-    const first = sx(readMemory(source + done * delta, size), size);
-    if (faultPending) break;
+    // The ES:rDI operand is read first.
     const second = sx(readMemory(target + done * delta, size), size);
+    if (faultPending) break;
+    const first = sx(readMemory(source + done * delta, size), size);
     if (faultPending) break;
     a = first;
     b = second;
     done++;
     stop = !goesOn(record, a == b);
   }
-  if (done) setLazy(LAZY_SUB, sx(a - b, size), a, b);
   advance(RSI, size, done);
   advance(RDI, size, done);
-  const finished = useCount(record, done);
-  return (finished || stop) && !faultPending;
+  return finishCompare(record, done, stop, size, a, b);
 }
 
 export function opScas(record: usize): bool {
@@ -221,8 +229,6 @@ export function opScas(record: usize): bool {
     done++;
     stop = !goesOn(record, a == b);
   }
-  if (done) setLazy(LAZY_SUB, sx(a - b, size), a, b);
   advance(RDI, size, done);
-  const finished = useCount(record, done);
-  return (finished || stop) && !faultPending;
+  return finishCompare(record, done, stop, size, a, b);
 }

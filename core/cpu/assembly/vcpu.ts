@@ -1,6 +1,6 @@
 // What Machine calls: run, switching between vCPUs, and the host's changes to registers, memory and frames.
 import {
-  ANSWER_ADDRESS, ANSWER_AX, ANSWER_MEMORY, ANSWER_MSR, ANSWER_NONE, CPU, CPU_SIZE, CR3, CURRENT_VCPU, EXIT_ANSWER, EXIT_BUDGET, EXIT_HALT,
+  ANSWER_ADDRESS, ANSWER_AX, ANSWER_MEMORY, ANSWER_MSR, ANSWER_NONE, CPU, CPU_SIZE, CR3, CURRENT_VCPU, EMPTY_TLB, TLB_TABLE_SIZE, EXIT_ANSWER, EXIT_BUDGET, EXIT_HALT,
   EXIT_HALT_FOREVER, EXIT_KIND, EXIT_LENGTH, EXIT_SHUTDOWN, EXIT_SIZE, PAGE_CODE, RAX, RDX, RFLAGS, RIP, RUN_STATE, RUN_STATE_HALTED,
   RUN_STATE_RUNNING, SHUTDOWN_PENDING, VCPUS, VCPU_COUNT, VIRTUAL_TIME, TLB_BASE, TLB_TABLES_SIZE, TLB_VCPU_SIZE, TLB_LARGE_MARKS, TLB_LOG_COUNT,
 } from '../layout';
@@ -20,6 +20,7 @@ export function initialise(): void {
   for (let vcpu: u32 = 0; vcpu < count; vcpu++) powerUpBlock(VCPUS + vcpu * CPU_SIZE, vcpu);
   memory.copy(CPU, VCPUS, CPU_SIZE);
   store<u32>(CURRENT_VCPU, 0);
+  memory.fill(EMPTY_TLB, 0xff, TLB_TABLE_SIZE);
   flushEveryTlb();
   updateMode();
 }

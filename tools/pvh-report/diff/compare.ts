@@ -3,6 +3,7 @@ import { parseConfigFile } from '../../../core/domain/config-file.ts';
 import { PvhError } from '../../../symbols/errors.ts';
 import type { Report } from '../report.ts';
 import { functionName } from '../signature.ts';
+import { isRepeated } from '../xen-log.ts';
 import { type AlignedRow, align, surplus } from './align.ts';
 import { type ConsoleDifference, compareConsoles, normaliseLine } from './console.ts';
 import { compareRegisters, type RegisterDifference } from './registers.ts';
@@ -76,7 +77,7 @@ function compareSettings(a: string | undefined, b: string | undefined): Pair[] {
 const xenLines = (log: string | undefined): string[] =>
   (log ?? '')
     .split('\n')
-    .filter((line) => line !== '')
+    .filter((line) => line !== '' && !isRepeated(line))
     .map((line) => normaliseLine(line).replace(/\b(d|Dom)\d+(?=\b|v\d)/g, '$1N'));
 
 function compareMissing(a: Report, b: Report): Pair[] {
@@ -89,22 +90,28 @@ function compareMissing(a: Report, b: Report): Pair[] {
     .map((what) => ({ what, a: left.get(what), b: right.get(what) }));
 }
 
-function compareInOrder(a: Report, b: Report): Comparison {
+function compareConditions(a: Report, b: Report): Pair[] {
   const [left, right] = [a.manifest, b.manifest];
+  const buildIds = left.kernel.buildId !== undefined && right.kernel.buildId !== undefined;
+  // Symbols that are each kernel's own are no change beside the kernels.
+  const ownSymbols = [left, right].every(({ symbolsBuildId, kernel }) => symbolsBuildId === kernel.buildId);
+  return differing([
+    buildIds
+      ? { what: 'kernel', a: left.kernel.buildId, b: right.kernel.buildId }
+      : { what: 'kernel file', a: left.kernel.sha256.slice(0, 12), b: right.kernel.sha256.slice(0, 12) },
+    ...(ownSymbols ? [] : [{ what: 'symbols', a: left.symbolsBuildId, b: right.symbolsBuildId }]),
+    { what: 'Xen', a: left.xen, b: right.xen },
+    { what: 'tool', a: left.tool, b: right.tool },
+    { what: 'vCPUs', a: String(a.vcpus.length), b: String(b.vcpus.length) },
+  ]);
+}
+
+function compareInOrder(a: Report, b: Report): Comparison {
   return {
     schema: 'pvh-report-diff/1',
     judgement: judge(a, b),
     sides: { a: side(a), b: side(b) },
-    conditions: differing([
-      ...(left.kernel.buildId !== undefined && right.kernel.buildId !== undefined
-        ? [{ what: 'kernel', a: left.kernel.buildId, b: right.kernel.buildId }]
-        : []),
-      { what: 'kernel file', a: left.kernel.sha256.slice(0, 12), b: right.kernel.sha256.slice(0, 12) },
-      { what: 'symbols', a: left.symbolsBuildId, b: right.symbolsBuildId },
-      { what: 'Xen', a: left.xen, b: right.xen },
-      { what: 'tool', a: left.tool, b: right.tool },
-      { what: 'vCPUs', a: String(a.vcpus.length), b: String(b.vcpus.length) },
-    ]),
+    conditions: compareConditions(a, b),
     stack: {
       vcpu: { a: a.signature.vcpu?.id, b: b.signature.vcpu?.id },
       rows: align(stackNames(a), stackNames(b), STACK_LIMIT),
