@@ -30,6 +30,7 @@ const hit = (size, tag) =>
     : `load<u64>(entry, ${tag}) == ((address + ${BYTES[size] - 1}) & ~0xfff)`;
 const HOST = '<u32>address + load<u32>(entry, TLB_ADDEND)';
 const FAULT = 'if (faultPending) { rec = leave(rec); continue; }';
+const LEAVE = 'if (mustLeave()) { rec = leave(rec); continue; }';
 
 /** `const <name>: i64` = the sign-extended memory operand. */
 const readMemory = (size, name, type = MEMORY_TYPE[size]) => {
@@ -39,9 +40,9 @@ const readMemory = (size, name, type = MEMORY_TYPE[size]) => {
       if (${hit(size, 'TAG_READ')}) ${name} = load<${type}>(${HOST});
       else { ${name} = ${value}; ${FAULT} }`;
 };
-const writeMemory = (size, value) => `const entry = tlbEntry(address);
+const writeMemory = (size, value, after = LEAVE) => `const entry = tlbEntry(address);
       if (${hit(size, 'TAG_WRITE')}) store<${MEMORY_TYPE[size]}>(${HOST}, <${MEMORY_TYPE[size]}>(${value}));
-      else { writeSlow(address, <u64>(${value}), ${BYTES[size]}); if (mustLeave()) { rec = leave(rec); continue; } }`;
+      else { writeSlow(address, <u64>(${value}), ${BYTES[size]}); ${after} }`;
 
 const flags = (kind, r, a, b) =>
   `store<u32>(LAZY_KIND, ${kind}); store<i64>(LAZY_RESULT, ${r});` +
@@ -129,8 +130,9 @@ function imulCase(form, size) {
 
 const CHAIN = `rec = load<u32>(rec, R_TARGET); if (budgetLeft <= 0 || eventsPending) rec = border(rec); continue;`;
 const COST = 'chargeBudget(load<i16>(rec, R_COST));';
+/** A push moves rsp also when it changed decoded code: what follows looks at codeChanged. */
 const PUSH_64 = (value) => `const address: u64 = load<u64>(RSP) - 8; const v: i64 = ${value};
-      ${writeMemory(3, 'v')} store<u64>(RSP, address);`;
+      ${writeMemory(3, 'v', FAULT)} store<u64>(RSP, address);`;
 const RETURN_RIP = '<i64>(load<u64>(RIP_PAGE) + load<u16>(rec, R_OFFSET) + load<u8>(rec, R_LENGTH))';
 
 /** Generic functions `op<Name>(rec)`: mnemonics by family file, see loop.template.ts for the imports. */
@@ -241,8 +243,8 @@ export function familyCases() {
     addHot('NOT', 'RR', size, `${a} ${setRegister(size, 'R_REG1', '~a')} ${NEXT}`);
     addHot('NEG', 'RR', size, `const b: i64 = ${register(size, 'R_REG1')}; const a: i64 = 0; const r: i64 = ${signExtend(size, '-b')}; ${setRegister(size, 'R_REG1', 'r')} ${flags('LAZY_SUB', 'r', 'a', 'b')} ${NEXT}`);
   }
-  addHot('PUSH', 'RR', 3, `${PUSH_64(register(3, 'R_REG1'))} ${NEXT}`);
-  addHot('PUSH', 'RI', 3, `${PUSH_64('load<i64>(rec, R_IMM)')} ${NEXT}`);
+  addHot('PUSH', 'RR', 3, `${PUSH_64(register(3, 'R_REG1'))} if (codeChanged) break; ${NEXT}`);
+  addHot('PUSH', 'RI', 3, `${PUSH_64('load<i64>(rec, R_IMM)')} if (codeChanged) break; ${NEXT}`);
   addHot('POP', 'RR', 3, `const address: u64 = load<u64>(RSP); ${readMemory(3, 'v')} store<u64>(RSP, address + 8); ${setRegister(3, 'R_REG1', 'v')} ${NEXT}`);
 
   // Branches. The linked forms jump to a record of the same page.
@@ -256,7 +258,7 @@ export function familyCases() {
   add('JMP_LINKED', `${COST} ${CHAIN}`);
   add('CALL', `rec = callNear(rec); continue;`);
   add('CALL_64', `${PUSH_64(RETURN_RIP)} rec = branchTo(rec); continue;`);
-  add('CALL_64_LINKED', `${PUSH_64(RETURN_RIP)} ${COST} ${CHAIN}`);
+  add('CALL_64_LINKED', `${PUSH_64(RETURN_RIP)} if (codeChanged) { rec = branchTo(rec); continue; } ${COST} ${CHAIN}`);
   add('RET', 'rec = returnNear(rec); continue;');
   add('RET_64', `const address: u64 = load<u64>(RSP); ${readMemory(3, 'v')} if (!isCanonical(<u64>v)) { raiseFault(GP, 0); break; } store<u64>(RSP, address + 8 + load<u64>(rec, R_IMM)); rec = jumpTo(rec, <u64>v); continue;`);
   add('JMP_E', 'rec = jumpIndirect(rec); continue;');

@@ -13,8 +13,9 @@ import type { XenOptions } from '../xen/guest.ts';
 import { XenSide } from '../xen/xen-side.ts';
 import { type GuestConfig, loadGuestConfig } from './config.ts';
 import { Domain } from './domain.ts';
-import type { DomainProcessOptions } from './process.ts';
+import type { StartMessage } from './protocol.ts';
 import type { DomainRecord } from './record.ts';
+import type { Registry } from './registry.ts';
 import { XenLog } from './xen-log.ts';
 
 /** The Xen that guests see and that dumps name. */
@@ -54,7 +55,16 @@ export interface BuiltDomain {
  * @throws PvhError and its kinds: what is wrong with the kernel, the ramdisk, the memory size.
  */
 export function buildDomain(
-  { registry, report, now }: Pick<DomainProcessOptions, 'registry' | 'report' | 'now'>,
+  {
+    registry,
+    report,
+    now,
+  }: {
+    readonly registry: Registry;
+    /** Hears how far it is. */
+    readonly report: (message: StartMessage) => void;
+    readonly now: () => Date;
+  },
   record: DomainRecord,
   onConsole: (bytes: Uint8Array) => void,
 ): BuiltDomain {

@@ -48,6 +48,9 @@ export interface DomainState {
 
 const isOnline = (state: VcpuRunState): boolean => state === 'running' || state === 'halted';
 
+const escaped = (c: string): string =>
+  c === '"' || c === '\\' ? `\\${c}` : `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`;
+
 export class Domain {
   readonly #machine: Machine;
   readonly #xen: XenSide;
@@ -159,11 +162,11 @@ export class Domain {
     for (; next < ramFrames; next++) if (machine.isBacked(next)) yield [next, undefined];
   }
 
-  /** The xenstore tree as `xenstore-ls -f` prints it. */
+  /** The xenstore tree as `xenstore-ls -f` prints it; what could steer a terminal is escaped as there. */
   xenstoreText(): string {
     return this.#xen.xenstore
       .dump()
-      .map(({ path, value }) => `${path} = "${value}"\n`)
+      .map(({ path, value }) => `${path} = "${value.replace(/["\\]|\p{Cc}/gu, escaped)}"\n`)
       .join('');
   }
 

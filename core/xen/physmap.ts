@@ -5,6 +5,8 @@ import { type Machine, MachineError } from '../machine/machine.ts';
 const PAGE = 4096;
 /** 52 bits of physical address. */
 const MAX_GFN = 2 ** 40;
+/** Pages beyond the machine's RAM; the machine has room for twice as many mapped frames. */
+const MAX_EXTRA = 0x2000;
 
 export interface PhysmapState {
   readonly pages: number;
@@ -78,6 +80,7 @@ export class Physmap {
   }
 
   #populateBeyondRam(gfn: number): boolean {
+    if (this.#extra.size >= MAX_EXTRA) return false;
     let frame: number | undefined;
     try {
       frame = this.#spare.pop() ?? this.#machine.allocateFrame();

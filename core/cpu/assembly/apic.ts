@@ -193,8 +193,9 @@ export function requestNmi(block: usize): void {
 }
 
 function requestInit(block: usize): void {
-  const state: i32 = load<u8>(at(block, RUN_STATE));
-  if (state > RUN_STATE_WAIT_FOR_SIPI) return;
+  // A vCPU that waits for SIPI is reset already: what the hypervisor latched in its APIC since then stays, as in Xen.
+  // One that is offline (HLT for ever, VCPUOP_down) comes back by it.
+  if (load<u8>(at(block, RUN_STATE)) == RUN_STATE_WAIT_FOR_SIPI) return;
   if (block != CPU) {
     initBlock(block);
     return;

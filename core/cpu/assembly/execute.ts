@@ -296,16 +296,16 @@ export function branchTo(record: usize): usize {
   const handler = linkedHandler(load<u16>(record, R_HANDLER));
   if (!handler) return jumpTo(record, target);
   const generation = cacheGeneration;
-  recordAt(currentPage, <u32>offset);
+  const cost = <i32>load<u16>(record, R_ORDINAL) + 1;
+  const reached = recordAt(currentPage, <u32>offset);
   if (generation == cacheGeneration) {
-    const reached = recordIn(currentPage, <u32>offset);
     store<u32>(record, reached, R_TARGET);
-    store<i16>(record, <i16>(<i32>load<u16>(record, R_ORDINAL) + 1 - <i32>load<u16>(reached, R_ORDINAL)), R_COST);
+    store<i16>(record, <i16>(cost - <i32>load<u16>(reached, R_ORDINAL)), R_COST);
     store<u16>(record, <u16>handler, R_HANDLER);
-    return jumpTo(record, target);
   }
-  // All records are gone, this one too; its memory still holds it.
-  return jumpTo(record, target);
+  // Otherwise all records were dropped, this one too.
+  budgetLeft -= cost;
+  return goTo(target);
 }
 
 /** The linked form of a branch handler, 0 when it has none. */

@@ -15,6 +15,7 @@ import {
   opArpl, opBound, opCbw, opClc, opCld, opCmc, opCmov, opCwd, opLahf, opLea, opMov, opMovFromOffset, opMovFromSegment, opMovToOffset,
   opMovsx16, opMovsx8, opMovsxd, opMovzx16, opMovzx8, opSahf, opSet, opStc, opStd, opTouch, opXchg, opXlat,
 } from '../data';
+import { codeChanged } from '../code-cache';
 import { eventsPending } from '../events';
 import {
   border, branchTo, budgetLeft, callIndirect, callNear, chargeBudget, continueRun, crossPage, jumpIndirect, jumpTo, leave, mustLeave,

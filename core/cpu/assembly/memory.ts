@@ -257,17 +257,18 @@ function writePart(host: usize, gpa: u64, value: u64, size: u32): void {
   if (load<u8>(pageFlags(host)) & PAGE_CODE) invalidateCode(host, size);
 }
 
-/** Raises #AC(0) where alignment is checked and `linear` is no multiple of `size`. */
+/** Raises #AC(0) where alignment is checked and `linear` is no multiple of `size`; it comes before #PF. */
 function misaligned(linear: u64, size: u32): bool {
-  if (!alignmentChecked || !(<u32>linear & (size - 1))) return false;
+  if (!alignmentChecked || !(<u32>linear & (size - 1)) || !isCanonical(linear)) return false;
   raiseFault(AC, 0);
   return true;
 }
 
 function readWith(linear: u64, size: u32, access: u32): u64 {
   const first: u32 = 0x1000 - (<u32>linear & 0xfff);
+  if (misaligned(linear, size)) return 0;
   const host = translate(linear, access);
-  if (faultPending || misaligned(linear, size)) return 0;
+  if (faultPending) return 0;
   const gpa = walkAddress;
   let value: u64;
   if (size <= first) value = readPart(host, gpa, size);
@@ -291,8 +292,9 @@ export function readForWriteSlow(linear: u64, size: u32): u64 {
 
 export function writeSlow(linear: u64, value: u64, size: u32): void {
   const first: u32 = 0x1000 - (<u32>linear & 0xfff);
+  if (misaligned(linear, size)) return;
   const host = translate(linear, ACCESS_WRITE);
-  if (faultPending || misaligned(linear, size)) return;
+  if (faultPending) return;
   const gpa = walkAddress;
   if (size <= first) writePart(host, gpa, value, size);
   else {
