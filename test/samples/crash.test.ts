@@ -172,6 +172,21 @@ describe('reports', () => {
     expect(stdout).toMatch(/^same crash: ending and message agree/);
   });
 
+  test('of a domain whose process was killed have what was on the disk', async () => {
+    const domid = create('hang-irqs-off', 'name="killed"');
+    await until(() => host.console(domid).includes('interrupts off'), 'the lock');
+    const { process: owner } = JSON.parse(readFileSync(host.file(domid, 'domain.json'), 'utf8'));
+    process.kill(owner.pid, 'SIGKILL');
+    await until(() => host.ok('xl', 'list', 'killed').includes('lost'), 'the loss');
+    const path = join(host.stateDir, 'killed.tar.gz');
+    const { status, stderr } = host.run('pvh-report', 'collect', '-q', 'killed', '-o', path);
+    expect([status, stderr]).toEqual([3, expect.stringMatching(/^missing: crash\.json: .* was lost/)]);
+    const summary = execFileSync('tar', ['-xzOf', path, 'pvh-report_killed/report.txt'], {
+      encoding: 'utf8',
+    });
+    expect(summary).toContain('lock taken, interrupts off');
+  });
+
   test('that are none are refused', () => {
     const { status, stderr } = host.run('pvh-report', 'diff', join(folder('panic'), 'main.c'), xl);
     expect([status, stderr]).toEqual([2, expect.stringMatching(/not a whole gzip file \(.*main\.c\)/)]);
