@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
-import { Host } from '../kernel/guest.ts';
+import { Host, sha256 } from '../kernel/guest.ts';
 import { firstMissing, readExpected } from '../support/expected.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -96,6 +96,17 @@ describe('samples', () => {
     ).toBeUndefined();
     await meetsExpectations('hang-irqs-off', domid);
   });
+});
+
+test.each(['crash-on-vcpu1', 'watchdog'])('%s runs the same way each time', async (name) => {
+  const run = async () => {
+    const domid = create(name, `name="${name}-repeat"`);
+    await host.untilShutdown(domid, 60);
+    const hashes = ['core.elf', 'console.log'].map((file) => sha256(host.file(domid, file)));
+    host.ok('xl', 'destroy', String(domid));
+    return hashes;
+  };
+  expect(await run()).toEqual(await run());
 });
 
 describe('reports', () => {
