@@ -26,6 +26,7 @@ export const PROGRAMS: readonly LockstepProgram[] = [
   },
   {
     name: 'real',
-    covers: 'real mode and 16-bit protected mode: addressing forms, prefixes, IVT, far transfers, strings, unreal mode',
+    covers:
+      'real mode and 16-bit protected mode: addressing forms, prefixes, IVT, far transfers, strings, unreal mode',
   },
 ];
