@@ -527,13 +527,16 @@ export class Machine {
     const first = L.RAM_OFFSET / L.PAGE_SIZE;
     for (let page = 0; page < this.ramBytes / L.PAGE_SIZE; page++) {
       if ((this.#view.getUint8(L.PAGE_FLAGS + first + page) & L.PAGE_TOUCHED) === 0) continue;
-      const bytes = this.#bytes.slice((first + page) * L.PAGE_SIZE, (first + page + 1) * L.PAGE_SIZE);
-      if (bytes.some((byte) => byte !== 0)) pages.set(page, bytes);
+      const host = (first + page) * L.PAGE_SIZE;
+      if (!this.#isZero(host)) pages.set(page, this.#bytes.slice(host, host + L.PAGE_SIZE));
     }
     const vcpus: VcpuState[] = [];
     for (let vcpu = 0; vcpu < this.vcpuCount; vcpu++) {
       const place = this.#place(vcpu, L.CPU);
-      vcpus.push({ block: this.#bytes.slice(place, place + L.CPU_SIZE), line: this.#lines[vcpu] });
+      const block = this.#bytes.slice(place, place + L.CPU_SIZE);
+      // The TLB is no state: a restored machine starts with an empty one.
+      new DataView(block.buffer).setUint32(L.TLB_LOG_COUNT - L.CPU, 0, true);
+      vcpus.push({ block, line: this.#lines[vcpu] });
     }
     return {
       ramBytes: this.ramBytes,
@@ -545,6 +548,12 @@ export class Machine {
       mapped: [...this.#mapped].sort((a, b) => a[0] - b[0]),
       removed: [...this.#removed].sort((a, b) => a - b),
     };
+  }
+
+  #isZero(host: number): boolean {
+    for (const word of new BigUint64Array(this.#memory.buffer, host, L.PAGE_SIZE / 8))
+      if (word !== 0n) return false;
+    return true;
   }
 
   /**

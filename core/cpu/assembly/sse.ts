@@ -3,6 +3,7 @@
 // Sources are pointers: a register's place in the CPU block, or SOURCE after a load. 0 says that the load faulted; nothing
 // has been changed then. Results go to the register only when no exception forbids it.
 import { CR0, CR4, FP_SCRATCH, FS, FSW, FTW, RAX, RCX, RDI, RDX, SEG_BASE, ST, XMM } from '../layout';
+import { assistKey, decryptRound, encryptRound, inverseMixColumns } from './aes';
 import { writeArithmeticFlags } from './fp-flags';
 import { checkWrite, readU16, readU32, readU64, readU8, readV128, writeU16, writeU32, writeU64, writeU8, writeV128 } from './memory';
 import {
@@ -827,6 +828,17 @@ export function sse0f38(record: usize, op: i32, prefix: i32): bool {
     case 0x2a:
       v128.store(d, b);
       return true;
+    case 0xdb:
+      v128.store(d, inverseMixColumns(b));
+      return true;
+    case 0xdc:
+    case 0xdd:
+      v128.store(d, encryptRound(d, b, op == 0xdd));
+      return true;
+    case 0xde:
+    case 0xdf:
+      v128.store(d, decryptRound(d, b, op == 0xdf));
+      return true;
   }
   v128.store(d, integer0f38(op, a, b, false));
   return true;
@@ -922,6 +934,11 @@ export function sse0f3a(record: usize, op: i32, prefix: i32): bool {
     case 0x44: {
       const s = source(record);
       if (s) v128.store(d, carrylessProduct(v128.load(d), v128.load(s), control));
+      return true;
+    }
+    case 0xdf: {
+      const s = source(record);
+      if (s) v128.store(d, assistKey(s, <u32>control));
       return true;
     }
     case 0x60:

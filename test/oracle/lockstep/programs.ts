@@ -24,4 +24,9 @@ export const PROGRAMS: readonly LockstepProgram[] = [
     covers:
       'long mode: paging, exceptions, IST, SYSCALL, compatibility mode, debug registers, self-modifying code',
   },
+  {
+    name: 'real',
+    covers:
+      'real mode and 16-bit protected mode: addressing forms, prefixes, IVT, far transfers, strings, unreal mode',
+  },
 ];

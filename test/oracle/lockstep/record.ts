@@ -1,4 +1,4 @@
-// `npm run oracle:lockstep`: builds the lockstep programs with gcc, runs each under qemu-system-x86_64 (TCG), and writes
+// `npm run oracle:lockstep-record`: builds the lockstep programs with gcc, runs each under qemu-system-x86_64 (TCG), and writes
 // its trace. The ELF and the trace are committed; replaying needs neither gcc nor QEMU.
 import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
