@@ -70,7 +70,7 @@ export async function generate() {
 
   const system = OPCODES.filter((row) => row.class === 'system');
   const fp = OPCODES.filter((row) => row.class === 'fp');
-  const { cases, ids, hot, hotRows, generic } = familyCases();
+  const { cases, ids, hot, hotRows, generic, quiet, flagEffects } = familyCases();
   const SYSTEM_BASE = ids.size;
   const FP_BASE = SYSTEM_BASE + system.length;
   const handlerOf = (row) => {
@@ -126,7 +126,7 @@ export async function generate() {
       [...ids].map(([name, value]) => `export const H_${name}: u32 = ${value};\n`).join('') +
       `export const SYSTEM_BASE: u32 = ${SYSTEM_BASE};\nexport const FP_BASE: u32 = ${FP_BASE};\n` +
       dataU16('FIRST_ROW', first) + dataU8('ROW_COUNT', count) + dataU8('HAS_MODRM', hasModrm) +
-      dataU8('ROWS', rows) + dataU16('HOT', hot()),
+      dataU8('ROWS', rows) + dataU16('HOT', hot()) + dataU16('QUIET', quiet()) + dataU8('FLAG_EFFECTS', flagEffects()),
   );
   writeFileSync(
     join(output, 'system-ids.ts'),
