@@ -45,6 +45,8 @@ export interface UnwindRow {
   readonly cfa: CfaRule;
   /** Where the caller's values are saved; registers that are not named keep their value. */
   readonly saved: Readonly<Partial<Record<RowRegister, Place>>>;
+  /** Where a `call` row has the return address; the 8 bytes below the CFA when absent. */
+  readonly returnAddress?: Place;
   /** The caller was interrupted here: its address is an instruction, not behind a call. */
   readonly signal: boolean;
 }

@@ -54,7 +54,8 @@ export type UnwindStep =
   | { readonly kind: 'exception'; readonly at: bigint; readonly context: SavedContext }
   | { readonly kind: 'end'; readonly end: UnwindEnd };
 
-const MAX_FRAMES = 512;
+/** A 16 KiB stack of the smallest frames has 1024. */
+const MAX_FRAMES = 4096;
 /** How far above the stack pointer a frame pointer may lie to be believed: one kernel stack. */
 const MAX_FP_DISTANCE = 16384n;
 
@@ -111,10 +112,22 @@ function callerRegisters(memory: MemorySource, state: State, row: UnwindRow, cfa
   return { ...registers, ...savedRegisters(memory, state, row, cfa) };
 }
 
+const placeAddress = ({ registers }: State, cfa: bigint, { base, offset }: Place): bigint =>
+  wrap((base === 'cfa' ? cfa : registerValue(registers, base)) + BigInt(offset));
+
+/** A signal frame whose return address and stack pointer lie as the CPU pushes them at an exception. */
+function isIretFrame(row: UnwindRow, returnPlace: Place): boolean {
+  const rsp = row.saved.rsp;
+  return (
+    row.signal && rsp !== undefined && rsp.base === returnPlace.base && rsp.offset === returnPlace.offset + 24
+  );
+}
+
 function savedRegisters(memory: MemorySource, state: State, row: UnwindRow, cfa: bigint): Registers {
-  const address = ({ base, offset }: Place): bigint =>
-    (base === 'cfa' ? cfa : registerValue(state.registers, base)) + BigInt(offset);
-  const entries = Object.entries(row.saved).map(([name, place]) => [name, loadWord(memory, address(place))]);
+  const entries = Object.entries(row.saved).map(([name, place]) => [
+    name,
+    loadWord(memory, placeAddress(state, cfa, place)),
+  ]);
   return Object.fromEntries(entries);
 }
 
@@ -141,14 +154,14 @@ function findIn(source: RowSource, pc: bigint): UnwindRow | undefined {
   }
 }
 
-function findRow(context: UnwindContext, state: State, first: boolean): UnwindRow | undefined {
+function findRow(context: UnwindContext, state: State): UnwindRow | undefined {
   const pc = state.exact ? state.rip : state.rip - 1n;
   for (const source of context.rows) {
     const row = findIn(source, pc);
     if (row && row.kind !== 'unknown') return row;
   }
   // A call through a bad pointer: the return address is the last thing pushed.
-  if (first && !context.isCode(state.rip)) return JUST_CALLED_ROW;
+  if (state.exact && !context.isCode(state.rip)) return JUST_CALLED_ROW;
   return framePointerHolds(context, state) ? FRAME_POINTER_ROW : undefined;
 }
 
@@ -160,12 +173,15 @@ function step(
 ): { next: State; frame: Frame; exception?: { at: bigint; context: SavedContext } } {
   const cfa = canonicalFrameAddress(memory, state.registers, row.cfa);
   if (row.kind === 'call') {
-    const rip = loadWord(memory, cfa - 8n);
+    const place = row.returnAddress ?? { base: 'cfa', offset: -8 };
+    const at = placeAddress(state, cfa, place);
+    const rip = loadWord(memory, at);
     const registers = callerRegisters(memory, state, row, cfa);
-    return {
-      next: { rip, registers, exact: row.signal },
-      frame: { address: rip, stackAddress: wrap(cfa - 8n), how: row.how },
-    };
+    const next = { rip, registers, exact: row.signal };
+    const frame: Frame = { address: rip, stackAddress: at, how: row.how };
+    if (!isIretFrame(row, place)) return { next, frame };
+    const pushed = parseIretFrame(load(memory, at, IRET_SIZE));
+    return { next, frame, exception: { at, context: { ...pushed, registers } } };
   }
   const whole = row.kind === 'registers';
   const bytes = load(memory, cfa, whole ? PT_REGS_SIZE : IRET_SIZE);
@@ -187,7 +203,7 @@ export function* unwind(context: UnwindContext, start: UnwindStart): Generator<U
   let followed: UnwindRow['how'] | undefined;
   const seen = new Set<string>();
   for (let count = 0; count < MAX_FRAMES; count++) {
-    const row = findRow(context, state, count === 0);
+    const row = findRow(context, state);
     // Frame-pointer chains end in a zero.
     if (!row && followed === 'fp' && state.registers.rbp === 0n) return yield ended({ why: 'end of stack' });
     if (!row) return yield ended({ why: 'no unwind information', address: state.rip });

@@ -3,6 +3,7 @@ import type { VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { findKallsyms } from '../../symbols/kernel/kallsyms.ts';
 import type { SymbolTable } from '../../symbols/symbol-table.ts';
 import { Symbolizer } from '../../symbols/symbolizer.ts';
+import { cfiFromElf } from '../../symbols/unwind/dwarf-cfi.ts';
 import { orcFromElf, orcFromMemory } from '../../symbols/unwind/orc.ts';
 import type { RowSource } from '../../symbols/unwind/row.ts';
 import type { SymbolFile } from '../shared/symbol-file.ts';
@@ -41,11 +42,12 @@ export function learnKernel(file: SymbolFile | undefined, memory: VirtualMemory)
   if (!table) return undefined;
   const symbolizer = new Symbolizer(table);
   const orc = (file?.elf && orcFromElf(file.elf)) ?? orcFromMemory(memory, (name) => table.addressOf(name));
+  const cfi = !orc && file?.elf ? cfiFromElf(file.elf) : [];
   return {
     source: table.source,
     table,
     symbolizer,
-    rows: orc ? [orc] : [],
+    rows: orc ? [orc] : cfi,
     isCode: codeTest(table, symbolizer),
   };
 }

@@ -91,7 +91,7 @@ function kernelLearner(file: SymbolFile | undefined, streams: XenctxStreams): Le
       kernel = learnKernel(file, memory);
       if (!kernel) streams.error('xenctx: no symbols: no -s, and no kallsyms in the guest; no call trace');
       else if (kernel.rows.length === 0)
-        streams.error(`xenctx: no ORC tables in ${kernel.source}; using frame pointers`);
+        streams.error(`xenctx: no unwind tables in ${kernel.source}; using frame pointers`);
     }
     return kernel;
   };

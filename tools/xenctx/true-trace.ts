@@ -74,8 +74,33 @@ export function endText(end: UnwindEnd): string | undefined {
   }
 }
 
+/** Frames of a recursion that are shown one by one. */
+const SHOWN_REPEATS = 3;
+
+/** Folds runs of one line, so that the end of a runaway recursion can be found. */
+function* foldRepeats(lines: Iterable<string>): Generator<string> {
+  let last: string | undefined;
+  let repeats = 0;
+  const rest = function* (): Generator<string> {
+    if (repeats > SHOWN_REPEATS) yield ` (the line above ${repeats - SHOWN_REPEATS} more times)`;
+  };
+  for (const line of lines) {
+    if (line === last) repeats++;
+    else {
+      yield* rest();
+      last = line;
+      repeats = 1;
+    }
+    if (repeats <= SHOWN_REPEATS) yield line;
+  }
+  yield* rest();
+}
+
 /** Lines behind `Call Trace:`. */
-export function* trueTraceLines(view: VcpuView, kernel: GuestKernel, way: UnwindWay): Generator<string> {
+export const trueTraceLines = (view: VcpuView, kernel: GuestKernel, way: UnwindWay): Generator<string> =>
+  foldRepeats(allLines(view, kernel, way));
+
+function* allLines(view: VcpuView, kernel: GuestKernel, way: UnwindWay): Generator<string> {
   let exact = true;
   let named = false;
   for (const step of unwindSteps(view, kernel, way)) {

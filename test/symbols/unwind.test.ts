@@ -1,0 +1,255 @@
+import { describe, expect, test } from 'vitest';
+import { memorySource } from '../../symbols/bytes.ts';
+import { openElf } from '../../symbols/elf/elf-file.ts';
+import { MemoryFault } from '../../symbols/errors.ts';
+import type { MemorySource } from '../../symbols/memory.ts';
+import { cfiFromElf } from '../../symbols/unwind/dwarf-cfi.ts';
+import { decodeOrcEntry, orcFromElf } from '../../symbols/unwind/orc.ts';
+import type { RowSource, UnwindRow } from '../../symbols/unwind/row.ts';
+import { type UnwindStart, unwind } from '../../symbols/unwind/unwinder.ts';
+import { writeElf } from '../support/elf-writer.ts';
+
+const bytesOf = (hex: string) => Uint8Array.from(Buffer.from(hex, 'hex'));
+const HEADER_3 = bytesOf('fe5d32bf581bd63b2ca9a5c65ba5a625eab3fe24');
+const HEADER_4 = bytesOf('137c36ad7627c4dd55932176bb0ecdbd5041fc82');
+
+/** An orc_entry of the given fields. */
+function orc(spOffset: number, bpOffset: number, flags: number): Uint8Array {
+  const bytes = new Uint8Array(6);
+  const view = new DataView(bytes.buffer);
+  view.setInt16(0, spOffset, true);
+  view.setInt16(2, bpOffset, true);
+  view.setUint16(4, flags, true);
+  return bytes;
+}
+
+describe('orc_entry', () => {
+  const none = undefined;
+  test.each([
+    [
+      '1: sp+16, call',
+      orc(16, 0, 0x005),
+      none,
+      { kind: 'call', cfa: { base: 'rsp', offset: 16, load: 'none' } },
+    ],
+    ['1: rbp at CFA-16', orc(24, -16, 0x015), none, { saved: { rbp: { base: 'cfa', offset: -16 } } }],
+    ['1: registers', orc(0, 0, 0x105), none, { kind: 'registers', signal: true }],
+    ['1: iret frame', orc(8, 0, 0x205), none, { kind: 'iret frame' }],
+    ['1: end', orc(0, 0, 0x400), none, { kind: 'end' }],
+    ['1: no information', orc(0, 0, 0), none, { kind: 'unknown' }],
+    ['1: stack switch', orc(8, 0, 0x009), none, { cfa: { base: 'rsp', offset: 8, load: 'at base' } }],
+    ['1: old stack in r10', orc(8, 0, 0x006), none, { cfa: { base: 'r10', offset: 8, load: 'none' } }],
+    ['3: call', orc(16, -16, 0x215), HEADER_3, { kind: 'call', signal: false }],
+    ['3: end', orc(0, 0, 0x100), HEADER_3, { kind: 'end' }],
+    ['3: undefined', orc(0, 0, 0), HEADER_3, { kind: 'unknown' }],
+    ['3: signal', orc(8, 0, 0xc05), HEADER_3, { kind: 'iret frame', signal: true }],
+    [
+      '4: sp is 3, prev_sp is 8',
+      orc(16, -16, 0x283),
+      HEADER_4,
+      { kind: 'call', cfa: { base: 'rsp', offset: 16, load: 'none' } },
+    ],
+  ])('format %s', (_, bytes, header, expected) => {
+    expect(decodeOrcEntry(bytes, header)).toMatchObject(expected);
+  });
+
+  test('an address belongs to the last entry at or below it', () => {
+    const ipAddress = 0xffffffff82000000n;
+    const functions = [0xffffffff81000000n, 0xffffffff81000100n, 0xffffffff81000200n];
+    const ips = new Uint8Array(12);
+    functions.forEach((address, index) => {
+      const relative = address - (ipAddress + BigInt(index * 4));
+      new DataView(ips.buffer).setInt32(index * 4, Number(BigInt.asIntN(32, relative)), true);
+    });
+    const data = Buffer.concat([orc(8, 0, 5), orc(16, 0, 5), orc(0, 0, 0)]);
+    const elf = openElf(
+      memorySource(
+        'vmlinux',
+        writeElf({
+          sections: [
+            { name: '.orc_unwind_ip', address: ipAddress, data: ips },
+            { name: '.orc_unwind', data },
+          ],
+        }),
+      ),
+    );
+    const rows = orcFromElf(elf);
+    const offsetAt = (pc: bigint) => rows?.find(pc)?.cfa.offset;
+    expect([0xffffffff81000000n, 0xffffffff810000ffn, 0xffffffff81000100n].map(offsetAt)).toEqual([8, 8, 16]);
+    expect(rows?.find(0xffffffff80ffffffn)).toBeUndefined();
+    expect(rows?.find(0xffffffff81000200n)).toBeUndefined();
+  });
+});
+
+const STACK = 0xffffc90000000000n;
+const CODE = 0xffffffff81000000n;
+const isCode = (address: bigint) => address >= CODE && address < CODE + 0x10000n;
+
+/** Memory of 64-bit words; the rest is not mapped. */
+function words(values: Readonly<Record<number, bigint>>, base = STACK): MemorySource {
+  return {
+    read(address, into) {
+      const view = new DataView(into.buffer, into.byteOffset, into.byteLength);
+      for (let at = 0; at < into.length; at += 8) {
+        const value = values[Number(address - base) + at];
+        if (value === undefined) throw new MemoryFault('virtual', address + BigInt(at), 'not mapped');
+        view.setBigUint64(at, value, true);
+      }
+    },
+  };
+}
+
+const call = (offset: number, more: Partial<UnwindRow> = {}): UnwindRow => ({
+  how: 'orc',
+  kind: 'call',
+  cfa: { base: 'rsp', offset, load: 'none' },
+  saved: {},
+  signal: false,
+  ...more,
+});
+/** Rows by function: every 0x100 bytes of code. */
+const rowsBy = (rows: readonly (UnwindRow | undefined)[]): RowSource => ({
+  find: (pc) => rows[Number((pc - CODE) >> 8n)],
+});
+const end = call(0, { kind: 'end' });
+
+function trace(
+  rows: readonly (UnwindRow | undefined)[],
+  memory: MemorySource,
+  start: Partial<UnwindStart> = {},
+) {
+  const from = { rip: CODE, registers: { rsp: STACK }, ...start };
+  return [...unwind({ memory, rows: [rowsBy(rows)], isCode }, from)].map((step) => {
+    if (step.kind === 'frame') return `${step.frame.how} ${(step.frame.address - CODE).toString(16)}`;
+    if (step.kind === 'exception') return `exception ${(step.context.rip - CODE).toString(16)}`;
+    return step.end.why;
+  });
+}
+
+describe('unwind', () => {
+  test('call by call to the end of the stack', () => {
+    const memory = words({ 8: CODE + 0x110n, 32: CODE + 0x210n });
+    expect(trace([call(16), call(24), end], memory)).toEqual([
+      'registers 0',
+      'orc 110',
+      'orc 210',
+      'end of stack',
+    ]);
+  });
+  test('a return address at the start of the next function belongs to the one before', () => {
+    const memory = words({ 0: CODE + 0x200n, 24: CODE + 0x310n });
+    expect(trace([call(8), call(24), undefined, end], memory)).toEqual([
+      'registers 0',
+      'orc 200',
+      'orc 310',
+      'end of stack',
+    ]);
+  });
+  test('over an interrupt stack: the old stack pointer lies at its top', () => {
+    const memory = words({ 0: STACK + 0x1000n, 4096: CODE + 0x110n });
+    const rows = [call(8, { cfa: { base: 'rsp', offset: 8, load: 'at base' } }), end];
+    expect(trace(rows, memory)).toEqual(['registers 0', 'orc 110', 'end of stack']);
+  });
+  test('over pt_regs, whose address is looked up as it is', () => {
+    const regs: Record<number, bigint> = {};
+    for (let at = 0; at < 168; at += 8) regs[at] = 0n;
+    regs[128] = CODE + 0x100n;
+    regs[136] = 0x10n;
+    regs[152] = STACK + 0x100n;
+    regs[0x100] = CODE + 0x210n;
+    const rows = [call(0, { kind: 'registers' }), call(8), end];
+    expect(trace(rows, words(regs))).toEqual([
+      'registers 0',
+      'exception 100',
+      'orc 100',
+      'orc 210',
+      'end of stack',
+    ]);
+  });
+  test('user mode ends it', () => {
+    const regs: Record<number, bigint> = { 0: 0x401000n, 8: 0x33n, 16: 0x202n, 24: 0x7fffn, 32: 0x2bn };
+    expect(trace([call(0, { kind: 'iret frame' })], words(regs))).toEqual(['registers 0', 'user mode']);
+  });
+  test('a call through a bad pointer', () => {
+    const memory = words({ 0: CODE + 0x10n });
+    expect(trace([end], memory, { rip: 0x4141n })).toEqual([
+      `registers ${(0x4141n - CODE).toString(16)}`,
+      'fp 10',
+      'end of stack',
+    ]);
+  });
+  test('frame pointers where tables have nothing', () => {
+    const memory = words({ 16: 0n, 24: CODE + 0x110n });
+    const registers = { rsp: STACK, rbp: STACK + 16n };
+    expect(trace([undefined, end], memory, { registers })).toEqual(['registers 0', 'fp 110', 'end of stack']);
+  });
+  test.each<[string, (UnwindRow | undefined)[], Record<number, bigint>, string]>([
+    ['no information', [undefined], {}, 'no unwind information'],
+    ['a row that does not know', [call(8, { kind: 'unknown' })], {}, 'no unwind information'],
+    ['unmapped stack', [call(16)], {}, 'stack cannot be read'],
+    ['overwritten return address', [call(8)], { 0: 0x41414141n }, 'return address is not code'],
+    [
+      'register that is lost',
+      [call(8), call(8, { cfa: { base: 'r10', offset: 0, load: 'none' } })],
+      { 0: CODE + 0x110n },
+      'register is not known',
+    ],
+  ])('ends and says why: %s', (_, rows, memory, why) => {
+    expect(trace(rows, words(memory)).at(-1)).toBe(why);
+  });
+  test('a stack that leads back to itself ends', () => {
+    const memory = words({ 0: STACK, [-8]: CODE + 0x10n });
+    const rows = [call(0, { cfa: { base: 'rsp', offset: 0, load: 'at base' } })];
+    expect(trace(rows, memory)).toEqual(['registers 0', 'orc 10', 'stack goes in circles']);
+  });
+});
+
+describe('DWARF call frame information', () => {
+  const cie = (instructions: string) => {
+    // version 1, no augmentation, code alignment 1, data alignment -8, return address 16
+    const body = bytesOf(`ffffffff01000178${'10'}${instructions}`);
+    return Buffer.concat([Uint8Array.of(body.length, 0, 0, 0), body]);
+  };
+  const fde = (start: bigint, length: number, instructions: string) => {
+    const body = Buffer.alloc(20);
+    body.writeBigUInt64LE(start, 4);
+    body.writeBigUInt64LE(BigInt(length), 12);
+    const code = bytesOf(instructions);
+    return Buffer.concat([Uint8Array.of(20 + code.length, 0, 0, 0), body, code]);
+  };
+  const rowsOf = (...parts: Uint8Array[]) => {
+    const data = Buffer.concat(parts);
+    const [rows] = cfiFromElf(
+      openElf(memorySource('vmlinux', writeElf({ sections: [{ name: '.debug_frame', data }] }))),
+    );
+    return rows;
+  };
+  // def_cfa rsp+8, return address at CFA-8
+  const standard = cie('0c07089001');
+  // push rbp: CFA+16, rbp at CFA-16; mov rsp,rbp: CFA by rbp; remember; pop: CFA rsp+8, rbp restored; restore_state
+  const usual = fde(CODE, 0x40, '410e108602430d06420ac60c0708410b');
+  test.each([
+    [0n, { base: 'rsp', offset: 8 }, undefined],
+    [1n, { base: 'rsp', offset: 16 }, -16],
+    [4n, { base: 'rbp', offset: 16 }, -16],
+    [6n, { base: 'rsp', offset: 8 }, undefined],
+    [7n, { base: 'rbp', offset: 16 }, -16],
+  ])('function+%i', (offset, cfa, rbp) => {
+    const row = rowsOf(standard, usual)?.find(CODE + offset);
+    expect(row).toMatchObject({ how: 'cfi', kind: 'call', cfa, returnAddress: { base: 'cfa', offset: -8 } });
+    expect(row?.saved.rbp?.offset).toBe(rbp);
+  });
+  test('outside of all functions there is no row', () => {
+    expect(rowsOf(standard, usual)?.find(CODE + 0x40n)).toBeUndefined();
+  });
+  test('an undefined return address ends the stack', () => {
+    expect(rowsOf(standard, fde(CODE, 0x40, '0710'))?.find(CODE)?.kind).toBe('end');
+  });
+  test('an expression is not known', () => {
+    expect(rowsOf(standard, fde(CODE, 0x40, '0f0177'))?.find(CODE)?.kind).toBe('unknown');
+  });
+  test('damage is no row, not an error', () => {
+    expect(rowsOf(standard, fde(CODE, 0x40, '3f'))?.find(CODE)).toBeUndefined();
+    expect(rowsOf(standard.subarray(0, 9), usual)?.find(CODE)).toBeUndefined();
+  });
+});
