@@ -204,7 +204,8 @@ export class Machine {
   setRegisters(vcpu: number, registers: Partial<VcpuRegisters>): void {
     this.#cpu.switchTo(this.#checkVcpu(vcpu));
     writeRegisters(this.#block(vcpu), registers);
-    this.#cpu.registersChanged();
+    const { cr0, cr3, cr4, efer } = registers;
+    this.#cpu.registersChanged([cr0, cr3, cr4, efer].every((value) => value === undefined) ? 0 : 1);
     if (registers.cr3 !== undefined) this.#cpu.loadPagePointers();
   }
 
@@ -446,9 +447,11 @@ export class Machine {
     this.unmapFrame(gfn);
     if (gfn >= this.ramBytes / L.PAGE_SIZE || this.#removed.has(gfn)) return;
     const host = L.RAM_OFFSET + gfn * L.PAGE_SIZE;
-    this.#bytes.fill(0, host, host + L.PAGE_SIZE);
+    const flags = L.PAGE_FLAGS + host / L.PAGE_SIZE;
+    // A page that nobody wrote stays uncommitted.
+    if ((this.#view.getUint8(flags) & L.PAGE_TOUCHED) !== 0) this.#bytes.fill(0, host, host + L.PAGE_SIZE);
     this.#cpu.hostWrote(host, L.PAGE_SIZE);
-    this.#view.setUint8(L.PAGE_FLAGS + host / L.PAGE_SIZE, 0);
+    this.#view.setUint8(flags, 0);
     this.#view.setUint8(L.GFN_FLAGS + gfn, L.GFN_REMOVED);
     this.#removed.add(gfn);
     this.#cpu.flushEveryTlb();
@@ -580,7 +583,7 @@ export class Machine {
       this.#lines[vcpu] = saved.line;
     });
     this.#cpu.flushEveryTlb();
-    this.#cpu.registersChanged();
+    this.#cpu.registersChanged(1);
   }
 
   #restoreRam(pages: ReadonlyMap<number, Uint8Array>): void {
