@@ -9,6 +9,7 @@ import { type BuiltDomain, buildDomain } from './build-domain.ts';
 import { ConsoleFile } from './console-file.ts';
 import { ControlServer } from './control-server.ts';
 import type { Domain, DomainEnd, DomainEvent } from './domain.ts';
+import { GuestOutput } from './guest-output.ts';
 import { type HostInput, inputLine } from './host-input.ts';
 import type { ControlAnswer, ControlRequest, StartMessage } from './protocol.ts';
 import type { DomainRecord } from './record.ts';
@@ -47,7 +48,7 @@ export class RunningDomain {
   readonly #server: ControlServer;
   #record: DomainRecord;
   /** What the guest wrote since the last look. */
-  readonly #output: Uint8Array[];
+  readonly #output: GuestOutput;
   readonly #timeLeadMs: number;
   #consoleFailed = false;
   #paused: boolean;
@@ -66,7 +67,7 @@ export class RunningDomain {
   private constructor(
     options: DomainProcessOptions,
     built: BuiltDomain,
-    output: Uint8Array[],
+    output: GuestOutput,
     paused: boolean,
   ) {
     const { domain, record, config } = built;
@@ -100,8 +101,8 @@ export class RunningDomain {
     record: DomainRecord,
     paused: boolean,
   ): Promise<RunningDomain> {
-    const output: Uint8Array[] = [];
-    const built = buildDomain(options, record, (bytes) => output.push(bytes));
+    const output = new GuestOutput(record.domid);
+    const built = buildDomain(options, record, output);
     const running = new RunningDomain(options, built, output, paused);
     await running.#server.listen();
     running.#save();
@@ -259,8 +260,10 @@ export class RunningDomain {
   }
 
   #flush(): void {
-    if (this.#output.length === 0) return;
-    const bytes = Buffer.concat(this.#output.splice(0));
+    const lines = this.#output.takeLines();
+    if (lines.length > 0) this.#xenLog.appendRaw(...lines);
+    const bytes = this.#output.takeConsole();
+    if (bytes.length === 0) return;
     this.#server.broadcast(bytes);
     try {
       this.#console.write(bytes);
