@@ -4,8 +4,22 @@ const MEMORY_TYPE = ['i8', 'i16', 'i32', 'i64'];
 const BYTES = [1, 2, 4, 8];
 const CONDITIONS = ['O', 'NO', 'B', 'AE', 'Z', 'NZ', 'BE', 'A', 'S', 'NS', 'P', 'NP', 'L', 'GE', 'LE', 'G'];
 const CONDITION_CALLS = [
-  'isOverflow()', '!isOverflow()', 'isBelow()', '!isBelow()', 'isZero()', '!isZero()', 'isBelowOrEqual()', '!isBelowOrEqual()',
-  'isSign()', '!isSign()', 'isParity()', '!isParity()', 'isLess()', '!isLess()', 'isLessOrEqual()', '!isLessOrEqual()',
+  'isOverflow()',
+  '!isOverflow()',
+  'isBelow()',
+  '!isBelow()',
+  'isZero()',
+  '!isZero()',
+  'isBelowOrEqual()',
+  '!isBelowOrEqual()',
+  'isSign()',
+  '!isSign()',
+  'isParity()',
+  '!isParity()',
+  'isLess()',
+  '!isLess()',
+  'isLessOrEqual()',
+  '!isLessOrEqual()',
 ];
 
 // Operand forms, in the order of decode.ts: D = base + displacement, X = with index and segment base.
@@ -23,7 +37,8 @@ const offsetOf = (form) =>
   form.endsWith('D')
     ? 'load<u64>(load<u16>(rec, R_BASE)) + <u64><i64>load<i32>(rec, R_DISP)'
     : 'load<u64>(load<u16>(rec, R_BASE)) + (load<u64>(load<u16>(rec, R_INDEX)) << load<u8>(rec, R_SCALE)) + <u64><i64>load<i32>(rec, R_DISP)';
-const addressOf = (form) => offsetOf(form) + (form.endsWith('X') ? ' + load<u64>(load<u16>(rec, R_SEGBASE))' : '');
+const addressOf = (form) =>
+  offsetOf(form) + (form.endsWith('X') ? ' + load<u64>(load<u16>(rec, R_SEGBASE))' : '');
 const hit = (size, tag) =>
   size === 0
     ? `load<u64>(entry, ${tag}) == (address & ~0xfff)`
@@ -66,7 +81,10 @@ function arithmeticCase(name, form, size) {
   const needsOperands = kind !== 'LAZY_LOGIC';
   const result = `const r: i64 = ${needsOperands ? signExtend(size, compute) : compute};`;
   const setFlags = flags(kind, 'r', needsOperands && 'a', needsOperands && 'b');
-  const source = { R: `const b: i64 = ${register(size, 'R_REG2')};`, I: `const b: i64 = load<i32>(rec, R_IMM);` };
+  const source = {
+    R: `const b: i64 = ${register(size, 'R_REG2')};`,
+    I: `const b: i64 = load<i32>(rec, R_IMM);`,
+  };
   const first = `const a: i64 = ${register(size, 'R_REG1')};`;
   if (form === 'RR' || form === 'RI') {
     const second = form === 'RR' ? source.R : 'const b: i64 = load<i64>(rec, R_IMM);';
@@ -89,10 +107,12 @@ function arithmeticCase(name, form, size) {
 }
 
 function movCase(form, size) {
-  if (form === 'RR') return `const v: i64 = ${register(size, 'R_REG2')}; ${setRegister(size, 'R_REG1', 'v')} ${NEXT}`;
+  if (form === 'RR')
+    return `const v: i64 = ${register(size, 'R_REG2')}; ${setRegister(size, 'R_REG1', 'v')} ${NEXT}`;
   if (form === 'RI') return `${setRegister(size, 'R_REG1', 'load<i64>(rec, R_IMM)')} ${NEXT}`;
   const address = `const address: u64 = ${addressOf(form)};`;
-  if (form.startsWith('RM')) return `${address} ${readMemory(size, 'v')} ${setRegister(size, 'R_REG1', 'v')} ${NEXT}`;
+  if (form.startsWith('RM'))
+    return `${address} ${readMemory(size, 'v')} ${setRegister(size, 'R_REG1', 'v')} ${NEXT}`;
   const value = form.startsWith('MR') ? register(size, 'R_REG2') : 'load<i32>(rec, R_IMM)';
   return `${address} const v: i64 = ${value}; ${writeMemory(size, 'v')} ${NEXT}`;
 }
@@ -108,7 +128,10 @@ function extendCase(form, size, from) {
 function shiftCase(name, form, size) {
   const bits = 8 * BYTES[size];
   const count = `const n: i64 = ${form === 'RI' ? 'load<u8>(rec, R_IMM)' : 'load<u8>(RCX)'} & ${size === 3 ? 63 : 31};`;
-  const zero = form === 'RI' && size === 3 ? `if (!n) { ${NEXT} }` : `if (!n) { ${setRegister(size, 'R_REG1', 'a')} ${NEXT} }`;
+  const zero =
+    form === 'RI' && size === 3
+      ? `if (!n) { ${NEXT} }`
+      : `if (!n) { ${setRegister(size, 'R_REG1', 'a')} ${NEXT} }`;
   const unsigned = `<i64>load<${MEMORY_TYPE[size].replace('i', 'u')}>(load<u16>(rec, R_REG1))`;
   const body = {
     SHL: `const a: i64 = ${register(size, 'R_REG1')}; ${zero} const p: i64 = ${signExtend(size, 'a << (n - 1)')}; const r: i64 = ${signExtend(size, 'p << 1')};`,
@@ -137,16 +160,91 @@ const RETURN_RIP = '<i64>(load<u64>(RIP_PAGE) + load<u16>(rec, R_OFFSET) + load<
 
 /** Generic functions `op<Name>(rec)`: mnemonics by family file, see loop.template.ts for the imports. */
 const GENERIC = {
-  ADD: 'Add', OR: 'Or', ADC: 'Adc', SBB: 'Sbb', AND: 'And', SUB: 'Sub', XOR: 'Xor', CMP: 'Cmp', TEST: 'Test', NOT: 'Not', NEG: 'Neg',
-  INC: 'Inc', DEC: 'Dec', ROL: 'Rol', ROR: 'Ror', RCL: 'Rcl', RCR: 'Rcr', SHL: 'Shl', SHR: 'Shr', SAR: 'Sar', SHLD: 'Shld',
-  SHRD: 'Shrd', MUL: 'Mul', DIV: 'Div', IDIV: 'Idiv', DAA: 'Daa', DAS: 'Das', AAA: 'Aaa', AAS: 'Aas', AAM: 'Aam', AAD: 'Aad',
-  SALC: 'Salc', PUSHA: 'PushAll', POPA: 'PopAll', BOUND: 'Bound', ARPL: 'Arpl', MOVSXD: 'Movsxd', XCHG: 'Xchg', LEA: 'Lea',
-  CBW: 'Cbw', CWD: 'Cwd', SAHF: 'Sahf', LAHF: 'Lahf', ENTER: 'Enter', LEAVE: 'Leave', XLAT: 'Xlat', BSWAP: 'Bswap', MOVNTI: 'Mov',
-  XADD: 'Xadd', CMPXCHG: 'Cmpxchg', CMPXCHG16B: 'Cmpxchg16b', CMPXCHG8B: 'Cmpxchg8b', CMC: 'Cmc', CLC: 'Clc', STC: 'Stc', CLD: 'Cld',
-  STD: 'Std', BT: 'Bt', BTS: 'Bts', BTR: 'Btr', BTC: 'Btc', POPCNT: 'Popcnt', TZCNT: 'Tzcnt', LZCNT: 'Lzcnt', BSF: 'Bsf', BSR: 'Bsr',
-  MOVBE: 'Movbe', ADCX: 'Adcx', ADOX: 'Adox', ANDN: 'Andn', BLSR: 'Blsr', BLSMSK: 'Blsmsk', BLSI: 'Blsi', BZHI: 'Bzhi',
-  BEXTR: 'Bextr', PEXT: 'Pext', PDEP: 'Pdep', MULX: 'Mulx', SARX: 'Sarx', SHLX: 'Shlx', SHRX: 'Shrx', RORX: 'Rorx',
-  CLFLUSH: 'Touch', CLFLUSHOPT: 'Touch', CLWB: 'Touch',
+  ADD: 'Add',
+  OR: 'Or',
+  ADC: 'Adc',
+  SBB: 'Sbb',
+  AND: 'And',
+  SUB: 'Sub',
+  XOR: 'Xor',
+  CMP: 'Cmp',
+  TEST: 'Test',
+  NOT: 'Not',
+  NEG: 'Neg',
+  INC: 'Inc',
+  DEC: 'Dec',
+  ROL: 'Rol',
+  ROR: 'Ror',
+  RCL: 'Rcl',
+  RCR: 'Rcr',
+  SHL: 'Shl',
+  SHR: 'Shr',
+  SAR: 'Sar',
+  SHLD: 'Shld',
+  SHRD: 'Shrd',
+  MUL: 'Mul',
+  DIV: 'Div',
+  IDIV: 'Idiv',
+  DAA: 'Daa',
+  DAS: 'Das',
+  AAA: 'Aaa',
+  AAS: 'Aas',
+  AAM: 'Aam',
+  AAD: 'Aad',
+  SALC: 'Salc',
+  PUSHA: 'PushAll',
+  POPA: 'PopAll',
+  BOUND: 'Bound',
+  ARPL: 'Arpl',
+  MOVSXD: 'Movsxd',
+  XCHG: 'Xchg',
+  LEA: 'Lea',
+  CBW: 'Cbw',
+  CWD: 'Cwd',
+  SAHF: 'Sahf',
+  LAHF: 'Lahf',
+  ENTER: 'Enter',
+  LEAVE: 'Leave',
+  XLAT: 'Xlat',
+  BSWAP: 'Bswap',
+  MOVNTI: 'Mov',
+  XADD: 'Xadd',
+  CMPXCHG: 'Cmpxchg',
+  CMPXCHG16B: 'Cmpxchg16b',
+  CMPXCHG8B: 'Cmpxchg8b',
+  CMC: 'Cmc',
+  CLC: 'Clc',
+  STC: 'Stc',
+  CLD: 'Cld',
+  STD: 'Std',
+  BT: 'Bt',
+  BTS: 'Bts',
+  BTR: 'Btr',
+  BTC: 'Btc',
+  POPCNT: 'Popcnt',
+  TZCNT: 'Tzcnt',
+  LZCNT: 'Lzcnt',
+  BSF: 'Bsf',
+  BSR: 'Bsr',
+  MOVBE: 'Movbe',
+  ADCX: 'Adcx',
+  ADOX: 'Adox',
+  ANDN: 'Andn',
+  BLSR: 'Blsr',
+  BLSMSK: 'Blsmsk',
+  BLSI: 'Blsi',
+  BZHI: 'Bzhi',
+  BEXTR: 'Bextr',
+  PEXT: 'Pext',
+  PDEP: 'Pdep',
+  MULX: 'Mulx',
+  SARX: 'Sarx',
+  SHLX: 'Shlx',
+  SHRX: 'Shrx',
+  RORX: 'Rorx',
+  CLFLUSH: 'Touch',
+  CLFLUSHOPT: 'Touch',
+  CLWB: 'Touch',
 };
 const NOTHING = ['NOP', 'PAUSE', 'ENDBR64', 'ENDBR32', 'PREFETCHW', 'PREFETCH', 'LFENCE', 'MFENCE', 'SFENCE'];
 const SEGMENT_PUSH = /^[ECSDFG]S$/;
@@ -156,17 +254,20 @@ function generic(row) {
   const { mnemonic, operands } = row;
   if (NOTHING.includes(mnemonic)) return 'NOTHING';
   if (row.class === 'branch') {
-    if (mnemonic === 'JMP' || mnemonic === 'CALL') return operands[0].startsWith('J') ? mnemonic : `${mnemonic}_E`;
+    if (mnemonic === 'JMP' || mnemonic === 'CALL')
+      return operands[0].startsWith('J') ? mnemonic : `${mnemonic}_E`;
     return mnemonic;
   }
   if (mnemonic === 'IMUL') return operands.length === 1 ? 'OP_Imul1' : 'OP_Imul';
   if (mnemonic === 'MOV') {
-    if (operands.some((o) => o.startsWith('O'))) return operands[0].startsWith('O') ? 'OP_MovToOffset' : 'OP_MovFromOffset';
+    if (operands.some((o) => o.startsWith('O')))
+      return operands[0].startsWith('O') ? 'OP_MovToOffset' : 'OP_MovFromOffset';
     return operands[1] === 'Sw' ? 'OP_MovFromSegment' : 'OP_Mov';
   }
   if (mnemonic === 'PUSH') return SEGMENT_PUSH.test(operands[0]) ? 'OP_PushSegment' : 'OP_Push';
   if (mnemonic === 'POP') return 'OP_Pop';
-  if (mnemonic === 'MOVZX' || mnemonic === 'MOVSX') return `OP_${mnemonic === 'MOVZX' ? 'Movzx' : 'Movsx'}${operands[1] === 'Eb' ? '8' : '16'}`;
+  if (mnemonic === 'MOVZX' || mnemonic === 'MOVSX')
+    return `OP_${mnemonic === 'MOVZX' ? 'Movzx' : 'Movsx'}${operands[1] === 'Eb' ? '8' : '16'}`;
   if (mnemonic === 'CRC32') return operands[1] === 'Eb' ? 'OP_Crc32Byte' : 'OP_Crc32';
   if (mnemonic.startsWith('CMOV')) return 'OP_Cmov';
   if (mnemonic.startsWith('SET')) return 'OP_Set';
@@ -223,29 +324,67 @@ export function familyCases() {
   const extensions = { MOVZX_Eb: 'u8', MOVZX_Ew: 'u16', MOVSX_Eb: 'i8', MOVSX_Ew: 'i16', MOVSXD: 'i32' };
   for (const [key, from] of Object.entries(extensions))
     for (const form of ['RR', 'RMX', 'RMD'])
-      for (const size of key === 'MOVSXD' ? [3] : [2, 3]) addHot(key, form, size, extendCase(form, size, from));
+      for (const size of key === 'MOVSXD' ? [3] : [2, 3])
+        addHot(key, form, size, extendCase(form, size, from));
   for (const form of ['RMX', 'RMD'])
     for (const size of [2, 3])
-      addHot('LEA', form, size, `const v: u64 = ${offsetOf(form)}; ${setRegister(size, 'R_REG1', 'v')} ${NEXT}`);
+      addHot(
+        'LEA',
+        form,
+        size,
+        `const v: u64 = ${offsetOf(form)}; ${setRegister(size, 'R_REG1', 'v')} ${NEXT}`,
+      );
   for (const name of ['SHL', 'SHR', 'SAR'])
-    for (const form of ['RR', 'RI']) for (const size of [2, 3]) addHot(name, form, size, shiftCase(name, form, size));
-  for (const form of ['RR', 'RMX', 'RMD']) for (const size of [2, 3]) addHot('IMUL', form, size, imulCase(form, size));
+    for (const form of ['RR', 'RI'])
+      for (const size of [2, 3]) addHot(name, form, size, shiftCase(name, form, size));
+  for (const form of ['RR', 'RMX', 'RMD'])
+    for (const size of [2, 3]) addHot('IMUL', form, size, imulCase(form, size));
   for (const [i, condition] of CONDITIONS.entries()) {
     for (const size of [2, 3])
-      addHot(`CMOV${condition}`, 'RR', size, `const v: i64 = ${CONDITION_CALLS[i]} ? ${register(size, 'R_REG2')} : ${register(size, 'R_REG1')}; ${setRegister(size, 'R_REG1', 'v')} ${NEXT}`);
-    addHot(`SET${condition}`, 'RR', 0, `store<u8>(load<u16>(rec, R_REG1), <u8>(${CONDITION_CALLS[i]})); ${NEXT}`);
+      addHot(
+        `CMOV${condition}`,
+        'RR',
+        size,
+        `const v: i64 = ${CONDITION_CALLS[i]} ? ${register(size, 'R_REG2')} : ${register(size, 'R_REG1')}; ${setRegister(size, 'R_REG1', 'v')} ${NEXT}`,
+      );
+    addHot(
+      `SET${condition}`,
+      'RR',
+      0,
+      `store<u8>(load<u16>(rec, R_REG1), <u8>(${CONDITION_CALLS[i]})); ${NEXT}`,
+    );
   }
   for (const size of [2, 3]) {
     const a = `const a: i64 = ${register(size, 'R_REG1')};`;
     const carry = 'store<u32>(LAZY_CARRY, <u32>isBelow());';
-    addHot('INC', 'RR', size, `${carry} ${a} const r: i64 = ${signExtend(size, 'a + 1')}; ${setRegister(size, 'R_REG1', 'r')} ${flags('LAZY_INC', 'r', 'a')} ${NEXT}`);
-    addHot('DEC', 'RR', size, `${carry} ${a} const r: i64 = ${signExtend(size, 'a - 1')}; ${setRegister(size, 'R_REG1', 'r')} ${flags('LAZY_DEC', 'r', 'a')} ${NEXT}`);
+    addHot(
+      'INC',
+      'RR',
+      size,
+      `${carry} ${a} const r: i64 = ${signExtend(size, 'a + 1')}; ${setRegister(size, 'R_REG1', 'r')} ${flags('LAZY_INC', 'r', 'a')} ${NEXT}`,
+    );
+    addHot(
+      'DEC',
+      'RR',
+      size,
+      `${carry} ${a} const r: i64 = ${signExtend(size, 'a - 1')}; ${setRegister(size, 'R_REG1', 'r')} ${flags('LAZY_DEC', 'r', 'a')} ${NEXT}`,
+    );
     addHot('NOT', 'RR', size, `${a} ${setRegister(size, 'R_REG1', '~a')} ${NEXT}`);
-    addHot('NEG', 'RR', size, `const b: i64 = ${register(size, 'R_REG1')}; const a: i64 = 0; const r: i64 = ${signExtend(size, '-b')}; ${setRegister(size, 'R_REG1', 'r')} ${flags('LAZY_SUB', 'r', 'a', 'b')} ${NEXT}`);
+    addHot(
+      'NEG',
+      'RR',
+      size,
+      `const b: i64 = ${register(size, 'R_REG1')}; const a: i64 = 0; const r: i64 = ${signExtend(size, '-b')}; ${setRegister(size, 'R_REG1', 'r')} ${flags('LAZY_SUB', 'r', 'a', 'b')} ${NEXT}`,
+    );
   }
   addHot('PUSH', 'RR', 3, `${PUSH_64(register(3, 'R_REG1'))} if (codeChanged) break; ${NEXT}`);
   addHot('PUSH', 'RI', 3, `${PUSH_64('load<i64>(rec, R_IMM)')} if (codeChanged) break; ${NEXT}`);
-  addHot('POP', 'RR', 3, `const address: u64 = load<u64>(RSP); ${readMemory(3, 'v')} store<u64>(RSP, address + 8); ${setRegister(3, 'R_REG1', 'v')} ${NEXT}`);
+  addHot(
+    'POP',
+    'RR',
+    3,
+    `const address: u64 = load<u64>(RSP); ${readMemory(3, 'v')} store<u64>(RSP, address + 8); ${setRegister(3, 'R_REG1', 'v')} ${NEXT}`,
+  );
 
   // Branches. The linked forms jump to a record of the same page.
   for (const [i, condition] of CONDITIONS.entries()) {
@@ -253,22 +392,46 @@ export function familyCases() {
     add(`J${condition}_LINKED`, `if (${CONDITION_CALLS[i]}) { ${COST} ${CHAIN} } ${NEXT}`);
   }
   for (const name of ['LOOPNZ', 'LOOPZ', 'LOOP', 'JCXZ'])
-    add(name, `if (take${name[0]}${name.slice(1).toLowerCase()}(rec)) { rec = branchTo(rec); continue; } ${NEXT}`);
+    add(
+      name,
+      `if (take${name[0]}${name.slice(1).toLowerCase()}(rec)) { rec = branchTo(rec); continue; } ${NEXT}`,
+    );
   add('JMP', 'rec = branchTo(rec); continue;');
   add('JMP_LINKED', `${COST} ${CHAIN}`);
   add('CALL', `rec = callNear(rec); continue;`);
   add('CALL_64', `${PUSH_64(RETURN_RIP)} rec = branchTo(rec); continue;`);
-  add('CALL_64_LINKED', `${PUSH_64(RETURN_RIP)} if (codeChanged) { rec = branchTo(rec); continue; } ${COST} ${CHAIN}`);
+  add(
+    'CALL_64_LINKED',
+    `${PUSH_64(RETURN_RIP)} if (codeChanged) { rec = branchTo(rec); continue; } ${COST} ${CHAIN}`,
+  );
   add('RET', 'rec = returnNear(rec); continue;');
-  add('RET_64', `const address: u64 = load<u64>(RSP); ${readMemory(3, 'v')} if (!isCanonical(<u64>v)) { raiseFault(GP, 0); break; } store<u64>(RSP, address + 8 + load<u64>(rec, R_IMM)); rec = jumpTo(rec, <u64>v); continue;`);
+  add(
+    'RET_64',
+    `const address: u64 = load<u64>(RSP); ${readMemory(3, 'v')} if (!isCanonical(<u64>v)) { raiseFault(GP, 0); break; } store<u64>(RSP, address + 8 + load<u64>(rec, R_IMM)); rec = jumpTo(rec, <u64>v); continue;`,
+  );
   add('JMP_E', 'rec = jumpIndirect(rec); continue;');
   add('CALL_E', 'rec = callIndirect(rec); continue;');
 
   for (const name of ['MOVS', 'CMPS', 'STOS', 'LODS', 'SCAS'])
-    add(`STRING_${name}`, `if (op${name[0]}${name.slice(1).toLowerCase()}(rec)) break; rec = stringAgain(rec); continue;`);
+    add(
+      `STRING_${name}`,
+      `if (op${name[0]}${name.slice(1).toLowerCase()}(rec)) break; rec = stringAgain(rec); continue;`,
+    );
   const generics = new Set([
     ...Object.values(GENERIC),
-    ...['Imul1', 'Imul', 'MovToOffset', 'MovFromOffset', 'MovFromSegment', 'Mov', 'PushSegment', 'Push', 'Pop', 'Movzx8', 'Movzx16'],
+    ...[
+      'Imul1',
+      'Imul',
+      'MovToOffset',
+      'MovFromOffset',
+      'MovFromSegment',
+      'Mov',
+      'PushSegment',
+      'Push',
+      'Pop',
+      'Movzx8',
+      'Movzx16',
+    ],
     ...['Movsx8', 'Movsx16', 'Crc32Byte', 'Crc32', 'Cmov', 'Set'],
   ]);
   for (const name of generics) add(`OP_${name}`, `op${name}(rec); break;`);
@@ -286,6 +449,7 @@ export function familyCases() {
       keys.flatMap((key) =>
         FORMS.flatMap((form) => WORDS.map((size) => ids.get(hotCases.get(key).get(`${form} ${size}`)) ?? 0)),
       ),
-    cases: () => bodies.map((body, i) => `case ${i}: { // ${[...ids.keys()][i]}\n      ${body}\n    }`).join('\n    '),
+    cases: () =>
+      bodies.map((body, i) => `case ${i}: { // ${[...ids.keys()][i]}\n      ${body}\n    }`).join('\n    '),
   };
 }

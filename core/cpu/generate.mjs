@@ -12,9 +12,16 @@ const tables = ['opcodes-row', 'opcodes-integer', 'opcodes-system', 'opcodes-sse
 /** The opcode table is TypeScript; Node 20 cannot import that, so it goes through the compiler first. */
 async function loadOpcodes(folder) {
   for (const name of tables) {
-    const source = readFileSync(join(here, `${name}.ts`), 'utf8').replaceAll(/(from '\.\/[a-z0-9-]+)\.ts'/g, "$1.mjs'");
+    const source = readFileSync(join(here, `${name}.ts`), 'utf8').replaceAll(
+      /(from '\.\/[a-z0-9-]+)\.ts'/g,
+      "$1.mjs'",
+    );
     const { outputText } = ts.transpileModule(source, {
-      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true },
+      compilerOptions: {
+        module: ts.ModuleKind.ESNext,
+        target: ts.ScriptTarget.ES2023,
+        verbatimModuleSyntax: true,
+      },
     });
     writeFileSync(join(folder, `${name}.mjs`), outputText);
   }
@@ -23,18 +30,67 @@ async function loadOpcodes(folder) {
 
 // Operand kinds of decode.ts, by the letters of the SDM code.
 const OPERANDS = {
-  NONE: 0, EB: 1, E: 2, GB: 3, G: 4, ZB: 5, Z: 6, ACC: 7, CL: 8, DX: 9, ONE: 10, IB: 11, IZ: 12, IV: 13, IW: 14, JB: 15,
-  JZ: 16, O: 17, M: 18, R: 19, B: 20, AP: 21, XMEM: 22, XREG: 23,
+  NONE: 0,
+  EB: 1,
+  E: 2,
+  GB: 3,
+  G: 4,
+  ZB: 5,
+  Z: 6,
+  ACC: 7,
+  CL: 8,
+  DX: 9,
+  ONE: 10,
+  IB: 11,
+  IZ: 12,
+  IV: 13,
+  IW: 14,
+  JB: 15,
+  JZ: 16,
+  O: 17,
+  M: 18,
+  R: 19,
+  B: 20,
+  AP: 21,
+  XMEM: 22,
+  XREG: 23,
 };
 
 function operandKind(code) {
   if (code === undefined) return OPERANDS.NONE;
   const exact = {
-    Eb: 'EB', Gb: 'GB', Zb: 'ZB', AL: 'ACC', rAX: 'ACC', eAX: 'ACC', CL: 'CL', DX: 'DX', 1: 'ONE', Ib: 'IB', Ibs: 'IB',
-    Iz: 'IZ', Iv: 'IV', Iw: 'IW', Jb: 'JB', Jz: 'JZ', Ap: 'AP',
+    Eb: 'EB',
+    Gb: 'GB',
+    Zb: 'ZB',
+    AL: 'ACC',
+    rAX: 'ACC',
+    eAX: 'ACC',
+    CL: 'CL',
+    DX: 'DX',
+    1: 'ONE',
+    Ib: 'IB',
+    Ibs: 'IB',
+    Iz: 'IZ',
+    Iv: 'IV',
+    Iw: 'IW',
+    Jb: 'JB',
+    Jz: 'JZ',
+    Ap: 'AP',
   }[code];
   if (exact) return OPERANDS[exact];
-  const letter = { E: 'E', G: 'G', Z: 'Z', O: 'O', M: 'M', R: 'R', B: 'B', W: 'XMEM', Q: 'XMEM', U: 'XREG', N: 'XREG' }[code[0]];
+  const letter = {
+    E: 'E',
+    G: 'G',
+    Z: 'Z',
+    O: 'O',
+    M: 'M',
+    R: 'R',
+    B: 'B',
+    W: 'XMEM',
+    Q: 'XMEM',
+    U: 'XREG',
+    N: 'XREG',
+  }[code[0]];
   return letter && !/^[ECSDFG]S$/.test(code) ? OPERANDS[letter] : OPERANDS.NONE;
 }
 
@@ -96,8 +152,13 @@ export async function generate() {
     rows.push(
       prefix | bit(row.vex, 3) | (rexW << 4) | (form << 6),
       (row.reg ?? 15) | ((row.rm ?? 15) << 4),
-      bit(row.hasModrm, 0) | bit(row.lockable, 1) | bit(row.modes === 'no64', 2) | bit(row.modes === 'only64', 3) |
-        bit(row.size64 === 'd64', 4) | bit(row.size64 === 'f64', 5) | bit(row.endsBlock, 6),
+      bit(row.hasModrm, 0) |
+        bit(row.lockable, 1) |
+        bit(row.modes === 'no64', 2) |
+        bit(row.modes === 'only64', 3) |
+        bit(row.size64 === 'd64', 4) |
+        bit(row.size64 === 'f64', 5) |
+        bit(row.endsBlock, 6),
       row.feature === undefined ? 255 : FEATURES.indexOf(row.feature),
       operandKind(row.operands[0]),
       operandKind(row.operands[1]),
@@ -114,7 +175,8 @@ export async function generate() {
   }
   for (const key of first.keys()) {
     const group = sorted.slice(first[key], first[key] + count[key]).filter((row) => !row.vex);
-    if (group.some((row) => row.hasModrm !== group[0].hasModrm)) throw new Error(`rows of ${group[0].code} disagree on ModRM`);
+    if (group.some((row) => row.hasModrm !== group[0].hasModrm))
+      throw new Error(`rows of ${group[0].code} disagree on ModRM`);
   }
   const hasModrm = first.map((at, key) => (count[key] > 0 && sorted[at].hasModrm ? 1 : 0));
 
@@ -122,15 +184,23 @@ export async function generate() {
   writeFileSync(
     join(output, 'tables.ts'),
     banner +
-      Object.entries(OPERANDS).map(([name, value]) => `export const OPERAND_${name}: u32 = ${value};\n`).join('') +
+      Object.entries(OPERANDS)
+        .map(([name, value]) => `export const OPERAND_${name}: u32 = ${value};\n`)
+        .join('') +
       [...ids].map(([name, value]) => `export const H_${name}: u32 = ${value};\n`).join('') +
       `export const SYSTEM_BASE: u32 = ${SYSTEM_BASE};\nexport const FP_BASE: u32 = ${FP_BASE};\n` +
-      dataU16('FIRST_ROW', first) + dataU8('ROW_COUNT', count) + dataU8('HAS_MODRM', hasModrm) +
-      dataU8('ROWS', rows) + dataU16('HOT', hot()),
+      dataU16('FIRST_ROW', first) +
+      dataU8('ROW_COUNT', count) +
+      dataU8('HAS_MODRM', hasModrm) +
+      dataU8('ROWS', rows) +
+      dataU16('HOT', hot()),
   );
   writeFileSync(
     join(output, 'system-ids.ts'),
-    banner + system.map((row, i) => `/** ${row.code} */\nexport const ${systemName(row, system)}: i32 = ${i};\n`).join(''),
+    banner +
+      system
+        .map((row, i) => `/** ${row.code} */\nexport const ${systemName(row, system)}: i32 = ${i};\n`)
+        .join(''),
   );
   const template = readFileSync(join(here, 'assembly/loop.template.ts'), 'utf8');
   writeFileSync(join(output, 'loop.ts'), banner + template.replace('/* CASES */', cases()));

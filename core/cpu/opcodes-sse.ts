@@ -1,4 +1,4 @@
-// Opcode rows of MMX, SSE to SSE4.2, PCLMULQDQ and FXSAVE: class `fp`, carried out by assembly/fp.ts.
+// Opcode rows of MMX, SSE to SSE4.2, PCLMULQDQ, AES and FXSAVE: class `fp`, carried out by assembly/fp.ts.
 import type { RowSource } from './opcodes-row.ts';
 
 const row = (code: string, mnemonic: string, operands: string, feature: string, more = ''): RowSource => [
@@ -237,6 +237,15 @@ export const SSE_ROWS: readonly RowSource[] = [
      66 0f 3a 63  PCMPISTRI  Vx Wx Ib`,
   ),
   row('66 0f 3a 44', 'PCLMULQDQ', 'Vx Wx Ib', 'pclmulqdq'),
+  ...rows(
+    'aes',
+    `66 0f 38 db  AESIMC  Vx Wx
+     66 0f 38 dc  AESENC  Vx Wx
+     66 0f 38 dd  AESENCLAST  Vx Wx
+     66 0f 38 de  AESDEC  Vx Wx
+     66 0f 38 df  AESDECLAST  Vx Wx
+     66 0f 3a df  AESKEYGENASSIST  Vx Wx Ib`,
+  ),
   ...floats('51', 'SQRT'),
   ...floats('58', 'ADD'),
   ...floats('59', 'MUL'),

@@ -7,7 +7,7 @@ import { PvhError } from '../../symbols/errors.ts';
 import { removeFolder, replaceFile } from '../host/files.ts';
 import { withLock } from '../host/lock.ts';
 import { isAlive } from '../host/process-identity.ts';
-import type { DomainRecord } from './record.ts';
+import type { DomainRecord, DomainState } from './record.ts';
 
 /** A name that another domain has. */
 export class NameTakenError extends PvhError {
@@ -61,15 +61,21 @@ export function deriveUuid(...parts: readonly (string | number)[]): string {
   return digest.toString('hex', 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
-function isRecord(value: unknown): value is DomainRecord {
+const STATES: readonly unknown[] = ['creating', 'running', 'shutdown', 'lost'] satisfies DomainState[];
+
+/** True when what every listing needs is there; a record that somebody edited must not stop the others. */
+function isRecord(value: unknown, domid: number): value is DomainRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const { schema, domid: own, name, uuid, state, memoryKiB, vcpus } = value as Partial<DomainRecord>; // each checked below
   return (
-    typeof value === 'object' &&
-    value !== null &&
-    'schema' in value &&
-    value.schema === 1 &&
-    'domid' in value &&
-    'name' in value &&
-    'state' in value
+    schema === 1 &&
+    own === domid &&
+    typeof name === 'string' &&
+    typeof uuid === 'string' &&
+    STATES.includes(state) &&
+    typeof memoryKiB === 'number' &&
+    Array.isArray(vcpus) &&
+    vcpus.every((vcpu: unknown) => typeof vcpu === 'object' && vcpu !== null)
   );
 }
 
@@ -123,7 +129,7 @@ export class Registry {
     }
     try {
       const value: unknown = JSON.parse(text);
-      return isRecord(value) ? withLiveness(value) : undefined;
+      return isRecord(value, domid) ? withLiveness(value) : undefined;
     } catch {
       return undefined;
     }

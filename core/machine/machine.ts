@@ -204,7 +204,8 @@ export class Machine {
   setRegisters(vcpu: number, registers: Partial<VcpuRegisters>): void {
     this.#cpu.switchTo(this.#checkVcpu(vcpu));
     writeRegisters(this.#block(vcpu), registers);
-    this.#cpu.registersChanged();
+    const { cr0, cr3, cr4, efer } = registers;
+    this.#cpu.registersChanged([cr0, cr3, cr4, efer].every((value) => value === undefined) ? 0 : 1);
     if (registers.cr3 !== undefined) this.#cpu.loadPagePointers();
   }
 
@@ -446,9 +447,11 @@ export class Machine {
     this.unmapFrame(gfn);
     if (gfn >= this.ramBytes / L.PAGE_SIZE || this.#removed.has(gfn)) return;
     const host = L.RAM_OFFSET + gfn * L.PAGE_SIZE;
-    this.#bytes.fill(0, host, host + L.PAGE_SIZE);
+    const flags = L.PAGE_FLAGS + host / L.PAGE_SIZE;
+    // A page that nobody wrote stays uncommitted.
+    if ((this.#view.getUint8(flags) & L.PAGE_TOUCHED) !== 0) this.#bytes.fill(0, host, host + L.PAGE_SIZE);
     this.#cpu.hostWrote(host, L.PAGE_SIZE);
-    this.#view.setUint8(L.PAGE_FLAGS + host / L.PAGE_SIZE, 0);
+    this.#view.setUint8(flags, 0);
     this.#view.setUint8(L.GFN_FLAGS + gfn, L.GFN_REMOVED);
     this.#removed.add(gfn);
     this.#cpu.flushEveryTlb();
@@ -527,13 +530,16 @@ export class Machine {
     const first = L.RAM_OFFSET / L.PAGE_SIZE;
     for (let page = 0; page < this.ramBytes / L.PAGE_SIZE; page++) {
       if ((this.#view.getUint8(L.PAGE_FLAGS + first + page) & L.PAGE_TOUCHED) === 0) continue;
-      const bytes = this.#bytes.slice((first + page) * L.PAGE_SIZE, (first + page + 1) * L.PAGE_SIZE);
-      if (bytes.some((byte) => byte !== 0)) pages.set(page, bytes);
+      const host = (first + page) * L.PAGE_SIZE;
+      if (!this.#isZero(host)) pages.set(page, this.#bytes.slice(host, host + L.PAGE_SIZE));
     }
     const vcpus: VcpuState[] = [];
     for (let vcpu = 0; vcpu < this.vcpuCount; vcpu++) {
       const place = this.#place(vcpu, L.CPU);
-      vcpus.push({ block: this.#bytes.slice(place, place + L.CPU_SIZE), line: this.#lines[vcpu] });
+      const block = this.#bytes.slice(place, place + L.CPU_SIZE);
+      // The TLB is no state: a restored machine starts with an empty one.
+      new DataView(block.buffer).setUint32(L.TLB_LOG_COUNT - L.CPU, 0, true);
+      vcpus.push({ block, line: this.#lines[vcpu] });
     }
     return {
       ramBytes: this.ramBytes,
@@ -545,6 +551,12 @@ export class Machine {
       mapped: [...this.#mapped].sort((a, b) => a[0] - b[0]),
       removed: [...this.#removed].sort((a, b) => a - b),
     };
+  }
+
+  #isZero(host: number): boolean {
+    for (const word of new BigUint64Array(this.#memory.buffer, host, L.PAGE_SIZE / 8))
+      if (word !== 0n) return false;
+    return true;
   }
 
   /**
@@ -571,7 +583,7 @@ export class Machine {
       this.#lines[vcpu] = saved.line;
     });
     this.#cpu.flushEveryTlb();
-    this.#cpu.registersChanged();
+    this.#cpu.registersChanged(1);
   }
 
   #restoreRam(pages: ReadonlyMap<number, Uint8Array>): void {

@@ -14,6 +14,7 @@ import { BLOCK, CONTINUE, type Effect, YIELD } from './effect.ts';
 import { XenGuest, type XenOptions, type XenState } from './guest.ts';
 import { HYPERCALL_MSR, hypercallPage } from './hypercall-page.ts';
 import { runHypercall } from './hypercalls/table.ts';
+import { modelMsr } from './model-msrs.ts';
 import type { XenStore } from './xenstore/store.ts';
 import { homeOf } from './xenstore/tree.ts';
 
@@ -103,17 +104,19 @@ export class XenSide {
   }
 
   #readMsr(vcpu: number, index: number): Effect {
-    const value = index === HYPERCALL_MSR ? 0n : this.#guest.mtrrs.read(vcpu, index);
+    const { mtrrs, options } = this.#guest;
+    const value = index === HYPERCALL_MSR ? 0n : (mtrrs.read(vcpu, index) ?? modelMsr(options.vendor, index));
     if (value !== undefined) this.#machine.answer(vcpu, value);
     else this.#machine.injectFault(vcpu, GENERAL_PROTECTION);
     return CONTINUE;
   }
 
   #writeMsr(vcpu: number, index: number, value: bigint): Effect {
+    const { mtrrs, options } = this.#guest;
     const accepted =
       index === HYPERCALL_MSR
         ? this.#fillHypercallPage(vcpu, value)
-        : this.#guest.mtrrs.write(vcpu, index, value);
+        : mtrrs.write(vcpu, index, value) || modelMsr(options.vendor, index) !== undefined;
     if (accepted) this.#machine.answer(vcpu, 0n);
     else this.#machine.injectFault(vcpu, GENERAL_PROTECTION);
     return CONTINUE;

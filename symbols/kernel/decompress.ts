@@ -111,7 +111,7 @@ function unpackLz4Block(block: Uint8Array, out: Uint8Array, to: number, name: st
     const token = block[from++] ?? 0;
     const literals = length(token >> 4);
     if (literals > block.length - from || literals > out.length - to) throw damaged();
-    out.set(block.subarray(from, from + literals), to);
+    copyLiterals(block, from, out, to, literals);
     from += literals;
     to += literals;
     if (from === block.length) break; // the last sequence has no match
@@ -125,8 +125,16 @@ function unpackLz4Block(block: Uint8Array, out: Uint8Array, to: number, name: st
   return to;
 }
 
+/** Below this many bytes a loop is faster than the engine's own copies. */
+const SHORT = 48;
+
+function copyLiterals(block: Uint8Array, from: number, out: Uint8Array, to: number, length: number): void {
+  if (length >= SHORT) out.set(block.subarray(from, from + length), to);
+  else for (let i = 0; i < length; i++) out[to + i] = block[from + i] ?? 0;
+}
+
 /** Source and target may overlap: then the pattern repeats. */
 function copyMatch(out: Uint8Array, to: number, distance: number, length: number): void {
-  if (distance >= length) out.copyWithin(to, to - distance, to - distance + length);
+  if (length >= SHORT && distance >= length) out.copyWithin(to, to - distance, to - distance + length);
   else for (let i = 0; i < length; i++) out[to + i] = out[to + i - distance] ?? 0;
 }

@@ -2,7 +2,7 @@
 // in the same run, three times by turns; the medians count. QEMU enters the ELF out of vmlinuz through its PVH entry, ours
 // unpacks vmlinuz itself and preserves the domain. Last line: `ratio <ours/theirs>`.
 import { spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,13 +25,15 @@ interface Measured {
 const xl = fileURLToPath(new URL('../../dist/tools/bin/xl.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'pvh-bench-'));
 
-/** Runs a program under bash's `time`, and watches the resident sets of the process that `pidOf` names. */
+/** Runs a program in a bash that tells the CPU time of its children, and watches the process that `pidOf` names. */
 async function measure(command: string, log: string, pidOf: () => number | undefined): Promise<Measured> {
-  const times = join(folder, 'times');
-  const file = openSync(log, 'w');
-  const child = spawn('bash', ['-c', `TIMEFORMAT=%U; time (${command}) 2>>"$0.err"`, log], {
+  const child = spawn('bash', ['-c', `${command} >"$0" 2>&1; status=$?; times; exit $status`, log], {
     env: { ...process.env, PVH_STATE_DIR: join(folder, 'state') },
-    stdio: ['ignore', file, openSync(times, 'w')],
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let times = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    times += text;
   });
   let peakKiB = 0;
   const watch = setInterval(() => {
@@ -44,9 +46,10 @@ async function measure(command: string, log: string, pidOf: () => number | undef
   }, 20);
   const status = await new Promise<number | null>((resolve) => child.on('close', resolve));
   clearInterval(watch);
-  closeSync(file);
-  if (status !== 0) throw new Error(`${command}: exit ${status}\n${readFileSync(`${log}.err`, 'utf8')}`);
-  return { user: Number(readFileSync(times, 'utf8').trim().split('\n').at(-1)), peakMiB: peakKiB / 1024 };
+  if (status !== 0) throw new Error(`${command}: exit ${status}\n${readFileSync(log, 'utf8')}`);
+  // The second line is that of the children: user and system time as `0m1.234s`.
+  const [, minutes, seconds] = times.split('\n')[1]?.match(/^(\d+)m([\d.]+)s/) ?? [];
+  return { user: Number(minutes) * 60 + Number(seconds), peakMiB: peakKiB / 1024 };
 }
 
 async function ours(round: number, vmlinuz: string): Promise<Measured> {

@@ -75,6 +75,11 @@ describe('registry', () => {
     mkdirSync(join(registry.stateDir, 'domains/7'));
     mkdirSync(join(registry.stateDir, 'domains/8'));
     writeFileSync(join(registry.stateDir, 'domains/8/domain.json'), '{"schema": 1, "dom');
+    mkdirSync(join(registry.stateDir, 'domains/9'));
+    writeFileSync(
+      join(registry.stateDir, 'domains/9/domain.json'),
+      JSON.stringify(domainRecord({ domid: 4 })),
+    );
     expect(registry.list()).toEqual([]);
     await allocate(registry, 'a');
     expect(existsSync(half)).toBe(false);

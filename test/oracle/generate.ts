@@ -226,7 +226,8 @@ export function generateCase(row: OpcodeRow, index: number): OracleCase | undefi
   const seed = caseSeed(id, index);
   const random = new Random(seed ^ 0x5eed);
   const mode = row.modes === 'no64' ? 32 : row.modes === 'only64' || !random.oneIn(6) ? 64 : 32;
-  const form = random.oneIn(2) ? 'mem' : 'reg';
+  // C4 and C5 with a register are VEX prefixes, which the recording CPU knows.
+  const form = random.oneIn(2) || /^L[DE]S$/.test(row.mnemonic) ? 'mem' : 'reg';
   const actualForm = row.form ?? form;
   const profile = chooseProfile(row, actualForm, random);
   const state = initialState(profile, mode, seed);

@@ -5,7 +5,7 @@ import { rowId } from './case.ts';
 import { COMPARED_FLAGS, FX_UNITS, physicalOrder, type RecordedCase } from './corpus.ts';
 import { CODE_BASE, DATA_BASE, type Outcome, type Patch } from './format.ts';
 import { isCloseEnough } from './tolerance.ts';
-import { undefinedIn } from './undefined.ts';
+import { type Undefined, undefinedIn, undefinedInFault } from './undefined.ts';
 import type { UserMachine } from './user-machine.ts';
 
 export interface Mismatch {
@@ -24,6 +24,8 @@ export function findRow(id: string): OpcodeRow | undefined {
 const VECTOR_DB = 1;
 const VECTOR_GP = 13;
 const VECTOR_PF = 14;
+/** What a memory access may raise. */
+const MEMORY_VECTORS: readonly number[] = [12, 13, 14];
 /** Linux tells user code that every page of the kernel's half is present. */
 const LINUX_USER_END = 0x7fff_ffff_f000n;
 
@@ -41,11 +43,13 @@ function describeEnd({ vector, error, rip, cr2 }: Outcome): string {
   return `vector ${vector} error ${hex(error)} at ${hex(rip)}${vector === VECTOR_PF ? ` cr2 ${hex(cr2)}` : ''}`;
 }
 
-function compareEnd(expected: Outcome, got: Outcome): string[] {
+function compareEnd(expected: Outcome, got: Outcome, free: Undefined): string[] {
   const show = `end: expected ${describeEnd(expected)}, got ${describeEnd(got)}`;
   if (expected.vector === VECTOR_DB) return stoppedBehind(expected, got) ? [] : [show];
   const isKernel = expected.vector === VECTOR_PF && expected.cr2 >= LINUX_USER_END;
   const errorMask = isKernel ? ~1 : ~0;
+  if (free.access && MEMORY_VECTORS.includes(expected.vector) && MEMORY_VECTORS.includes(got.vector))
+    return expected.rip === got.rip ? [] : [show];
   const same =
     expected.vector === got.vector &&
     expected.rip === got.rip &&
@@ -101,8 +105,8 @@ export function compareOutcomes(recorded: RecordedCase, before: Uint8Array, got:
   const { outcome: expected, state } = recorded;
   const row = findRow(recorded.row);
   const isDone = expected.vector === VECTOR_DB;
-  const free = isDone ? undefinedIn(row, recorded) : { flags: 0, results: false };
-  const lines = compareEnd(expected, got);
+  const free = isDone ? undefinedIn(row, recorded) : undefinedInFault(row);
+  const lines = compareEnd(expected, got, free);
   const flagMask = COMPARED_FLAGS & ~free.flags;
   if ((expected.rflags ^ got.rflags) & flagMask)
     lines.push(

@@ -65,6 +65,7 @@ const USER_CODE = {
   32: { selector: 0x23, base: 0n, limit: 0xffff_ffff, attributes: 0xc0fb },
   64: { selector: 0x33, base: 0n, limit: 0xffff_ffff, attributes: 0xa0fb },
 } as const;
+const NO_CODE: Uint8Array = new Uint8Array(PAGE).fill(CODE_FILL);
 const UNUSABLE = 0x1_0000;
 const RFLAGS_TF = 0x100;
 const MOST_INSTRUCTIONS = 100_000;
@@ -81,7 +82,7 @@ export class UserMachine {
   constructor(machine: Machine) {
     this.#machine = machine;
     this.#writeTables();
-    for (const page of CODE_PAGES) machine.write(page, new Uint8Array(PAGE).fill(CODE_FILL));
+    this.#cleanCode();
     this.#fixed = {
       cr0: KERNEL_CR0,
       cr2: 0n,
@@ -153,6 +154,12 @@ export class UserMachine {
       this.#machine.write(CODE_PAGES[1] + Math.max(0, offset - PAGE), bytes.subarray(inFirst));
   }
 
+  /** Removes a case's code, and what it wrote into the code region through pointers that it shifted or rotated. */
+  #cleanCode(): void {
+    for (const page of CODE_PAGES)
+      if (Buffer.compare(this.#machine.read(page, PAGE), NO_CODE) !== 0) this.#machine.write(page, NO_CODE);
+  }
+
   /** Runs one case from its initial state. `trap` sets TF, as the recorder does. */
   run(program: Program, state: InitialState, trap = false): Ending {
     const machine = this.#machine;
@@ -176,7 +183,7 @@ export class UserMachine {
     let exit = machine.run(0, MOST_INSTRUCTIONS);
     for (let again = 0; exit.kind === 'budget' && again < 2; again++)
       exit = machine.run(0, MOST_INSTRUCTIONS);
-    this.#writeCode(program.offset, new Uint8Array(program.code.length).fill(CODE_FILL));
+    this.#cleanCode();
     if (exit.kind !== 'halt-forever') return { stuck: JSON.stringify(exit, jsonBigint) };
     return { outcome: this.#outcome(before) };
   }

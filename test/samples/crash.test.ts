@@ -1,10 +1,11 @@
 // Every sample as a user runs it: xl create in its folder, then what expected.txt says of console, xl and xenctx, then a report.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, truncateSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
-import { Host } from '../kernel/guest.ts';
+import { Host, sha256 } from '../kernel/guest.ts';
 import { firstMissing, readExpected } from '../support/expected.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -97,6 +98,17 @@ describe('samples', () => {
   });
 });
 
+test.each(['crash-on-vcpu1', 'watchdog'])('%s runs the same way each time', async (name) => {
+  const run = async () => {
+    const domid = create(name, `name="${name}-repeat"`);
+    await host.untilShutdown(domid, 60);
+    const hashes = ['core.elf', 'console.log'].map((file) => sha256(host.file(domid, file)));
+    host.ok('xl', 'destroy', String(domid));
+    return hashes;
+  };
+  expect(await run()).toEqual(await run());
+});
+
 describe('reports', () => {
   const report = (name: string, file: string) => {
     const path = join(host.stateDir, file);
@@ -119,11 +131,16 @@ describe('reports', () => {
     expect(host.ok('pvh-report', 'diff', first, second)).toMatch(/^same crash: the reports are identical/);
   });
 
-  test('name neither this host nor this user', () => {
-    const path = report('panic', 'panic.3.tar.gz');
+  test('name neither this host nor this user', async () => {
+    const kernel = join(folder('panic'), 'vmlinux');
+    await host.untilShutdown(create('panic', 'name="absolute"', `kernel="${kernel}"`), 60);
+    const path = join(host.stateDir, 'absolute.tar.gz');
+    host.ok('pvh-report', 'collect', '-q', 'absolute', '-s', kernel, '-o', path);
     const text = execFileSync('tar', ['-xzOf', path], { encoding: 'utf8' });
-    for (const private_ of [root, host.stateDir, process.env['HOME'] ?? root].filter((each) => each !== '/'))
-      expect(text).not.toContain(private_);
+    const names = [root, host.stateDir, hostname(), process.env['HOME'] ?? '/'].filter(
+      (name) => name.length > 3,
+    );
+    for (const name of names) expect(text).not.toContain(name);
   });
 
   test('of two runs of one sample are of the same crash', async () => {
@@ -164,6 +181,21 @@ describe('reports', () => {
     expect([status, stderr]).toEqual([3, expect.stringMatching(/^missing: crash\.json: .*core\.elf/)]);
     const { stdout } = host.run('pvh-report', 'diff', report('panic', 'a.tar.gz'), path);
     expect(stdout).toMatch(/^same crash: ending and message agree/);
+  });
+
+  test('of a domain whose process was killed have what was on the disk', async () => {
+    const domid = create('hang-irqs-off', 'name="killed"');
+    await until(() => host.console(domid).includes('interrupts off'), 'the lock');
+    const { process: owner } = JSON.parse(readFileSync(host.file(domid, 'domain.json'), 'utf8'));
+    process.kill(owner.pid, 'SIGKILL');
+    await until(() => host.ok('xl', 'list', 'killed').includes('lost'), 'the loss');
+    const path = join(host.stateDir, 'killed.tar.gz');
+    const { status, stderr } = host.run('pvh-report', 'collect', '-q', 'killed', '-o', path);
+    expect([status, stderr]).toEqual([3, expect.stringMatching(/^missing: crash\.json: .* was lost/)]);
+    const summary = execFileSync('tar', ['-xzOf', path, 'pvh-report_killed/report.txt'], {
+      encoding: 'utf8',
+    });
+    expect(summary).toContain('lock taken, interrupts off');
   });
 
   test('that are none are refused', () => {

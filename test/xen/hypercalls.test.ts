@@ -335,6 +335,14 @@ describe('vcpu_op', () => {
     expect(guest.call(VCPU, [8, 0, ARGUMENT])).toBe(ETIME);
   });
 
+  test('a timer that is due after the end of time is none', () => {
+    const guest = new XenTestGuest();
+    guest.struct([0, 8, -1]);
+    expect(guest.call(VCPU, [8, 0, ARGUMENT])).toBe(0);
+    expect(guest.call(15, [-1])).toBe(0);
+    expect(guest.xen.nextDeadline()).toBeUndefined();
+  });
+
   test('runstate area follows the scheduler', () => {
     const guest = new XenTestGuest();
     guest.struct([0, 8, 0x40_0000]);
@@ -616,6 +624,41 @@ describe('beside hypercalls', () => {
     });
     expect([...guest.machine.read(0x7000 + 32 * 29, 9)]).toEqual([0xb8, 29, 0, 0, 0, 0x0f, 0x01, 0xd9, 0xc3]);
     expect([...guest.machine.read(0x7000 + 32 * 23, 2)]).toEqual([0x0f, 0x0b]);
+  });
+
+  test.each([
+    ['GenuineIntel', 0xfe, 0x508n],
+    ['GenuineIntel', 0x2ff, 0x806n],
+    ['GenuineIntel', 0x4000_0000, 0n],
+    ['GenuineIntel', 0xc001_0015, undefined],
+    ['AuthenticAMD', 0xc001_0015, 0x100_0000n],
+    ['AuthenticAMD', 0x1234, undefined],
+  ] as const)('%s: MSR 0x%x reads %s', (vendor, index, value) => {
+    const guest = new XenTestGuest({ vendor });
+    // RDMSR; HLT
+    guest.machine.write(0x20_0000, Uint8Array.of(0x0f, 0x32, 0xf4));
+    guest.machine.setReg(0, 'rcx', BigInt(index));
+    const exit = guest.machine.run(0, 1);
+    expect(exit).toEqual({ kind: 'msr-read', index });
+    guest.xen.handle(0, exit);
+    const then = guest.machine.run(0, 1);
+    const { rax, rdx } = guest.machine.registers(0);
+    if (value === undefined) expect(then.kind).toBe('shutdown');
+    else expect((rdx << 32n) | rax).toBe(value);
+  });
+
+  test('an MTRR keeps what fits it', () => {
+    const guest = new XenTestGuest();
+    const write = (index: number, value: bigint): bigint | undefined => {
+      guest.xen.handle(0, { kind: 'msr-write', index, value });
+      return new Map(guest.xen.snapshot().mtrrs.vcpus[0]).get(index);
+    };
+    expect(write(0x2ff, 0xc06n)).toBe(0xc06n);
+    expect(write(0x2ff, 0xc02n)).toBe(0xc06n);
+    expect(write(0x200, 0xf000_0006n)).toBe(0xf000_0006n);
+    expect(write(0x201, 1n << 60n)).toBeUndefined();
+    expect(write(0x250, 0x0606_0606_0606_0602n)).toBeUndefined();
+    expect(write(0xfe, 1n)).toBeUndefined();
   });
 
   test('port 0xE9 and console_io go to the log by lines', () => {

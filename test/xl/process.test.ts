@@ -310,7 +310,7 @@ describe('when the host fails', () => {
       await lab.until('big', (record) => record?.preserved === true);
     } finally {
       await lab.endProcesses();
-      spawnSync('umount', [disk]);
+      spawnSync('umount', ['--lazy', disk]);
     }
   });
 });

@@ -1,6 +1,6 @@
 // What goes into a report, one row a file. A row says what it takes, how private it is and how much of it at most.
 import { existsSync, readFileSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, isAbsolute } from 'node:path';
 import { renderInfo } from '../xl/info.ts';
 import { listEntry, renderList } from '../xl/render.ts';
 import { renderCrash } from './crash.ts';
@@ -44,7 +44,7 @@ function portableRecord({ record }: Evidence): object {
   };
 }
 
-function fileOf(path: string, absent: string): Uint8Array {
+function fileOf(path: string, absent: string): Buffer {
   if (!existsSync(path)) throw new NotThere(absent);
   return readFileSync(path);
 }
@@ -83,12 +83,17 @@ export const COLLECTORS: readonly Collector[] = [
   },
   {
     file: 'guest.cfg',
-    what: 'the configuration, overrides of the command line appended',
+    what: 'the configuration, overrides appended, without the folders of kernel and ramdisk',
     origin: 'raw',
     privacy: 'maybe',
     required: true,
     bound: 256 * KIB,
-    take: ({ files }) => fileOf(files.config, 'the domain has no configuration file'),
+    take({ files, record: { kernel, ramdisk } }) {
+      const text = fileOf(files.config, 'the domain has no configuration file').toString();
+      return [kernel.path, ramdisk?.path ?? kernel.path]
+        .filter((path) => isAbsolute(path))
+        .reduce((left, path) => left.replaceAll(path, basename(path)), text);
+    },
   },
   {
     file: 'xenctx-unwind.txt',

@@ -12,7 +12,7 @@ import { LONGEST, decode } from './decode';
 import { eventsPending } from './events';
 import { isZero, rflags } from './flags';
 import { fpOp, storesToMemory } from './fp';
-import { H_CALL_64, H_CALL_64_LINKED, H_EXIT, H_GOTO, H_JMP, H_JMP_LINKED, H_JO, H_STEP_END } from './generated/tables';
+import { H_CALL_64, H_CALL_64_LINKED, H_EXIT, H_GOTO, H_JMP, H_JMP_LINKED, H_JO, H_STEP_END, H_UNDEFINED } from './generated/tables';
 import { runLoop } from './generated/loop';
 import { CONTINUE, LEAVE, STEP, afterStep, deliverEvents, deliverFault } from './interrupts';
 import { fetchPhysical, readU64 } from './memory';
@@ -405,4 +405,10 @@ export function runFp(record: usize): void {
   setNextRip(ripAfter(record));
   if (hasMemory(record)) setEaLinear(operandAddress(record, 1, storesToMemory(record)));
   if (!faultPending) fpOp(record);
+}
+
+/** Length of the instruction at offset `bytes` of this memory in `mode` (CODE_*); 0 = needs more than `limit` bytes, -1 = #UD. */
+export function instructionLength(bytes: usize, limit: u32, mode: i32): i32 {
+  const length = decode(SCRATCH_RECORD, bytes, limit, 0, mode);
+  return load<u16>(SCRATCH_RECORD, R_HANDLER) == H_UNDEFINED ? -1 : length;
 }

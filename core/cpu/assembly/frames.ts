@@ -63,10 +63,17 @@ export function mapFrame(gfn: u64, host: usize): bool {
   return true;
 }
 
+/** Frees a slot. A chain that ends here needs no mark, so that guests that map and unmap for ever do not fill the hash. */
+function freeSlot(index: u32): void {
+  store<u64>(slotAt(index), DELETED);
+  if (load<u64>(slotAt(index + 1)) != FREE) return;
+  for (let i = index; load<u64>(slotAt(i)) == DELETED; i--) store<u64>(slotAt(i), FREE);
+}
+
 /** Takes the frame away from `gfn`; RAM below it, if any, is back. */
 export function unmapFrame(gfn: u64): void {
   const slot = findSlot(gfn);
-  if (slot) store<u64>(slot, DELETED);
+  if (slot) freeSlot((<u32>slot - FRAME_HASH) / 16);
   if (gfn << 12 < load<u64>(RAM_BYTES)) store<u8>(GFN_FLAGS + <usize>gfn, 0);
 }
 

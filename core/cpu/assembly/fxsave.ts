@@ -1,5 +1,6 @@
 // FXSAVE, FXRSTOR, LDMXCSR, STMXCSR (SDM vol 1, 10.5 and table 10-2).
 import { FCW, FDP, FIP, FOP, FSW, FTW, MXCSR, XMM } from '../layout';
+import { isAligned } from './fp-access';
 import { checkRead, checkWrite, readU16, readU32, readU64, readU8, readV128, writeU16, writeU32, writeU64, writeV128 } from './memory';
 import { CODE_64, codeMode, faultPending, GP, raiseFault } from './state';
 import { lastByte, outsideCanonical, setControlAndStatus } from './x87-environment';
@@ -14,6 +15,8 @@ const IMAGE_BYTES: u32 = 512;
 /** Non-canonical before misaligned; the last byte before the first, which shows in CR2. Seen on silicon. */
 function inaccessible(address: u64, write: bool): bool {
   if (outsideCanonical(address, IMAGE_BYTES)) return true;
+  // With alignment checks on, #AC takes the place of #GP (SDM vol 3A, 6.15, interrupt 17).
+  if (!isAligned(address, 16)) return true;
   if ((address & 15) != 0) {
     raiseFault(GP, 0);
     return true;

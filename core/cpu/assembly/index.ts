@@ -20,3 +20,4 @@ export {
   translateLinear,
   unmapFrameAt,
 } from './vcpu';
+export { instructionLength } from './execute';

@@ -264,9 +264,16 @@ function misaligned(linear: u64, size: u32): bool {
   return true;
 }
 
+/** Raises #GP(0) when the access begins below the canonical hole and ends in it; that comes before the first page's #PF. */
+function overhangs(linear: u64, size: u32): bool {
+  if (isCanonical(linear + size - 1) || !isCanonical(linear)) return false;
+  raiseNonCanonical();
+  return true;
+}
+
 function readWith(linear: u64, size: u32, access: u32): u64 {
   const first: u32 = 0x1000 - (<u32>linear & 0xfff);
-  if (misaligned(linear, size)) return 0;
+  if (misaligned(linear, size) || overhangs(linear, size)) return 0;
   const host = translate(linear, access);
   if (faultPending) return 0;
   const gpa = walkAddress;
@@ -292,7 +299,7 @@ export function readForWriteSlow(linear: u64, size: u32): u64 {
 
 export function writeSlow(linear: u64, value: u64, size: u32): void {
   const first: u32 = 0x1000 - (<u32>linear & 0xfff);
-  if (misaligned(linear, size)) return;
+  if (misaligned(linear, size) || overhangs(linear, size)) return;
   const host = translate(linear, ACCESS_WRITE);
   if (faultPending) return;
   const gpa = walkAddress;

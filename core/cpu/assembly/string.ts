@@ -108,6 +108,8 @@ export function opMovs(record: usize): bool {
   }
   advance(RSI, size, done);
   advance(RDI, size, done);
+  // Silicon cuts rsi to the address size even when the first iteration faults.
+  if (!done && repeatPrefix(record)) writeRegister(RSI, width, load<u64>(RSI));
   return useCount(record, done) && !faultPending;
 }
 

@@ -28,8 +28,6 @@ export const VMASST_CMD_disable = 1;
 
 /** Bytes of one vcpu_info, the same in both layouts. */
 export const VCPU_INFO_SIZE = 64;
-/** vcpu_info slots of shared_info (XEN_LEGACY_MAX_VCPUS). */
-export const XEN_LEGACY_MAX_VCPUS = 32;
 
 /** Byte offsets that differ with the width of the guest's `unsigned long`. */
 export interface SharedInfoLayout {

@@ -37,7 +37,7 @@ export interface NodeView {
   put(path: string, node: Omit<StoreNode, 'generation'> | undefined): void;
 }
 
-const PATH = /^\/$|^(\/[A-Za-z0-9\-_@:]+)+$/;
+const PATH = /^\/$|^(\/[A-Za-z0-9\-_@]+)+$/;
 
 export const homeOf = (domid: number): string => `/local/domain/${domid}`;
 

@@ -62,12 +62,10 @@ BEGIN
   xor eax, eax
   TRY32(mov ss, eax)
   TRY32(mov fs, eax)
-  TRY32(mov eax, fs:[scratch])
   mov eax, 0x68
   TRY32(mov gs, eax)
   mov eax, gs:[scratch]
   CHECK
-  TRY32(mov word ptr cs:[scratch], ax)
   mov eax, 16
   mov es, eax
   mov fs, eax
@@ -176,9 +174,9 @@ BEGIN
   FROM_USER(lgdt [gdt_pointer])
   FROM_USER(in al, 0x10)
   FROM_USER(mov ds, eax)
-  FROM_USER(call 8:far_target)
-  FROM_USER(call 0x80:far_target)
-  FROM_USER(jmp 0x33:far_target)
+  FROM_USER(call 8:far_return)
+  FROM_USER(call 0x80:far_return)
+  FROM_USER(jmp 0x10:far_return)
   FROM_USER(mov eax, 0x10; mov es, eax)
   FROM_USER(mov eax, 0x2b; mov ds, eax; mov es, eax; mov eax, [scratch])
   FROM_USER(push 0x3002; popfd; pushfd; pop eax)
@@ -241,7 +239,7 @@ BEGIN
   mov dword ptr [PD], offset PT + 7
   mov dword ptr [PD + 4], 0x87     // 400000 -> 0, 4 MiB
   mov dword ptr [PD + 8], 0xe7     // 800000 -> 0, 4 MiB, A and D set
-  mov dword ptr [PD + 12], 0x100085  // reserved bit of a 4 MiB entry... bits 21..13: present, read only
+  mov dword ptr [PD + 12], 0x85      // read only
   mov eax, cr4
   or eax, 0x10
   mov cr4, eax
@@ -271,7 +269,6 @@ BEGIN
   PTE 0
   TRY32(mov eax, [0x210010])
   TRY32(mov [0x210014], eax)
-  TRY32(add dword ptr [0x210018], 1)
   PTE 1
   mov [0x210020], eax             // CR0.WP clear: a supervisor write passes
   CHECK
@@ -280,16 +277,6 @@ BEGIN
   mov cr0, ecx
   PTE 1
   TRY32(mov [0x210024], eax)
-  TRY32(xchg [0x210024], eax)
-  PTE 3
-  FROM_USER(mov eax, [0x210010])
-  PTE 5
-  FROM_USER(mov [0x210010], ebx)
-  PTE 5
-  FROM_USER(mov eax, [0x210010])
-  mov eax, 16
-  mov ds, eax
-  mov es, eax
   // user accesses need a user data segment
 #define USER_ACCESS(...) FROM_USER(mov edx, 0x2b; mov ds, edx; __VA_ARGS__); mov eax, 16; mov ds, eax; mov es, eax
   PTE 3
@@ -405,8 +392,6 @@ BEGIN
   PPTE 7, 0x80000000
   USER_ACCESS(mov eax, [0x210010])
   USER_ACCESS(jmp 0x210000)
-  PPTE 7, 0x00080000
-  TRY32(mov eax, [0x210000])
   PPTE 6, 0
   TRY32(mov eax, [0x210000])
   mov dword ptr [0x40000000 + scratch], 0x600d
@@ -421,6 +406,10 @@ far_target:
   mov edi, [esp]
   CHECK
   lea esp, [esp]
+  retf
+
+far_return:
+  mov esi, cs
   retf
 
 common32:

@@ -20,6 +20,8 @@ export const LOCKSTEP_RAM = 0x400_0000;
 
 const CHECK_PORT = 0x84;
 const FINISH_PORT = 0x85;
+/** The programs mask the interrupts of QEMU's PC there. */
+const MASK_PORTS: readonly number[] = [0x21, 0xa1];
 const OUT_BYTES = 2n;
 const SLICE = 1_000_000;
 const CODE32 = { selector: 8, base: 0n, limit: 0xffff_ffff, attributes: 0xc09b };
@@ -57,6 +59,7 @@ function load(machine: Machine, elfFile: Uint8Array): void {
 function runToPort(machine: Machine): Exit {
   for (let slices = 0; slices < 20; slices++) {
     const exit = machine.run(0, SLICE);
+    if (exit.kind === 'port-out' && MASK_PORTS.includes(exit.port)) continue;
     if (exit.kind !== 'budget') return exit;
   }
   return { kind: 'budget' };
@@ -110,6 +113,25 @@ function compareMemory(
     at = from + 15;
   }
   return lines;
+}
+
+const LINES_KEPT = 15;
+
+/** Runs a self-checked program; the source lines of the expectations that failed. */
+export function runSelfChecked(machine: Machine, program: LockstepProgram): string[] {
+  const elfFile = readFileSync(new URL(`${program.name}.elf`, import.meta.url));
+  const { symbols } = readLockstepElf(elfFile);
+  load(machine, elfFile);
+  let exit = runToPort(machine);
+  while (exit.kind === 'port-out' && exit.port === CHECK_PORT) exit = runToPort(machine);
+  const at = (name: string): number => symbols.get(name) ?? 0;
+  const failures = machine.readU32(at('failures'));
+  const lines = Array.from({ length: Math.min(failures, LINES_KEPT) }, (_, i) =>
+    machine.readU32(at('failed_lines') + (i + 1) * 4),
+  ).map((line) => `${program.name}.S:${line}`);
+  const ended = exit.kind === 'port-out' && exit.port === FINISH_PORT;
+  const place = `rip ${machine.registers(0).rip.toString(16)}, last at ${program.name}.S:${machine.readU32(at('want_line'))}`;
+  return ended ? lines : [...lines, `stopped with ${exit.kind} at ${place}`];
 }
 
 /** Everything that differs, checkpoint by checkpoint; stops after `most` of them. */
