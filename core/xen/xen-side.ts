@@ -53,11 +53,6 @@ export class XenSide {
         return CONTINUE;
       case 'port-out':
         return this.#writePort(exit.port, exit.size, exit.value);
-      case 'mmio-read':
-        this.#machine.answer(vcpu, (1n << BigInt(8 * exit.size)) - 1n);
-        return CONTINUE;
-      case 'mmio-write':
-        return CONTINUE;
       case 'halt':
         return BLOCK;
       case 'halt-forever':
@@ -67,8 +62,6 @@ export class XenSide {
         return this.#tripleFault(vcpu);
       case 'budget':
         return YIELD;
-      case 'debug':
-        return CONTINUE;
     }
   }
 
