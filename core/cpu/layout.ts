@@ -125,10 +125,7 @@ export const EXIT_MSR_READ = 4;
 export const EXIT_MSR_WRITE = 5;
 export const EXIT_PORT_IN = 6;
 export const EXIT_PORT_OUT = 7;
-export const EXIT_MMIO_READ = 8;
-export const EXIT_MMIO_WRITE = 9;
-export const EXIT_SHUTDOWN = 10;
-export const EXIT_DEBUG = 11;
+export const EXIT_SHUTDOWN = 8;
 
 // Shared by all vCPUs (from here on nothing is per vCPU).
 export const SHARED = 0x22000;
@@ -226,6 +223,7 @@ export const CPUID_ROW_APIC_ID_EDX = 2; // edx is the x2APIC id
 export const CPUID_ROW_VCPU_EBX = 4; // ebx is the number of the vCPU
 export const CPUID_COUNT = 0x22040; // u32
 export const CURRENT_VCPU = 0x22044; // u32: whose state the CPU block holds
+export const TLB_STALE = 0x22050; // 32 x u8: this vCPU's TLB must be emptied before it is used again
 export const SAVED_SEGMENTS = 0x22080; // 192 bytes: what a far transfer puts back when it faults
 
 // Guest RAM, behind the code cache; frames that are not RAM come behind RAM.

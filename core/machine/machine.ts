@@ -146,14 +146,8 @@ export class Machine {
         return { kind: 'port-in', port: address, size };
       case L.EXIT_PORT_OUT:
         return { kind: 'port-out', port: address, size, value: Number(value) };
-      case L.EXIT_MMIO_READ:
-        return { kind: 'mmio-read', gpa: address, size };
-      case L.EXIT_MMIO_WRITE:
-        return { kind: 'mmio-write', gpa: address, size, value };
       case L.EXIT_SHUTDOWN:
         return { kind: 'shutdown' };
-      case L.EXIT_DEBUG:
-        return { kind: 'debug' };
       default:
         throw new InternalError(`cpu.wasm: unknown exit ${kind}`);
     }
@@ -204,7 +198,8 @@ export class Machine {
   setRegisters(vcpu: number, registers: Partial<VcpuRegisters>): void {
     this.#cpu.switchTo(this.#checkVcpu(vcpu));
     writeRegisters(this.#block(vcpu), registers);
-    this.#cpu.registersChanged();
+    const { cr0, cr3, cr4, efer } = registers;
+    this.#cpu.registersChanged([cr0, cr3, cr4, efer].every((value) => value === undefined) ? 0 : 1);
     if (registers.cr3 !== undefined) this.#cpu.loadPagePointers();
   }
 
@@ -298,6 +293,8 @@ export class Machine {
 
   /** A copy. @throws MemoryFault when a byte is not backed. */
   read(gpa: number, length: number): Uint8Array {
+    // Whoever asks for more than there is gets a fault, not an allocation.
+    if (length > MAX_MEMORY) throw new MemoryFault('physical', BigInt(Math.trunc(gpa)), 'not present');
     const bytes = new Uint8Array(length);
     this.#eachPart(gpa, length, (host, offset, size) => {
       bytes.set(this.#bytes.subarray(host, host + size), offset);
@@ -446,9 +443,11 @@ export class Machine {
     this.unmapFrame(gfn);
     if (gfn >= this.ramBytes / L.PAGE_SIZE || this.#removed.has(gfn)) return;
     const host = L.RAM_OFFSET + gfn * L.PAGE_SIZE;
-    this.#bytes.fill(0, host, host + L.PAGE_SIZE);
+    const flags = L.PAGE_FLAGS + host / L.PAGE_SIZE;
+    // A page that nobody wrote stays uncommitted.
+    if ((this.#view.getUint8(flags) & L.PAGE_TOUCHED) !== 0) this.#bytes.fill(0, host, host + L.PAGE_SIZE);
     this.#cpu.hostWrote(host, L.PAGE_SIZE);
-    this.#view.setUint8(L.PAGE_FLAGS + host / L.PAGE_SIZE, 0);
+    this.#view.setUint8(flags, 0);
     this.#view.setUint8(L.GFN_FLAGS + gfn, L.GFN_REMOVED);
     this.#removed.add(gfn);
     this.#cpu.flushEveryTlb();
@@ -580,7 +579,7 @@ export class Machine {
       this.#lines[vcpu] = saved.line;
     });
     this.#cpu.flushEveryTlb();
-    this.#cpu.registersChanged();
+    this.#cpu.registersChanged(1);
   }
 
   #restoreRam(pages: ReadonlyMap<number, Uint8Array>): void {

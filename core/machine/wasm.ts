@@ -7,8 +7,11 @@ export interface CpuExports {
   run(vcpu: number, budget: number): number;
   /** Makes the CPU block hold this vCPU's state. */
   switchTo(vcpu: number): void;
-  /** Derives everything that follows from the block after the host changed registers of the current vCPU. */
-  registersChanged(): void;
+  /**
+   * Derives everything that follows from the block after the host changed registers of the current vCPU. `translation` is
+   * 1 when control registers were among them.
+   */
+  registersChanged(translation: number): void;
   /** In PAE paging: reads the four page-directory pointers that CR3 points to. */
   loadPagePointers(): void;
   resetVcpu(vcpu: number): void;

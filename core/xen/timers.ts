@@ -19,6 +19,12 @@ export interface Due {
   readonly watchdog: boolean;
 }
 
+/** Some 36 years: later than that is never. A deadline must stay a number that virtual time can hold. */
+const NEVER = 2 ** 60;
+
+/** Absolute ns of a guest's argument; undefined when it will never be reached. */
+export const deadline = (ns: bigint): number | undefined => (ns < BigInt(NEVER) ? Number(ns) : undefined);
+
 export class Timers {
   #singleShot: (number | undefined)[];
   #periodic: (Periodic | undefined)[];

@@ -22,7 +22,6 @@ export const STB_WEAK = 2;
 export const STB_GNU_UNIQUE = 10;
 
 export const STT_OBJECT = 1;
-export const STT_FUNC = 2;
 export const STT_SECTION = 3;
 export const STT_FILE = 4;
 export const STT_GNU_IFUNC = 10;

@@ -183,7 +183,7 @@ describe('64-bit mode', () => {
       rip: BigInt(CODE),
       rsp: BigInt(WINDOW + 0x8000),
     });
-    expect(guest.registers.cr2).toBe(BigInt(WINDOW + 0x8000 - 40 - 8));
+    expect(guest.registers.cr2).toBe(BigInt(WINDOW + 0x8000 - 8));
   });
 
   test('IRET to a non-canonical address, a bad CS, or with NT is #GP', () => {

@@ -65,12 +65,15 @@ const USER_CODE = {
   32: { selector: 0x23, base: 0n, limit: 0xffff_ffff, attributes: 0xc0fb },
   64: { selector: 0x33, base: 0n, limit: 0xffff_ffff, attributes: 0xa0fb },
 } as const;
+const NO_CODE: Uint8Array = new Uint8Array(PAGE).fill(CODE_FILL);
 const UNUSABLE = 0x1_0000;
 const RFLAGS_TF = 0x100;
+/** Programs of more steps may turn a pointer into one to code and write there. */
+const SEVERAL_STEPS = 2;
 const MOST_INSTRUCTIONS = 100_000;
 
 /** How a case ended in the machine: an outcome, or an exit that user code should not cause. */
-export type Ending = { readonly outcome: Outcome } | { readonly stuck: string };
+export type Ending = { readonly before: Uint8Array; readonly outcome: Outcome } | { readonly stuck: string };
 
 export class UserMachine {
   readonly #machine: Machine;
@@ -81,7 +84,7 @@ export class UserMachine {
   constructor(machine: Machine) {
     this.#machine = machine;
     this.#writeTables();
-    for (const page of CODE_PAGES) machine.write(page, new Uint8Array(PAGE).fill(CODE_FILL));
+    this.#cleanCode();
     this.#fixed = {
       cr0: KERNEL_CR0,
       cr2: 0n,
@@ -140,7 +143,7 @@ export class UserMachine {
   }
 
   /** The data region before a case. */
-  dataOf(program: Program, state: InitialState): Uint8Array {
+  #dataOf(program: Program, state: InitialState): Uint8Array {
     const data = (this.#variants[state.variant] ?? new Uint8Array(REGION_BYTES)).slice();
     for (const { offset, bytes } of program.patches) data.set(bytes, offset);
     return data;
@@ -153,10 +156,16 @@ export class UserMachine {
       this.#machine.write(CODE_PAGES[1] + Math.max(0, offset - PAGE), bytes.subarray(inFirst));
   }
 
+  /** Removes a case's code, and what it wrote into the code region through pointers that it shifted or rotated. */
+  #cleanCode(): void {
+    for (const page of CODE_PAGES)
+      if (Buffer.compare(this.#machine.read(page, PAGE), NO_CODE) !== 0) this.#machine.write(page, NO_CODE);
+  }
+
   /** Runs one case from its initial state. `trap` sets TF, as the recorder does. */
   run(program: Program, state: InitialState, trap = false): Ending {
     const machine = this.#machine;
-    const before = this.dataOf(program, state);
+    const before = this.#dataOf(program, state);
     machine.write(DATA_PAGES[0], before.subarray(0, PAGE));
     machine.write(DATA_PAGES[1], before.subarray(PAGE));
     this.#writeCode(program.offset, program.code);
@@ -176,9 +185,10 @@ export class UserMachine {
     let exit = machine.run(0, MOST_INSTRUCTIONS);
     for (let again = 0; exit.kind === 'budget' && again < 2; again++)
       exit = machine.run(0, MOST_INSTRUCTIONS);
-    this.#writeCode(program.offset, new Uint8Array(program.code.length).fill(CODE_FILL));
+    if (program.steps > SEVERAL_STEPS) this.#cleanCode();
+    else this.#writeCode(program.offset, NO_CODE.subarray(0, program.code.length));
     if (exit.kind !== 'halt-forever') return { stuck: JSON.stringify(exit, jsonBigint) };
-    return { outcome: this.#outcome(before) };
+    return { before, outcome: this.#outcome(before) };
   }
 
   #outcome(before: Uint8Array): Outcome {

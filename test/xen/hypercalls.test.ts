@@ -335,6 +335,14 @@ describe('vcpu_op', () => {
     expect(guest.call(VCPU, [8, 0, ARGUMENT])).toBe(ETIME);
   });
 
+  test('a timer that is due after the end of time is none', () => {
+    const guest = new XenTestGuest();
+    guest.struct([0, 8, -1]);
+    expect(guest.call(VCPU, [8, 0, ARGUMENT])).toBe(0);
+    expect(guest.call(15, [-1])).toBe(0);
+    expect(guest.xen.nextDeadline()).toBeUndefined();
+  });
+
   test('runstate area follows the scheduler', () => {
     const guest = new XenTestGuest();
     guest.struct([0, 8, 0x40_0000]);

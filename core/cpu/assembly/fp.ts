@@ -1,6 +1,7 @@
 // fpOp: where the interpreter hands over MMX, SSE, x87 and FXSAVE instructions. Chooses the family, and keeps the x87 rules of
 // every instruction: who waits for pending exceptions, who raises #NM, and the last-instruction pointers.
 import { CR0, FDP, FIP, FOP, FSW } from '../layout';
+import { endAccess } from './fp-access';
 import { fxrstor, fxsave, ldmxcsr, stmxcsr } from './fxsave';
 import { C_REG, C_REXW, eaLinear, F_66, F_MEM1, nextRip, R_CODE, R_FLAGS, R_LENGTH, R_OPCODE, regNumber, rmNumber } from './record';
 import { sse0f, sse0f38, sse0f3a, sseAvailable } from './sse';
@@ -44,6 +45,7 @@ export function fpOp(record: usize): void {
     default:
       known = sse0f3a(record, opcode, prefix);
   }
+  endAccess();
   if (!known) raiseFault(UD, 0);
 }
 

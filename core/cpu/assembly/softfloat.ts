@@ -334,7 +334,8 @@ export function roundResult(sign: i32, exp: i32, sig: u64, extra: u64, bits: i32
       exp -= 24576;
     } else {
       raised |= INEXACT;
-      const away = rounding == ROUND_NEAREST || (rounding == ROUND_DOWN && sign != 0) || (rounding == ROUND_UP && sign == 0);
+      // FSCALE again: what no adjustment brings back becomes infinite in every mode.
+      const away = (masks & OVERFLOW) == 0 || rounding == ROUND_NEAREST || (rounding == ROUND_DOWN && sign != 0) || (rounding == ROUND_UP && sign == 0);
       roundedUp = away;
       if (away) setR(INFINITE, sign, 0, TOP);
       else setR(FINITE, sign, emax, 0 - unit);

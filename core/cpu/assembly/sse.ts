@@ -4,6 +4,7 @@
 // has been changed then. Results go to the register only when no exception forbids it.
 import { CR0, CR4, FP_SCRATCH, FS, FSW, FTW, RAX, RCX, RDI, RDX, SEG_BASE, ST, XMM } from '../layout';
 import { assistKey, decryptRound, encryptRound, inverseMixColumns } from './aes';
+import { allowUnaligned, isAligned } from './fp-access';
 import { writeArithmeticFlags } from './fp-flags';
 import { checkWrite, readU16, readU32, readU64, readU8, readV128, writeU16, writeU32, writeU64, writeU8, writeV128 } from './memory';
 import {
@@ -137,6 +138,7 @@ function source(record: usize): usize {
 
 function sourceUnaligned(record: usize): usize {
   if (isRegister(record)) return xmmRm(record);
+  allowUnaligned();
   const value = readV128(eaLinear);
   if (faultPending) return 0;
   v128.store(SOURCE, value);
@@ -197,8 +199,12 @@ function storeMmx(place: usize): void {
 /** W of 16 bytes as destination. */
 function storeVector(record: usize, aligned: bool): void {
   const value = v128.load(xmmReg(record));
-  if (isRegister(record)) v128.store(xmmRm(record), value);
-  else if (!aligned || !misaligned()) writeV128(eaLinear, value);
+  if (isRegister(record)) {
+    v128.store(xmmRm(record), value);
+  } else if (!aligned || !misaligned()) {
+    allowUnaligned();
+    writeV128(eaLinear, value);
+  }
 }
 
 function loadVector(record: usize, aligned: bool): void {
@@ -786,6 +792,7 @@ function maskedStore(record: usize, data: usize, mask: usize, bytes: i32): void 
   let address = codeMode == CODE_64 && segment < <usize>FS ? offset : offset + load<u64>(segment, SEG_BASE);
   const limit: u64 = codeMode == CODE_64 ? -1 : 0xffffffff;
   address &= limit;
+  if (!isAligned(address, 8)) return;
   if (bytes == 16) checkWrite((address + 8) & limit, 8);
   if (faultPending) return;
   checkWrite(address, 8);

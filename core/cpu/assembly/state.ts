@@ -204,6 +204,12 @@ export function updatePrivilege(): void {
   } else useSupervisor();
 }
 
+/** Lets the rest of an instruction's accesses pass unaligned; updatePrivilege ends it. */
+export function exemptFromAlignment(): void {
+  alignmentChecked = false;
+  tlbTable = tlbBase;
+}
+
 /** Makes the next accesses those of the CPU itself (descriptor tables, TSS, IDT); updatePrivilege ends it. */
 export function useSupervisor(): void {
   alignmentChecked = false;

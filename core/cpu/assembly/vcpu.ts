@@ -2,7 +2,7 @@
 import {
   ANSWER_ADDRESS, ANSWER_AX, ANSWER_MEMORY, ANSWER_MSR, ANSWER_NONE, CPU, CPU_SIZE, CR3, CURRENT_VCPU, EMPTY_TLB, TLB_TABLE_SIZE, EXIT_ANSWER, EXIT_BUDGET, EXIT_HALT,
   EXIT_HALT_FOREVER, EXIT_KIND, EXIT_LENGTH, EXIT_SHUTDOWN, EXIT_SIZE, PAGE_CODE, RAX, RDX, RFLAGS, RIP, RUN_STATE, RUN_STATE_HALTED,
-  RUN_STATE_RUNNING, SHUTDOWN_PENDING, VCPUS, VCPU_COUNT, VIRTUAL_TIME, TLB_BASE, TLB_TABLES_SIZE, TLB_VCPU_SIZE, TLB_LARGE_MARKS, TLB_LOG_COUNT,
+  RUN_STATE_RUNNING, SHUTDOWN_PENDING, VCPUS, VCPU_COUNT, VIRTUAL_TIME, TLB_STALE,
 } from '../layout';
 import { earliestTimer, fireDueTimers, latchVector, requestNmi } from './apic';
 import { invalidateCode } from './code-cache';
@@ -14,6 +14,7 @@ import { writeU16, writeU32, writeU8 } from './memory';
 import { loadPdptes, walk, walkAddress } from './paging';
 import { initBlock, powerUpBlock } from './reset';
 import { ACCESS_PROBE, FLAG_IF, PAGING_PAE, blockOf, clearFault, isCanonical, pagingMode, updateMode } from './state';
+import { flushAll } from './tlb';
 
 export function initialise(): void {
   const count = load<u32>(VCPU_COUNT);
@@ -38,6 +39,7 @@ export function switchTo(vcpu: u32): void {
 /** Runs `vcpu` for about `budget` instructions; gives the EXIT_* of why it came back. */
 export function run(vcpu: u32, budget: f64): i32 {
   switchTo(vcpu);
+  syncTlb();
   const now = load<u64>(VIRTUAL_TIME);
   fireDueTimers(now);
   updateEvents();
@@ -58,10 +60,10 @@ export function run(vcpu: u32, budget: f64): i32 {
   return execute(slice > 0 ? slice : 1);
 }
 
-/** The host wrote registers of the current vCPU: nothing derived from the old ones may live on. */
-export function registersChanged(): void {
+/** The host wrote registers of the current vCPU; `translation`: those that page walks depend on too. */
+export function registersChanged(translation: i32): void {
   updateMode();
-  flushTlbOf(load<u32>(CURRENT_VCPU));
+  if (translation) store<u8>(TLB_STALE + load<u32>(CURRENT_VCPU), 1);
   updateEvents();
 }
 
@@ -70,23 +72,24 @@ export function loadPagePointers(): void {
   if (pagingMode == PAGING_PAE) loadPdptes(load<u64>(CR3));
 }
 
-function flushTlbOf(vcpu: u32): void {
-  const tlb = TLB_BASE + vcpu * TLB_VCPU_SIZE;
-  memory.fill(tlb, 0xff, TLB_TABLES_SIZE);
-  memory.fill(tlb + TLB_LARGE_MARKS, 0, 0x400);
-  store<u32>(blockOf(vcpu) + TLB_LOG_COUNT - CPU, 0);
+/** Empties the TLB of the current vCPU when the host asked for that. */
+function syncTlb(): void {
+  const stale = TLB_STALE + load<u32>(CURRENT_VCPU);
+  if (!load<u8>(stale)) return;
+  store<u8>(stale, 0);
+  flushAll();
 }
 
+/** Frames moved. Each vCPU empties its TLB when it is used next: ballooning moves thousands of frames in a row. */
 export function flushEveryTlb(): void {
-  const count = load<u32>(VCPU_COUNT);
-  for (let vcpu: u32 = 0; vcpu < count; vcpu++) flushTlbOf(vcpu);
+  memory.fill(TLB_STALE, 1, load<u32>(VCPU_COUNT));
 }
 
 /** INIT from the host: registers at reset, waiting for SIPI. */
 export function resetVcpu(vcpu: u32): void {
   switchTo(vcpu);
   initBlock(CPU);
-  registersChanged();
+  registersChanged(1);
 }
 
 export function hostAt(gpa: f64): u32 {
@@ -142,6 +145,7 @@ export function nextTimer(): f64 {
 /** Gives the IN, INS or RDMSR that left run() its value. */
 export function answer(vcpu: u32, value: u64): void {
   switchTo(vcpu);
+  syncTlb();
   const size = load<u32>(EXIT_SIZE);
   switch (load<u32>(EXIT_ANSWER)) {
     case ANSWER_AX:
@@ -169,6 +173,7 @@ export function answer(vcpu: u32, value: u64): void {
 /** Raises an exception; the instruction that left run() for an MSR or a port counts as not executed. */
 export function injectException(vcpu: u32, vector: i32, error: u32): void {
   switchTo(vcpu);
+  syncTlb();
   store<u64>(RIP, load<u64>(RIP) - load<u32>(EXIT_LENGTH));
   store<u32>(EXIT_LENGTH, 0);
   if (injectVector(vector, error) == LEAVE) store<u8>(SHUTDOWN_PENDING, 1);

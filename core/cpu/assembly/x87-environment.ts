@@ -1,6 +1,7 @@
 // The x87 environment and state images: FLDENV, FNSTENV, FRSTOR, FNSAVE in their four layouts (SDM vol 1, figures 8-9 to 8-12), FNINIT.
 // As on processors that say so by CPUID.7.EBX[13], the code and data selectors are always stored as zero.
 import { FCW, FDP, FIP, FOP, FSW, FTW, ST } from '../layout';
+import { isAligned } from './fp-access';
 import { checkRead, checkWrite, readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './memory';
 import { CODE_64, codeMode, faultPending, isCanonical, protectedMode, raiseNonCanonical } from './state';
 import { FINITE, ZERO, aDenormal, aKind, unpackA80 } from './softfloat';
@@ -112,17 +113,15 @@ export function outsideCanonical(address: u64, bytes: u32): bool {
   return true;
 }
 
-/** Faults as an access to one number. */
-export function checkRange(address: u64, bytes: u32, write: bool): void {
-  if (outsideCanonical(address, bytes)) return;
-  if (write) checkWrite(address, bytes);
-  else checkRead(address, bytes);
+/** Faults as a load of 10 bytes. */
+export function checkTen(address: u64): void {
+  if (!outsideCanonical(address, 10) && isAligned(address, 8)) checkRead(address, 10);
 }
 
 /** Faults as an access to a whole image: its first item, then its last byte, which shows in CR2 (seen on silicon). */
 function checkImage(address: u64, bytes: u32, wide: bool, write: bool): void {
-  if (outsideCanonical(address, bytes)) return;
   const item = wide ? 4 : 2, last = lastByte(address, bytes);
+  if (!isAligned(address, item)) return;
   if (write) checkWrite(address, item);
   else checkRead(address, item);
   if (faultPending) return;

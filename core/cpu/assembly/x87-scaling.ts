@@ -110,7 +110,7 @@ export function remainder(nearest: bool): void {
     } else {
       if (aDenormal || bDenormal) raise(DENORMAL);
       if (aKind == ZERO) setR(ZERO, aSign, 0, 0);
-      else if (bKind == INFINITE) exactly(aSign, aExp, aSig);
+      else if (bKind == INFINITE) setR(FINITE, aSign, aDenormal ? -16382 : aExp, aDenormal ? aSig >> (-16382 - aExp) : aSig);
       else if (!stopped()) condition = reduce(nearest);
       if (!stopped()) touched = C0 | C2 | C3;
     }
@@ -126,7 +126,7 @@ export function remainder(nearest: bool): void {
 function reduce(nearest: bool): u32 {
   const distance = aExp - bExp;
   if (distance < -1 || (distance < 0 && !nearest)) {
-    exactly(aSign, aExp, aSig);
+    roundResult(aSign, aExp, aSig, 0, 64, -16382, 16383);
     return 0;
   }
   const partial = distance >= 64;
@@ -166,7 +166,7 @@ function reduce(nearest: bool): u32 {
 function nearestBelow(): u32 {
   // A > B / 2 exactly when its significand is larger; a tie goes to the even quotient, 0.
   if (aSig <= bSig) {
-    exactly(aSign, aExp, aSig);
+    roundResult(aSign, aExp, aSig, 0, 64, -16382, 16383);
     return 0;
   }
   // B - A = (2 * bSig - aSig) / 2 at B's exponent; it fits 64 bits since aSig > bSig.
@@ -185,11 +185,5 @@ function finish(sign: i32, exp: i32, rest: u64): void {
     return;
   }
   const shift = <i32>clz(rest);
-  exactly(sign, exp - shift, rest << shift);
-}
-
-/** A result that the format holds, denormal or not: not even an unmasked UNDERFLOW is raised for it. */
-function exactly(sign: i32, exp: i32, sig: u64): void {
-  if (exp < -16382) setR(FINITE, sign, -16382, sig >> (-16382 - exp));
-  else setR(FINITE, sign, exp, sig);
+  roundResult(sign, exp - shift, rest << shift, 0, 64, -16382, 16383);
 }

@@ -3,6 +3,7 @@
 //
 // An instruction that reads memory does so before it changes anything; one that writes memory changes the stack after it.
 import { FCW, FSW, RAX } from '../layout';
+import { isAligned } from './fp-access';
 import { readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './memory';
 import { faultPending } from './state';
 import {
@@ -12,7 +13,7 @@ import {
   toInteger, unpackA32, unpackA64, unpackB32, unpackB64,
 } from './softfloat';
 import { orderFlags } from './sse-float';
-import { checkRange, initialise, loadEnvironment, restoreState, saveState, storeEnvironment } from './x87-environment';
+import { checkTen, initialise, loadEnvironment, outsideCanonical, restoreState, saveState, storeEnvironment } from './x87-environment';
 import { extract, remainder, scale } from './x87-scaling';
 import {
   beginX87, C0, C1, C2, C3, endX87, isEmpty, keepC1, loadA, loadB, markEmpty, overflow, pop, pushRaw, pushResult, setCondition, setTop,
@@ -152,10 +153,9 @@ function exactly(): void {
 }
 
 function loadExtended(address: u64): void {
-  const sig = readU64(address);
+  checkTen(address);
   if (faultPending) return;
-  const head = <u32>readU16(address + 8);
-  if (faultPending) return;
+  const sig = readU64(address), head = <u32>readU16(address + 8);
   beginX87();
   if (isEmpty(-1)) pushRaw(head, sig);
   else push();
@@ -229,23 +229,30 @@ function storeFloat(address: u64, format: i32, pops: bool): void {
 }
 
 function storeExtended(address: u64): void {
-  checkRange(address, 10, true);
-  if (faultPending) return;
   beginX87();
-  let done = true;
+  let done = true, head: u64, sig: u64;
   if (isEmpty(0)) {
     done = underflow();
-    if (done) {
-      writeU64(address, rSig);
-      writeU16(address + 8, <u64>packHead80());
-    }
+    head = packHead80();
+    sig = rSig;
   } else {
     const place = stackRegister(0);
-    writeU64(address, load<u64>(place));
-    writeU16(address + 8, <u64>load<u16>(place, 8));
+    head = load<u16>(place, 8);
+    sig = load<u64>(place);
+  }
+  if (done) {
+    storeTen(address, sig, head);
+    if (faultPending) return;
   }
   endX87();
   if (done) pop();
+}
+
+/** Two stores: when the second faults, the first has been done, as on silicon. */
+function storeTen(address: u64, low: u64, high: u64): void {
+  if (outsideCanonical(address, 10) || !isAligned(address, 8)) return;
+  writeU64(address, low);
+  if (!faultPending) writeU16(address + 8, high);
 }
 
 function storeInteger(address: u64, bits: i32, pops: bool, truncate: bool): void {
@@ -271,10 +278,9 @@ function storeInteger(address: u64, bits: i32, pops: bool, truncate: bool): void
 }
 
 function loadDecimal(address: u64): void {
-  const low = readU64(address);
+  checkTen(address);
   if (faultPending) return;
-  const high = readU16(address + 8);
-  if (faultPending) return;
+  const low = readU64(address), high = readU16(address + 8);
   let value: u64 = 0;
   for (let i = 68; i >= 0; i -= 4) {
     const digit = i >= 64 ? (high >> (i - 64)) & 15 : (low >> i) & 15;
@@ -314,10 +320,7 @@ function storeDecimal(address: u64): void {
     done = !stopped();
   }
   if (done) {
-    // Two stores: when the second faults, the first has been done, as on silicon.
-    writeU64(address, low);
-    if (faultPending) return;
-    writeU16(address + 8, high);
+    storeTen(address, low, high);
     if (faultPending) return;
   }
   endX87();

@@ -9,6 +9,7 @@ import {
   VMASST_CMD_enable,
   VMASST_TYPE_runstate_update_flag,
 } from '../abi/xen.ts';
+import { deadline } from '../timers.ts';
 import { bytesOf, type Call, type Result, readGuest, u32, word } from './call.ts';
 
 /** A guest that logs more in one hypercall loses the rest, so that it cannot hold us up. */
@@ -35,9 +36,9 @@ export function vmAssist(call: Call): Result {
 /** Absolute ns of system time, 0 stops; a 32-bit caller passes two words. */
 export function setTimerOp(call: Call): Result {
   const { guest, vcpu } = call;
-  const at = Number(call.width === 64 ? word(call, 0) : word(call, 0) | (word(call, 1) << 32n));
-  const past = at <= guest.now();
-  guest.timers.setSingleShot(vcpu, at === 0 || past ? undefined : at);
+  const at = deadline(call.width === 64 ? word(call, 0) : word(call, 0) | (word(call, 1) << 32n));
+  const past = at !== undefined && at <= guest.now();
+  guest.timers.setSingleShot(vcpu, past ? undefined : at);
   if (at !== 0 && past) guest.events.raiseVirq(VIRQ_TIMER, vcpu);
   return 0;
 }

@@ -4,6 +4,7 @@ import { EFAULT, EINVAL, ENOSPC } from '../abi/errno.ts';
 import * as S from '../abi/sched.ts';
 import { BLOCK, YIELD } from '../effect.ts';
 import { reasonOf } from '../guest.ts';
+import { deadline } from '../timers.ts';
 import {
   type Call,
   getWord,
@@ -39,8 +40,8 @@ function block(call: Call): Result {
 function shutdown(call: Call, argument: DataView): Result {
   const code = argument.getUint32(0, true) & 0xff;
   const reason = call.guest.shutDown(reasonOf(code));
-  // A resumed guest reads 1, "suspend was cancelled", from its hypercall; for other reasons nobody reads it.
-  return { value: 1, effect: { kind: 'shutdown', reason } };
+  // What a capture of a crashed guest on Xen shows in rax.
+  return { value: 0, effect: { kind: 'shutdown', reason } };
 }
 
 function poll(call: Call, argument: DataView): Result {
@@ -53,7 +54,7 @@ function poll(call: Call, argument: DataView): Result {
   const ports = Array.from({ length: count }, (_, i) => list.getUint32(4 * i, true));
   if (!guest.events.areValid(ports)) return -EINVAL;
   const timeout = argument.getBigUint64(layout.timeout, true);
-  const until = timeout === 0n ? undefined : Number(timeout);
+  const until = timeout === 0n ? undefined : deadline(timeout);
   const due = until !== undefined && until <= guest.now();
   if (due || ports.some((port) => guest.shared.isPending(port))) return { value: 0, effect: YIELD };
   guest.waits.start(vcpu, ports, until, guest.machine.interruptRequests(vcpu));

@@ -5,6 +5,7 @@ import * as V from '../abi/vcpu.ts';
 import { VCPU_INFO_SIZE, VIRQ_TIMER } from '../abi/xen.ts';
 import { BLOCK } from '../effect.ts';
 import { timeInfo } from '../shared-info.ts';
+import { deadline } from '../timers.ts';
 import {
   type Call,
   getWord,
@@ -19,8 +20,6 @@ import {
 import { contextRegisters, VCPU_HVM_CONTEXT_SIZE } from './vcpu-context.ts';
 
 const target = (call: Call): number => u32(call, 1);
-/** Beyond 2^53 ns (104 days) a timeout is only roughly true. */
-const ns = (value: bigint): number => Number(value);
 
 function registerVcpuInfo(call: Call, argument: DataView): Result {
   const { guest } = call;
@@ -41,8 +40,8 @@ function setSingleShot(call: Call, argument: DataView): Result {
   const { guest } = call;
   const layout = V.vcpu_set_singleshot_timer[call.width];
   if (target(call) !== call.vcpu) return -EINVAL;
-  const at = ns(argument.getBigUint64(layout.timeout_abs_ns, true));
-  const past = at <= guest.now();
+  const at = deadline(argument.getBigUint64(layout.timeout_abs_ns, true));
+  const past = at !== undefined && at <= guest.now();
   if (past && (argument.getUint32(layout.flags, true) & V.VCPU_SSHOTTMR_future) !== 0) return -ETIME;
   guest.timers.setSingleShot(call.vcpu, past ? undefined : at);
   if (past) guest.events.raiseVirq(VIRQ_TIMER, call.vcpu);
@@ -62,7 +61,7 @@ function registerTimeArea(call: Call, argument: DataView): Result {
 }
 
 function setPeriodic(call: Call, argument: DataView): Result {
-  const period = ns(argument.getBigUint64(0, true));
+  const period = Number(argument.getBigUint64(0, true));
   if (period < V.PERIODIC_TIMER_MIN_NS || period > 2 ** 53) return -EINVAL;
   call.guest.timers.setPeriodic(target(call), period, call.guest.now());
   return 0;

@@ -2,8 +2,15 @@
 import { expect, test } from 'vitest';
 import { testMachine } from '../../support/machine.ts';
 import { PROGRAMS } from './programs.ts';
-import { LOCKSTEP_RAM, replayLockstep } from './replay.ts';
+import { LOCKSTEP_RAM, replayLockstep, runSelfChecked } from './replay.ts';
 
-test.each(PROGRAMS)('$name as under QEMU: $covers', (program) => {
-  expect(replayLockstep(testMachine({ ramBytes: LOCKSTEP_RAM }), program)).toEqual([]);
+test.each(PROGRAMS.filter(({ isSelfChecked }) => isSelfChecked))('$name: $covers', (program) => {
+  expect(runSelfChecked(testMachine({ ramBytes: LOCKSTEP_RAM }), program)).toEqual([]);
 });
+
+test.each(PROGRAMS.filter(({ isSelfChecked }) => !isSelfChecked))(
+  '$name as under QEMU: $covers',
+  (program) => {
+    expect(replayLockstep(testMachine({ ramBytes: LOCKSTEP_RAM }), program)).toEqual([]);
+  },
+);

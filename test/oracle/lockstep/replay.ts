@@ -115,6 +115,25 @@ function compareMemory(
   return lines;
 }
 
+const LINES_KEPT = 15;
+
+/** Runs a self-checked program; the source lines of the expectations that failed. */
+export function runSelfChecked(machine: Machine, program: LockstepProgram): string[] {
+  const elfFile = readFileSync(new URL(`${program.name}.elf`, import.meta.url));
+  const { symbols } = readLockstepElf(elfFile);
+  load(machine, elfFile);
+  let exit = runToPort(machine);
+  while (exit.kind === 'port-out' && exit.port === CHECK_PORT) exit = runToPort(machine);
+  const at = (name: string): number => symbols.get(name) ?? 0;
+  const failures = machine.readU32(at('failures'));
+  const lines = Array.from({ length: Math.min(failures, LINES_KEPT) }, (_, i) =>
+    machine.readU32(at('failed_lines') + (i + 1) * 4),
+  ).map((line) => `${program.name}.S:${line}`);
+  const ended = exit.kind === 'port-out' && exit.port === FINISH_PORT;
+  const place = `rip ${machine.registers(0).rip.toString(16)}, last at ${program.name}.S:${machine.readU32(at('want_line'))}`;
+  return ended ? lines : [...lines, `stopped with ${exit.kind} at ${place}`];
+}
+
 /** Everything that differs, checkpoint by checkpoint; stops after `most` of them. */
 export function replayLockstep(machine: Machine, program: LockstepProgram, most = 1): Divergence[] {
   const file = (suffix: string): Uint8Array =>
