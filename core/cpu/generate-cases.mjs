@@ -287,6 +287,13 @@ function hotKey(row) {
   return mnemonic;
 }
 
+/** See flagEffects below. INC and DEC keep CF, a memory operand can fault. */
+function flagEffect(name, quietOf) {
+  if (/_RM|^(?:INC|DEC)_\w+_\d$/.test(name)) return name.startsWith('LEA_') ? 2 : 0;
+  if (quietOf.has(name) || /^(?:ADD|OR|AND|SUB|XOR|CMP|TEST)_R[RI]_\d$/.test(name)) return 1;
+  return /^NOTHING$|_QUIET$|^(?:MOV|MOV[ZS]X_E[bw]|MOVSXD|NOT)_R[RI]_\d$/.test(name) ? 2 : 0;
+}
+
 export function familyCases() {
   const ids = new Map();
   const bodies = [];
@@ -386,6 +393,19 @@ export function familyCases() {
     `const address: u64 = load<u64>(RSP); ${readMemory(3, 'v')} store<u64>(RSP, address + 8); ${setRegister(3, 'R_REG1', 'v')} ${NEXT}`,
   );
 
+  // The same without flags, for where the next instructions overwrite them unseen (code-cache.ts dropDeadFlags).
+  const quietOf = new Map();
+  const withoutFlags = (body) => body.replaceAll(/store<(?:u32|i64)>\(LAZY_\w+, [^;]*\);/g, '');
+  for (const name of ['ADD', 'OR', 'AND', 'SUB', 'XOR', 'SHL', 'SHR', 'SAR', 'IMUL', 'INC', 'DEC', 'NEG'])
+    for (const form of ['RR', 'RI', 'RMX', 'RMD'])
+      for (const size of [2, 3]) {
+        const loud = `${name}_${form}_${size}`;
+        // A shift by CL leaves the flags alone when CL is 0.
+        if (!ids.has(loud) || (form === 'RR' && /^S[HA]/.test(name))) continue;
+        add(`${loud}_QUIET`, withoutFlags(bodies[ids.get(loud)]));
+        quietOf.set(loud, `${loud}_QUIET`);
+      }
+
   // Branches. The linked forms jump to a record of the same page.
   for (const [i, condition] of CONDITIONS.entries()) {
     add(`J${condition}`, `if (${CONDITION_CALLS[i]}) { rec = branchTo(rec); continue; } ${NEXT}`);
@@ -449,6 +469,10 @@ export function familyCases() {
       keys.flatMap((key) =>
         FORMS.flatMap((form) => WORDS.map((size) => ids.get(hotCases.get(key).get(`${form} ${size}`)) ?? 0)),
       ),
+    /** u16 by handler: the handler that does the same and leaves the flags alone, 0 = none. */
+    quiet: () => [...ids.keys()].map((name) => ids.get(quietOf.get(name)) ?? 0),
+    /** u8 by handler: 1 overwrites all flags and cannot fault, 2 touches no flag and cannot fault, 0 anything else. */
+    flagEffects: () => [...ids.keys()].map((name) => flagEffect(name, quietOf)),
     cases: () =>
       bodies.map((body, i) => `case ${i}: { // ${[...ids.keys()][i]}\n      ${body}\n    }`).join('\n    '),
   };

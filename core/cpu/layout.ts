@@ -125,10 +125,7 @@ export const EXIT_MSR_READ = 4;
 export const EXIT_MSR_WRITE = 5;
 export const EXIT_PORT_IN = 6;
 export const EXIT_PORT_OUT = 7;
-export const EXIT_MMIO_READ = 8;
-export const EXIT_MMIO_WRITE = 9;
-export const EXIT_SHUTDOWN = 10;
-export const EXIT_DEBUG = 11;
+export const EXIT_SHUTDOWN = 8;
 
 // Shared by all vCPUs (from here on nothing is per vCPU).
 export const SHARED = 0x22000;

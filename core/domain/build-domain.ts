@@ -13,6 +13,7 @@ import type { XenOptions } from '../xen/guest.ts';
 import { XenSide } from '../xen/xen-side.ts';
 import { type GuestConfig, loadGuestConfig } from './config.ts';
 import { Domain } from './domain.ts';
+import type { GuestOutput } from './guest-output.ts';
 import type { StartMessage } from './protocol.ts';
 import type { DomainRecord } from './record.ts';
 import type { Registry } from './registry.ts';
@@ -66,7 +67,7 @@ export function buildDomain(
     readonly now: () => Date;
   },
   record: DomainRecord,
-  onConsole: (bytes: Uint8Array) => void,
+  output: GuestOutput,
 ): BuiltDomain {
   const { domid, name, uuid } = record;
   const hostSeconds = Math.floor(now().getTime() / 1000);
@@ -107,8 +108,8 @@ export function buildDomain(
       maxMemKiB: memoryMiB * 1024,
       version: XEN_VERSION,
       vendor: VENDOR,
-      onConsole,
-      onLog: (line) => xenLog.appendRaw(line),
+      onConsole: (bytes) => output.addConsole(bytes),
+      onLog: (line) => output.addLine(line),
     });
     const boot = buildPvhGuest(machine, {
       kernel: kernel.source,

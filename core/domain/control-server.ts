@@ -103,7 +103,8 @@ export class ControlServer {
       refuse('not a JSON line');
       return;
     }
-    if (request?.op === 'console') {
+    if (typeof request !== 'object' || request === null) refuse('not a request');
+    else if (request.op === 'console') {
       send({ ok: true });
       becomeConsole();
     } else

@@ -206,8 +206,10 @@ export class Domain {
 
   /** Virtual time of the next thing that happens by itself. */
   #deadline(): number | undefined {
-    const times = [this.#machine.nextTimer(), this.#xen.nextDeadline()].filter((ns) => ns !== undefined);
-    return times.length === 0 ? undefined : Math.min(...times);
+    const timer = this.#machine.nextTimer();
+    const xen = this.#xen.nextDeadline();
+    if (timer === undefined || xen === undefined) return timer ?? xen;
+    return Math.min(timer, xen);
   }
 
   #runSlice(vcpu: number): DomainEnd | undefined {

@@ -1,6 +1,5 @@
 // The state directory: which domains there are, their numbers and names. One folder a domain, layout in record.ts.
 // Reading never waits and never writes; everything that gives out a number or a name does so under one lock.
-import { createHash } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { PvhError } from '../../symbols/errors.ts';
@@ -49,17 +48,6 @@ const filesIn = (folder: string): DomainFiles => ({
 
 /** Domain ids that Xen gives to domains: 1 to 0x7fef (xen/include/public/xen.h, DOMID_FIRST_RESERVED). */
 const LAST_DOMID = 0x7fef;
-
-/**
- * The uuid of a domain whose configuration gives none. It is the same for the same name and seed, because
- * the guest sees it and equal runs must be equal.
- */
-export function deriveUuid(...parts: readonly (string | number)[]): string {
-  const digest = createHash('sha256').update(JSON.stringify(parts)).digest();
-  digest[6] = ((digest[6] ?? 0) & 0x0f) | 0x80; // version 8 (free form), RFC 9562 5.8
-  digest[8] = ((digest[8] ?? 0) & 0x3f) | 0x80; // variant
-  return digest.toString('hex', 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-}
 
 const STATES: readonly unknown[] = ['creating', 'running', 'shutdown', 'lost'] satisfies DomainState[];
 

@@ -20,9 +20,9 @@ export class XenLog {
     this.#append(lines.map((line) => `(XEN) ${line}`));
   }
 
-  /** Appends a line as it is: what a guest wrote, `(dN) text`. */
-  appendRaw(line: string): void {
-    this.#append([line]);
+  /** Appends lines that have their prefix already, for example `(d1) text`. */
+  appendRaw(...lines: readonly string[]): void {
+    this.#append(lines);
   }
 
   #append(lines: readonly string[]): void {

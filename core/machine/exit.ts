@@ -1,4 +1,4 @@
-// Why Machine.run came back.
+// Why Machine.run came back. Physical addresses that nothing backs are no exit: they read all ones, and writes vanish.
 
 export type Exit =
   /** The instruction budget is used up. */
@@ -16,8 +16,5 @@ export type Exit =
   /** IN or INS; the register or memory is filled by answerPort. Size 1, 2 or 4. */
   | { readonly kind: 'port-in'; readonly port: number; readonly size: number }
   | { readonly kind: 'port-out'; readonly port: number; readonly size: number; readonly value: number }
-  | { readonly kind: 'mmio-read'; readonly gpa: number; readonly size: number }
-  | { readonly kind: 'mmio-write'; readonly gpa: number; readonly size: number; readonly value: bigint }
   /** Triple fault. */
-  | { readonly kind: 'shutdown' }
-  | { readonly kind: 'debug' };
+  | { readonly kind: 'shutdown' };

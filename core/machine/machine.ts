@@ -146,14 +146,8 @@ export class Machine {
         return { kind: 'port-in', port: address, size };
       case L.EXIT_PORT_OUT:
         return { kind: 'port-out', port: address, size, value: Number(value) };
-      case L.EXIT_MMIO_READ:
-        return { kind: 'mmio-read', gpa: address, size };
-      case L.EXIT_MMIO_WRITE:
-        return { kind: 'mmio-write', gpa: address, size, value };
       case L.EXIT_SHUTDOWN:
         return { kind: 'shutdown' };
-      case L.EXIT_DEBUG:
-        return { kind: 'debug' };
       default:
         throw new InternalError(`cpu.wasm: unknown exit ${kind}`);
     }
@@ -299,6 +293,8 @@ export class Machine {
 
   /** A copy. @throws MemoryFault when a byte is not backed. */
   read(gpa: number, length: number): Uint8Array {
+    // Whoever asks for more than there is gets a fault, not an allocation.
+    if (length > MAX_MEMORY) throw new MemoryFault('physical', BigInt(Math.trunc(gpa)), 'not present');
     const bytes = new Uint8Array(length);
     this.#eachPart(gpa, length, (host, offset, size) => {
       bytes.set(this.#bytes.subarray(host, host + size), offset);

@@ -58,10 +58,6 @@ export class Runstates {
     this.#machine.writeVirtual(vcpu, old.area.address, this.record(vcpu, old.area.width, now));
   }
 
-  stateOf(vcpu: number): number | undefined {
-    return this.#vcpus[vcpu]?.state;
-  }
-
   /** vcpu_runstate_info as of `now`. */
   record(vcpu: number, width: Width, now: number): Uint8Array {
     const layout = vcpu_runstate_info[width];

@@ -9,7 +9,7 @@ import type { GeneralRegister } from '../machine/registers.ts';
 import { EPERM } from './abi/errno.ts';
 import type { Width } from './abi/layout.ts';
 import { RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_runnable, RUNSTATE_running } from './abi/vcpu.ts';
-import { VIRQ_DEBUG, VIRQ_TIMER } from './abi/xen.ts';
+import { VIRQ_TIMER } from './abi/xen.ts';
 import { BLOCK, CONTINUE, type Effect, YIELD } from './effect.ts';
 import { XenGuest, type XenOptions, type XenState } from './guest.ts';
 import { HYPERCALL_MSR, hypercallPage } from './hypercall-page.ts';
@@ -53,11 +53,6 @@ export class XenSide {
         return CONTINUE;
       case 'port-out':
         return this.#writePort(exit.port, exit.size, exit.value);
-      case 'mmio-read':
-        this.#machine.answer(vcpu, (1n << BigInt(8 * exit.size)) - 1n);
-        return CONTINUE;
-      case 'mmio-write':
-        return CONTINUE;
       case 'halt':
         return BLOCK;
       case 'halt-forever':
@@ -67,8 +62,6 @@ export class XenSide {
         return this.#tripleFault(vcpu);
       case 'budget':
         return YIELD;
-      case 'debug':
-        return CONTINUE;
     }
   }
 
@@ -239,11 +232,6 @@ export class XenSide {
   /** `xl trigger nmi`. */
   triggerNmi(vcpu: number): void {
     this.#machine.raiseNmi(vcpu);
-  }
-
-  /** `xl debug-keys q` and friends: VIRQ_DEBUG makes Linux print its event channels. */
-  triggerDebugVirq(vcpu: number): void {
-    this.#guest.events.raiseVirq(VIRQ_DEBUG, vcpu);
   }
 
   /** Frame handle of shared_info, and where the guest mapped it. */

@@ -109,6 +109,38 @@ describe.runIf(debianArchive)('a stock kernel on the Xen side', { timeout: 300_0
   });
   afterAll(() => guest.domain.retired());
 
+  test('the memory map, the tables and the hypervisor are those of Xen 4.17', () => {
+    const log = guest.shell('dmesg').replaceAll(/^\[ *[\d.]+\] /gm, '');
+    // As in test/golden/xen-4.17, but for the size of RAM.
+    for (const line of [
+      'BIOS-e820: [mem 0x0000000000000000-0x000000000009ffff] usable',
+      'BIOS-e820: [mem 0x00000000000a0000-0x00000000000fffff] reserved',
+      'BIOS-e820: [mem 0x0000000000100000-0x000000000fffffff] usable',
+      'BIOS-e820: [mem 0x00000000fc000000-0x00000000fc00803f] ACPI data',
+      'BIOS-e820: [mem 0x00000000feff8000-0x00000000feffffff] reserved',
+      'Hypervisor detected: Xen HVM',
+      'Xen version 4.17.',
+      'x86/PAT: Configuration [0-7]: WB  WC  UC- UC  WB  WP  UC- WT  ',
+      'ACPI: RSDP 0x00000000FC008000 000024 (v02 Xen   )',
+      'Booting kernel on Xen PVH',
+      'xen:events: Xen HVM callback vector for event delivery is enabled',
+      'Switched APIC routing to physical x2apic.',
+      'xen:grant_table: Grant tables using version 1 layout',
+    ])
+      expect(log).toContain(`${line}\n`);
+    expect(log).not.toMatch(/WARNING|BUG:|ACPI (BIOS )?Error|unchecked MSR/);
+    const read = (name: string): string =>
+      guest.shell(`cat /sys/hypervisor/${name}`).split('\n').at(-2) ?? '';
+    expect(['type', 'guest_type', 'uuid', 'properties/features', 'version/extra'].map(read)).toEqual([
+      'xen',
+      'PVH',
+      '01234567-89ab-cdef-0123-456789abcdef',
+      '00012305',
+      '.0-pvh-report',
+    ]);
+    expect(guest.shell('xen-detect; echo $?')).toContain('Running in PVH context on Xen V4.17.\n0\n');
+  });
+
   test('event channels of every vCPU deliver', () => {
     const table = guest.shell('cat /proc/interrupts');
     const count = (name: string, vcpu: number): number =>

@@ -6,6 +6,9 @@ import { describeMismatch } from './describe.ts';
 import { openCorpus, openUserMachine } from './open.ts';
 import { type Mismatch, replayCase } from './replay.ts';
 
+/** 225,000 cases take about half a minute of one processor. */
+const REPLAY_TIMEOUT = 900_000;
+
 describe('corpus recorded on silicon', () => {
   let corpus: Corpus;
   beforeAll(() => {
@@ -22,15 +25,19 @@ describe('corpus recorded on silicon', () => {
     expect(unmet.map(({ row }) => row)).toEqual([]);
   });
 
-  test('replays without a mismatch', () => {
-    const machine = openUserMachine();
-    const mismatches: Mismatch[] = [];
-    for (const cases of corpus.rows.values())
-      for (const recorded of cases) {
-        const mismatch = replayCase(machine, recorded);
-        if (mismatch) mismatches.push(mismatch);
-      }
-    const shown = mismatches.slice(0, 5).map(describeMismatch).join('\n\n');
-    expect(mismatches.length, shown).toBe(0);
-  });
+  test(
+    'replays without a mismatch',
+    () => {
+      const machine = openUserMachine();
+      const mismatches: Mismatch[] = [];
+      for (const cases of corpus.rows.values())
+        for (const recorded of cases) {
+          const mismatch = replayCase(machine, recorded);
+          if (mismatch) mismatches.push(mismatch);
+        }
+      const shown = mismatches.slice(0, 5).map(describeMismatch).join('\n\n');
+      expect(mismatches.length, shown).toBe(0);
+    },
+    REPLAY_TIMEOUT,
+  );
 });

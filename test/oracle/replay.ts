@@ -85,6 +85,7 @@ function compareMemory(
   got: Outcome,
   ignore: (at: number) => boolean,
 ): string[] {
+  if (expected.writes.length === 0 && got.writes.length === 0) return [];
   const want = applyWrites(before, expected.writes);
   const have = applyWrites(before, got.writes);
   if (Buffer.compare(want, have) === 0) return [];
@@ -96,6 +97,26 @@ function compareMemory(
       `[${hex(DATA_BASE + at)}]: expected ${toHex(want.subarray(at, end))}, got ${toHex(have.subarray(at, end))}, was ${toHex(before.subarray(at, end))}`,
     );
     at = end;
+  }
+  return lines;
+}
+
+function compareFx(
+  row: OpcodeRow | undefined,
+  recorded: RecordedCase,
+  got: Outcome,
+  faulted: boolean,
+): string[] {
+  const was = physicalOrder(recorded.state.fx);
+  const want = physicalOrder(recorded.outcome.fx);
+  const have = physicalOrder(got.fx);
+  const lines: string[] = [];
+  for (const { name, at, length } of FX_UNITS) {
+    const [w, h] = [want.subarray(at, at + length), have.subarray(at, at + length)];
+    if (Buffer.compare(w, h) !== 0 && !isCloseEnough(row, name, w, h, faulted))
+      lines.push(
+        `${name}: expected ${toHex(w)}, got ${toHex(h)}, was ${toHex(was.subarray(at, at + length))}`,
+      );
   }
   return lines;
 }
@@ -126,16 +147,7 @@ export function compareOutcomes(recorded: RecordedCase, before: Uint8Array, got:
   for (const name of ['fs_base', 'gs_base'] as const)
     if (expected[name] !== got[name])
       lines.push(`${name}: expected ${hex(expected[name])}, got ${hex(got[name])}`);
-  const was = physicalOrder(state.fx);
-  const want = physicalOrder(expected.fx);
-  const have = physicalOrder(got.fx);
-  for (const { name, at, length } of FX_UNITS) {
-    const [w, h] = [want.subarray(at, at + length), have.subarray(at, at + length)];
-    if (toHex(w) !== toHex(h) && !isCloseEnough(row, name, w, h, !isDone))
-      lines.push(
-        `${name}: expected ${toHex(w)}, got ${toHex(h)}, was ${toHex(was.subarray(at, at + length))}`,
-      );
-  }
+  lines.push(...compareFx(row, recorded, got, !isDone));
   const base = expected.writes[0]?.offset ?? 0;
   const mask = memoryMask(row);
   lines.push(...compareMemory(before, expected, got, (at) => mask(at, base)));
@@ -149,9 +161,7 @@ export function replayCase(machine: UserMachine, recorded: RecordedCase): Mismat
   const trap = findRow(recorded.row)?.mnemonic === 'PUSHF';
   const ending = machine.run(program, state, trap);
   const differences =
-    'stuck' in ending
-      ? [`stuck: ${ending.stuck}`]
-      : compareOutcomes(recorded, machine.dataOf(program, state), ending.outcome);
+    'stuck' in ending ? [`stuck: ${ending.stuck}`] : compareOutcomes(recorded, ending.before, ending.outcome);
   return differences.length ? { recorded, differences } : undefined;
 }
 

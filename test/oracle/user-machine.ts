@@ -68,10 +68,12 @@ const USER_CODE = {
 const NO_CODE: Uint8Array = new Uint8Array(PAGE).fill(CODE_FILL);
 const UNUSABLE = 0x1_0000;
 const RFLAGS_TF = 0x100;
+/** Programs of more steps may turn a pointer into one to code and write there. */
+const SEVERAL_STEPS = 2;
 const MOST_INSTRUCTIONS = 100_000;
 
 /** How a case ended in the machine: an outcome, or an exit that user code should not cause. */
-export type Ending = { readonly outcome: Outcome } | { readonly stuck: string };
+export type Ending = { readonly before: Uint8Array; readonly outcome: Outcome } | { readonly stuck: string };
 
 export class UserMachine {
   readonly #machine: Machine;
@@ -141,7 +143,7 @@ export class UserMachine {
   }
 
   /** The data region before a case. */
-  dataOf(program: Program, state: InitialState): Uint8Array {
+  #dataOf(program: Program, state: InitialState): Uint8Array {
     const data = (this.#variants[state.variant] ?? new Uint8Array(REGION_BYTES)).slice();
     for (const { offset, bytes } of program.patches) data.set(bytes, offset);
     return data;
@@ -163,7 +165,7 @@ export class UserMachine {
   /** Runs one case from its initial state. `trap` sets TF, as the recorder does. */
   run(program: Program, state: InitialState, trap = false): Ending {
     const machine = this.#machine;
-    const before = this.dataOf(program, state);
+    const before = this.#dataOf(program, state);
     machine.write(DATA_PAGES[0], before.subarray(0, PAGE));
     machine.write(DATA_PAGES[1], before.subarray(PAGE));
     this.#writeCode(program.offset, program.code);
@@ -183,9 +185,10 @@ export class UserMachine {
     let exit = machine.run(0, MOST_INSTRUCTIONS);
     for (let again = 0; exit.kind === 'budget' && again < 2; again++)
       exit = machine.run(0, MOST_INSTRUCTIONS);
-    this.#cleanCode();
+    if (program.steps > SEVERAL_STEPS) this.#cleanCode();
+    else this.#writeCode(program.offset, NO_CODE.subarray(0, program.code.length));
     if (exit.kind !== 'halt-forever') return { stuck: JSON.stringify(exit, jsonBigint) };
-    return { outcome: this.#outcome(before) };
+    return { before, outcome: this.#outcome(before) };
   }
 
   #outcome(before: Uint8Array): Outcome {

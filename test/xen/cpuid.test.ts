@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { guestCpuid, parseCpuidFilters } from '../../core/xen/cpuid.ts';
+import { testMachine } from '../support/machine.ts';
 
 const options = { vendor: 'GenuineIntel', vcpus: 2, domid: 7, version: { major: 4, minor: 17 } } as const;
 const leaf = (rows: ReturnType<typeof guestCpuid>, number: number, subleaf = 0) =>
@@ -14,6 +15,23 @@ describe('CPUID of a guest', () => {
     expect(leaf(rows, 0x40000003, 0)).toMatchObject({ ecx: 1_000_000 });
     expect(leaf(rows, 0x40000004)).toMatchObject({ eax: 0x58, ecx: 7 });
     expect((leaf(rows, 1)?.ecx ?? 0) >>> 31).toBe(1);
+  });
+
+  test('each vCPU reads its own number', () => {
+    const machine = testMachine({ vcpus: 2, cpuid: guestCpuid(options) });
+    machine.write(0x1000, Uint8Array.of(0x0f, 0xa2, 0xf4)); // CPUID; HLT
+    const flat = { selector: 0, base: 0n, limit: 0xffff_ffff };
+    for (const vcpu of [0, 1]) {
+      machine.setRegisters(vcpu, {
+        ...{ rax: 0x40000004n, rcx: 0n, rip: 0x1000n, cr0: 0x11n, rflags: 2n },
+        cs: { ...flat, attributes: 0xc09b },
+        ss: { ...flat, attributes: 0xc093 },
+      });
+      machine.setState(vcpu, 'running');
+      machine.run(vcpu, 10);
+      expect(machine.reg(vcpu, 'rbx')).toBe(BigInt(vcpu));
+      expect(machine.reg(vcpu, 'rcx')).toBe(7n);
+    }
   });
 
   test.each([

@@ -83,11 +83,6 @@ test('any exit that a guest can cause', () => {
       size: fc.constantFrom(1, 2, 4),
       value: fc.nat(0xffff_ffff),
     }),
-    fc.record({
-      kind: fc.constant('mmio-read' as const),
-      gpa: fc.nat(0xffff_ffff),
-      size: fc.constantFrom(1, 2, 4, 8),
-    }),
   );
   const guest = new XenTestGuest();
   fc.assert(

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isAlive } from '../../core/host/process-identity.ts';
@@ -230,6 +231,37 @@ describe('a guest that runs', () => {
       ),
     );
     expect([status, out]).toEqual([0, 'first\nlast\n']);
+  });
+
+  test('nonsense on the control socket is refused and hurts nobody', async () => {
+    const lab = newLab();
+    await lab.xl('create', '-q', lab.guest('calm', new TinyKernel().spin()));
+    const { socket: path } = lab.registry.files(1);
+    const say = async (text: string): Promise<string> => {
+      const socket = connect(path);
+      let answer = '';
+      socket.on('data', (bytes) => {
+        answer += bytes;
+        socket.end();
+      });
+      socket.on('error', () => {});
+      socket.write(text);
+      await new Promise((resolve) => socket.once('close', resolve));
+      return answer;
+    };
+    for (const line of [
+      '',
+      'x',
+      '{}',
+      'null',
+      '[]',
+      '{"op":"fly"}',
+      '{"op":"nmi","vcpu":9}',
+      '{"op":"dump-core","path":"rel"}',
+    ])
+      expect(JSON.parse(await say(`${line}\n`))).toMatchObject({ ok: false, error: expect.any(String) });
+    expect(await say('a'.repeat(3 << 20))).toBe('');
+    expect(await letters(lab, 'calm')).toBe('r-----');
   });
 
   test('killed: lost, never running; its name is free after destroy', async () => {

@@ -10,7 +10,8 @@ import { type GuestConfig, loadGuestConfig, withOverrides } from '../../core/dom
 import { ConfigError } from '../../core/domain/config-file.ts';
 import type { StartMessage } from '../../core/domain/protocol.ts';
 import type { DomainRecord } from '../../core/domain/record.ts';
-import { deriveUuid, NameTakenError } from '../../core/domain/registry.ts';
+import { NameTakenError } from '../../core/domain/registry.ts';
+import { deriveUuid } from '../../core/domain/uuid.ts';
 import { identifyProcess } from '../../core/host/process-identity.ts';
 import { systemError, ToolFailure } from '../shared/failure.ts';
 import { Progress, stderrOutput } from '../shared/progress.ts';

@@ -1,9 +1,14 @@
 // Finding domains for commands, with xl's words when there is none.
-import { control } from '../../core/domain/control-client.ts';
+import type * as Client from '../../core/domain/control-client.ts';
 import type { ControlRequest } from '../../core/domain/protocol.ts';
 import type { DomainRecord } from '../../core/domain/record.ts';
 import type { Registry } from '../../core/domain/registry.ts';
 import { ToolFailure } from '../shared/failure.ts';
+
+/** Loaded when a domain runs: node:net takes longer than listing those that do not. */
+async function control(...request: Parameters<typeof Client.control>): ReturnType<typeof Client.control> {
+  return (await import('../../core/domain/control-client.ts')).control(...request);
+}
 
 /** How long a listing waits for a domain that is busy, for example writing its memory. */
 const INFO_TIMEOUT_MS = 400;

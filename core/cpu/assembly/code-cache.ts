@@ -4,8 +4,8 @@
 import { CODE_ARENA, CODE_CACHE_END, CODE_PAGES, PAGE_CODE } from '../layout';
 import { LONGEST, decode, endsRun } from './decode';
 import { pageFlags } from './frames';
-import { H_CONTINUE, H_CROSSING, H_GOTO } from './generated/tables';
-import { RECORD_SIZE, R_COST, R_HANDLER, R_OFFSET, R_ORDINAL, R_TARGET } from './record';
+import { FLAG_EFFECTS, H_CONTINUE, H_CROSSING, H_GOTO, QUIET, SYSTEM_BASE } from './generated/tables';
+import { RECORD_SIZE, R_CODE, R_COST, R_HANDLER, R_IMM, R_OFFSET, R_OPCODE, R_ORDINAL, R_TARGET } from './record';
 import { codeMode, protectedMode } from './state';
 import { markCode, unmarkCode } from './tlb';
 
@@ -20,7 +20,9 @@ const MAP: usize = 32; // u32 x 4096
 const CODE_PAGE_SIZE: usize = MAP + 0x4000;
 
 /** A run is cut after so many instructions: what follows may never be reached. */
-const RUN_LIMIT: u32 = 32;
+const RUN_LIMIT: u32 = 48;
+/** A run that meets decoded code goes on decoding so far: a short copy is faster than a GOTO in a loop. */
+const COPY_LIMIT: u32 = 24;
 /** After so many stores a page without records is data again. */
 const IDLE_LIMIT: u32 = 64;
 /** Room for a code page and the longest run. */
@@ -118,7 +120,7 @@ function decodeRun(wanted: usize, start: u32): usize {
   let ordinal: u32 = 0;
   for (;;) {
     const known: usize = offset < 0x1000 ? recordIn(page, offset) : 0;
-    if (known) {
+    if (known && ordinal >= COPY_LIMIT) {
       closeRun(record, H_GOTO, offset, ordinal);
       linkRecord(record, known);
       break;
@@ -131,7 +133,7 @@ function decodeRun(wanted: usize, start: u32): usize {
     const length = decode(record, bytes + offset, rest < LONGEST ? rest : LONGEST, offset, codeMode);
     if (!length) closeRun(record, H_CROSSING, offset, ordinal);
     store<u16>(record, <u16>ordinal, R_ORDINAL);
-    store<u32>(page + (offset << 2), <u32>record, MAP);
+    if (!known) store<u32>(page + (offset << 2), <u32>record, MAP);
     if (!length) {
       offset = 0x1000;
       break;
@@ -145,9 +147,36 @@ function decodeRun(wanted: usize, start: u32): usize {
     }
   }
   arenaNext = record + RECORD_SIZE;
+  dropDeadFlags(first, record);
   markLines(page, start, offset);
   store<u32>(page, 0, IDLE_STORES);
   return first;
+}
+
+/** Gives instructions whose flags are overwritten before anything can see them the handler that computes none. */
+function dropDeadFlags(first: usize, last: usize): void {
+  for (let record = first; record < last; record += RECORD_SIZE) {
+    const handler: usize = load<u16>(record, R_HANDLER);
+    const quiet = handler < SYSTEM_BASE ? load<u16>(QUIET + (handler << 1)) : 0;
+    if (!quiet) continue;
+    let next = record + RECORD_SIZE;
+    let effect = flagEffect(next);
+    while (effect == 2 && next < last) {
+      next += RECORD_SIZE;
+      effect = flagEffect(next);
+    }
+    if (effect == 1) store<u16>(record, quiet, R_HANDLER);
+  }
+}
+
+/** FLAG_EFFECTS of a record; a shift by 0 leaves the flags alone. */
+function flagEffect(record: usize): u32 {
+  const handler = load<u16>(record, R_HANDLER);
+  if (handler >= SYSTEM_BASE) return 0;
+  const effect = load<u8>(FLAG_EFFECTS + <usize>handler);
+  const opcode = load<u8>(record, R_OPCODE);
+  const isShift = (load<u8>(record, R_CODE) & 3) == 0 && (opcode == 0xc0 || opcode == 0xc1);
+  return isShift && !(load<u8>(record, R_IMM) & 31) ? 0 : effect;
 }
 
 function closeRun(record: usize, handler: u32, offset: u32, ordinal: u32): void {

@@ -20,6 +20,11 @@ const DR7_GD: u64 = 0x2000;
 const DR6_BD: u32 = 0x2000;
 const TPR_OFFSET: usize = 0x80 >> 2;
 
+/** CR0, CR2, CR3, CR4 and CR8 exist. */
+export function isControl(n: u32): bool {
+  return n < 32 && ((0x11d >> n) & 1) != 0;
+}
+
 /** Value of CR`n`, for MOV; #UD for one that does not exist. */
 export function readControl(n: u32): u64 {
   switch (n) {

@@ -55,13 +55,23 @@ export function pushSized(value: u64, size: u32): void {
 }
 
 export function popSized(size: u32): u64 {
+  return popPart(size, size);
+}
+
+/** A selector: 2 bytes of a stack slot of `size`. */
+export function popSelector(size: u32): u32 {
+  return <u32>popPart(size, 2);
+}
+
+/** Reads the first `used` bytes of a stack slot of `size`, and pops it. */
+function popPart(size: u32, used: u32): u64 {
   if (faultPending) return 0;
   const mask = stackMask();
   const old = load<u64>(RSP);
   const offset = old & mask;
-  const linear = linearAddress(SS, offset, size, false);
+  const linear = linearAddress(SS, offset, used, false);
   if (faultPending) return 0;
-  const value = size == 8 ? readU64(linear) : size == 4 ? readU32(linear) : readU16(linear);
+  const value = used == 8 ? readU64(linear) : used == 4 ? readU32(linear) : readU16(linear);
   if (faultPending) asStackFault();
   else store<u64>(RSP, (old & ~mask) | ((offset + size) & mask));
   return value;

@@ -76,7 +76,7 @@ function stepString(record: usize, index: usize, size: u32): void {
   if (count) store<u64>(RIP, load<u64>(RIP) - load<u32>(EXIT_LENGTH));
 }
 
-/** A rep with count 0 does nothing. */
+/** A rep with count 0 does nothing, once it may. */
 function isDone(record: usize): bool {
   return repeatPrefix(record) != 0 && !(load<u64>(RCX) & addressMask(record));
 }
@@ -84,11 +84,11 @@ function isDone(record: usize): bool {
 /** INS. True when run() must be left. */
 export function stringIn(record: usize, size: u32): bool {
   const port = <u32>load<u16>(RDX);
+  if (!checkPort(port, size)) return false;
   if (isDone(record)) {
     store<u64>(RIP, nextRip);
     return false;
   }
-  if (!checkPort(port, size)) return false;
   const linear = linearAddress(ES, load<u64>(RDI) & addressMask(record), size, true);
   if (!faultPending) checkWrite(linear, size);
   if (faultPending) return false;
@@ -103,11 +103,11 @@ export function stringIn(record: usize, size: u32): bool {
 /** OUTS. True when run() must be left. */
 export function stringOut(record: usize, size: u32): bool {
   const port = <u32>load<u16>(RDX);
+  if (!checkPort(port, size)) return false;
   if (isDone(record)) {
     store<u64>(RIP, nextRip);
     return false;
   }
-  if (!checkPort(port, size)) return false;
   const linear = linearAddress(segmentOf(record), load<u64>(RSI) & addressMask(record), size, false);
   if (faultPending) return false;
   const value = size == 1 ? readU8(linear) : size == 2 ? readU16(linear) : readU32(linear);

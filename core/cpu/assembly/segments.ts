@@ -136,7 +136,7 @@ function isVisible(selector: u32): bool {
   return descriptorDpl() >= <u32>cpl() && descriptorDpl() >= (selector & 3);
 }
 
-/** Access rights for LAR (bits 23..8 of the descriptor's upper half), or -1. */
+/** Access rights for LAR (bits 23..8 of the descriptor's upper half; the limit's bits in it too, as silicon has them), or -1. */
 export function accessRights(selector: u32): i64 {
   if (!isVisible(selector)) return -1;
   if (!isSegment()) {
@@ -146,7 +146,7 @@ export function accessRights(selector: u32): i64 {
       : type >= 1 && type <= 12 && type != 6 && type != 7 && type != 8 && type != 10;
     if (!valid) return -1;
   }
-  return <i64>(descriptor >> 32 & 0xf0ff00);
+  return <i64>(descriptor >> 32 & 0xffff00);
 }
 
 /** Limit for LSL, or -1. */

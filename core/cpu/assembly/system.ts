@@ -8,11 +8,11 @@ import {
   RFLAGS, RIP, RSP, RUN_STATE, RUN_STATE_HALTED, RUN_STATE_RUNNING, SEG_BASE, SEG_SELECTOR, SHADOW_RIP, SS, TR, TSC_AUX, CPU,
 } from '../layout';
 import {
-  clearTaskSwitched, loadMachineStatus, readControl, readDebug, writeControl, writeDebug,
+  clearTaskSwitched, isControl, loadMachineStatus, readControl, readDebug, writeControl, writeDebug,
 } from './control';
 import { cpuid } from './cpuid';
 import { updateEvents, wakes } from './events';
-import { farCall, farJump, farReturn, interruptReturn, popSized, pushSized } from './far';
+import { farCall, farJump, farReturn, interruptReturn, popSelector, popSized, pushSized } from './far';
 import { swapGs, systemCall, systemEnter, systemExit, systemReturn } from './fast-calls';
 import { rflags, setRflags } from './flags';
 import { CONTINUE, LEAVE, softwareInterrupt } from './interrupts';
@@ -274,7 +274,7 @@ function twoByte(record: usize, opcode: u32): i32 {
 function popSegment(record: usize, segment: usize): i32 {
   const size = operandSize(record);
   const rsp = load<u64>(RSP);
-  const selector = <u32>popSized(size) & 0xffff;
+  const selector = popSelector(size);
   if (faultPending) return CONTINUE;
   loadSegment(segment, selector);
   if (faultPending) {
@@ -517,8 +517,13 @@ function halt(): i32 {
 // Control and debug registers, MSRs, time
 
 function moveSpecial(record: usize, opcode: u32): i32 {
-  if (!needRing0()) return CONTINUE;
   const special = regNumber(record);
+  // A register that does not exist is #UD in every ring.
+  if (opcode & 1 ? special > 7 : !isControl(special)) {
+    raiseFault(UD, 0);
+    return CONTINUE;
+  }
+  if (!needRing0()) return CONTINUE;
   const general = rmNumber(record);
   // Outside 64-bit mode the operands have 32 bits.
   const mask: u64 = codeMode == CODE_64 ? 0xffffffffffffffff : 0xffffffff;

@@ -113,11 +113,9 @@ export function outsideCanonical(address: u64, bytes: u32): bool {
   return true;
 }
 
-/** Faults as an access to one number of 10 bytes. */
-export function checkTen(address: u64, write: bool): void {
-  if (outsideCanonical(address, 10) || !isAligned(address, 8)) return;
-  if (write) checkWrite(address, 10);
-  else checkRead(address, 10);
+/** Faults as a load of 10 bytes. */
+export function checkTen(address: u64): void {
+  if (!outsideCanonical(address, 10) && isAligned(address, 8)) checkRead(address, 10);
 }
 
 /** Faults as an access to a whole image: its first item, then its last byte, which shows in CR2 (seen on silicon). */

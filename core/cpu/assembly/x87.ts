@@ -153,7 +153,7 @@ function exactly(): void {
 }
 
 function loadExtended(address: u64): void {
-  checkTen(address, false);
+  checkTen(address);
   if (faultPending) return;
   const sig = readU64(address), head = <u32>readU16(address + 8);
   beginX87();
@@ -229,23 +229,30 @@ function storeFloat(address: u64, format: i32, pops: bool): void {
 }
 
 function storeExtended(address: u64): void {
-  checkTen(address, true);
-  if (faultPending) return;
   beginX87();
-  let done = true;
+  let done = true, head: u64, sig: u64;
   if (isEmpty(0)) {
     done = underflow();
-    if (done) {
-      writeU64(address, rSig);
-      writeU16(address + 8, <u64>packHead80());
-    }
+    head = packHead80();
+    sig = rSig;
   } else {
     const place = stackRegister(0);
-    writeU64(address, load<u64>(place));
-    writeU16(address + 8, <u64>load<u16>(place, 8));
+    head = load<u16>(place, 8);
+    sig = load<u64>(place);
+  }
+  if (done) {
+    storeTen(address, sig, head);
+    if (faultPending) return;
   }
   endX87();
   if (done) pop();
+}
+
+/** Two stores: when the second faults, the first has been done, as on silicon. */
+function storeTen(address: u64, low: u64, high: u64): void {
+  if (outsideCanonical(address, 10) || !isAligned(address, 8)) return;
+  writeU64(address, low);
+  if (!faultPending) writeU16(address + 8, high);
 }
 
 function storeInteger(address: u64, bits: i32, pops: bool, truncate: bool): void {
@@ -271,7 +278,7 @@ function storeInteger(address: u64, bits: i32, pops: bool, truncate: bool): void
 }
 
 function loadDecimal(address: u64): void {
-  checkTen(address, false);
+  checkTen(address);
   if (faultPending) return;
   const low = readU64(address), high = readU16(address + 8);
   let value: u64 = 0;
@@ -313,11 +320,7 @@ function storeDecimal(address: u64): void {
     done = !stopped();
   }
   if (done) {
-    // Two stores: when the second faults, the first has been done, as on silicon.
-    if (outsideCanonical(address, 10) || !isAligned(address, 8)) return;
-    writeU64(address, low);
-    if (faultPending) return;
-    writeU16(address + 8, high);
+    storeTen(address, low, high);
     if (faultPending) return;
   }
   endX87();

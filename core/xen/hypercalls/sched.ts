@@ -40,8 +40,8 @@ function block(call: Call): Result {
 function shutdown(call: Call, argument: DataView): Result {
   const code = argument.getUint32(0, true) & 0xff;
   const reason = call.guest.shutDown(reasonOf(code));
-  // A resumed guest reads 1, "suspend was cancelled", from its hypercall; for other reasons nobody reads it.
-  return { value: 1, effect: { kind: 'shutdown', reason } };
+  // What a capture of a crashed guest on Xen shows in rax.
+  return { value: 0, effect: { kind: 'shutdown', reason } };
 }
 
 function poll(call: Call, argument: DataView): Result {

@@ -22,7 +22,6 @@ import {
   XS_TRANSACTION_START,
   XS_UNWATCH,
   XS_WATCH,
-  XS_WATCH_EVENT,
   XS_WRITE,
 } from '../abi/io-xs-wire.ts';
 import { encodeMessage, joinStrings, type Message, parsePermission, splitStrings, text } from './message.ts';
@@ -30,35 +29,26 @@ import { type Change, Transaction, type TransactionState } from './transaction.t
 import {
   absolutePath,
   homeOf,
-  mayAccess,
   type NodeView,
   type Permission,
   StoreError,
   type StoreNode,
   TreeAccess,
 } from './tree.ts';
+import { type Watch, Watches } from './watches.ts';
 
 /** What a guest may use up: the defaults of xenstored 4.17. */
 const QUOTA = {
   nodes: 1000,
   entryBytes: 2048,
-  watches: 128,
   transactions: 10,
   transactionNodes: 1024,
   permissions: 5,
-  tokenBytes: 1000,
   /** Messages that wait for room in the ring before further requests are left in it. */
   outstanding: 20,
   /** Watch events that wait; identical ones are kept once. */
   events: 1000,
 } as const;
-
-interface Watch {
-  /** Absolute, or a special name that starts with @. */
-  readonly path: string;
-  readonly token: string;
-  readonly relative: boolean;
-}
 
 /** Everything in a store, as data. */
 export interface XenStoreState {
@@ -94,11 +84,10 @@ export class XenStore {
   readonly #domid: number;
   /** Tells that output waits for the guest. Wiring, not state. */
   readonly #outputWaits: () => void;
-  readonly #hostWatches = new Set<{ readonly path: string; readonly changed: (path: string) => void }>();
+  readonly #watches: Watches;
   #nodes = new Map<string, StoreNode>([['/', ROOT]]);
   #generation = 1;
   #guestNodes = 0;
-  #watches: Watch[] = [];
   #transactions = new Map<number, Transaction>();
   #nextTransaction = 1;
   #output: Uint8Array[] = [];
@@ -115,6 +104,7 @@ export class XenStore {
   constructor(domid: number, outputWaits: () => void) {
     this.#domid = domid;
     this.#outputWaits = outputWaits;
+    this.#watches = new Watches(domid);
     const privileged: Handler = () => {
       throw new StoreError('EACCES');
     };
@@ -178,9 +168,7 @@ export class XenStore {
    * change the store itself. Returns what ends it. Not part of the state: set it up again after restore().
    */
   watch(path: string, changed: (path: string) => void): () => void {
-    const entry = { path: absolutePath(path, 0), changed };
-    this.#hostWatches.add(entry);
-    return () => this.#hostWatches.delete(entry);
+    return this.#watches.addHost(absolutePath(path, 0), changed);
   }
 
   /** All nodes at and below `path`, depth first, children in the order of their creation. */
@@ -371,30 +359,20 @@ export class XenStore {
 
   #watch(message: Message): Uint8Array {
     const [given = '', token = '', ...rest] = splitStrings(message.payload);
-    if (rest.length > 0 || token.length > QUOTA.tokenBytes) throw new StoreError('EINVAL');
-    const special = given === '@introduceDomain' || given === '@releaseDomain';
-    const path = special ? given : absolutePath(given, this.#domid);
-    if (this.#watches.some((watch) => watch.path === path && watch.token === token))
-      throw new StoreError('EEXIST');
-    if (this.#watches.length >= QUOTA.watches) throw new StoreError('E2BIG');
-    const watch = { path, token, relative: !special && !given.startsWith('/') };
-    this.#watches.push(watch);
-    this.#queueEvent(watch, path);
+    if (rest.length > 0) throw new StoreError('EINVAL');
+    this.#queueEvent(this.#watches.add(given, token));
     return OK;
   }
 
   #unwatch(message: Message): Uint8Array {
     const [given = '', token = '', ...rest] = splitStrings(message.payload);
     if (rest.length > 0) throw new StoreError('EINVAL');
-    const path = given.startsWith('@') ? given : absolutePath(given, this.#domid);
-    const at = this.#watches.findIndex((watch) => watch.path === path && watch.token === token);
-    if (at < 0) throw new StoreError('ENOENT');
-    this.#watches.splice(at, 1);
+    this.#watches.remove(given, token);
     return OK;
   }
 
   #resetWatches(): Uint8Array {
-    this.#watches = [];
+    this.#watches.clear();
     this.#transactions.clear();
     return OK;
   }
@@ -406,25 +384,12 @@ export class XenStore {
   }
 
   #fire(change: Change): void {
-    change.paths.forEach((path, i) => {
-      const node = change.kind === 'remove' ? change.nodes[i] : this.#nodes.get(path);
-      // Below a removed node only those hear of it who watch just that path: the others heard of its top.
-      const exact = change.kind === 'remove' && i > 0;
-      if (node === undefined || mayAccess(node, this.#domid, 'r'))
-        for (const watch of this.#watches)
-          if (concerns(watch.path, path, exact)) this.#queueEvent(watch, path);
-      for (const watch of this.#hostWatches) if (concerns(watch.path, path, exact)) watch.changed(path);
-    });
+    for (const event of this.#watches.fire(change, (path) => this.#nodes.get(path))) this.#queueEvent(event);
   }
 
-  #queueEvent(watch: Watch, path: string): void {
-    const prefix = `${homeOf(this.#domid)}/`;
-    const shown = watch.relative && path.startsWith(prefix) ? path.slice(prefix.length) : path;
-    const payload = joinStrings([shown, watch.token]);
-    const event = encodeMessage({ type: XS_WATCH_EVENT, req_id: 0, tx_id: 0, payload });
-    const waiting = this.#output.length;
-    if (waiting >= QUOTA.events || this.#output.some((each) => sameBytes(each, event))) return;
-    this.#output.push(event);
+  #queueEvent(event: Uint8Array): void {
+    const full = this.#output.length >= QUOTA.events;
+    if (!full && !this.#output.some((each) => sameBytes(each, event))) this.#output.push(event);
   }
 
   snapshot(): XenStoreState {
@@ -432,7 +397,7 @@ export class XenStore {
       nodes: [...this.#nodes],
       generation: this.#generation,
       guestNodes: this.#guestNodes,
-      watches: [...this.#watches],
+      watches: this.#watches.snapshot(),
       transactions: [...this.#transactions.values()].map((each) => each.snapshot()),
       nextTransaction: this.#nextTransaction,
       output: [...this.#output],
@@ -443,18 +408,13 @@ export class XenStore {
     this.#nodes = new Map(state.nodes);
     this.#generation = state.generation;
     this.#guestNodes = state.guestNodes;
-    this.#watches = [...state.watches];
+    this.#watches.restore(state.watches);
     this.#transactions = new Map(
       state.transactions.map((each) => [each.id, new Transaction(this.#view, each)]),
     );
     this.#nextTransaction = state.nextTransaction;
     this.#output = [...state.output];
   }
-}
-
-function concerns(watched: string, path: string, exact: boolean): boolean {
-  if (watched === path) return true;
-  return !exact && (watched === '/' || path.startsWith(`${watched}/`));
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

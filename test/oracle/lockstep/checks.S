@@ -184,7 +184,6 @@ BEGIN
   EXPECT64(12, 0, mov rax, [rbp])
   EXPECT64(12, 0, mov rax, [rbp - 4])
   EXPECT64(13, 0, mov rax, [rdi - 4])
-  EXPECT64(12, 0, mov rbx, rsp; mov rsp, rbp; mov rax, [rsp]; mov rsp, rbx)
   mov rsp, offset stack_top
   EXPECT64(8, 0, mov rsp, rbp; push rax)     // #SS, its frame cannot be pushed: #DF on IST 1
   mov eax, ss
