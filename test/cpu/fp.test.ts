@@ -145,6 +145,66 @@ describe('x87 exceptions', () => {
   });
 });
 
+describe('FNSTENV', () => {
+  // An x87 instruction at CODE, then FNSTENV [bx]; all of FCW FSW FTW, FIP, selector or upper parts, FDP.
+  const environment = (mode: 'real' | 'protected' | 'long', code: string, bytes: number): number[] => {
+    const guest = new Guest(mode);
+    guest.set({
+      fxsave: image(),
+      rbx: BigInt(DATA & 0xffff),
+      ds: { ...guest.registers.ds, base: BigInt(DATA & ~0xffff) },
+    });
+    guest.machine.write(DATA, new Uint8Array(32).fill(0xaa));
+    expect(guest.run(code)).toBeUndefined();
+    return [...guest.machine.read(DATA, bytes)];
+  };
+  const tags = [0xff, 0x3f]; // R7 valid, the others empty
+  const words = (...values: number[]): number[] => values.flatMap((value) => [value & 0xff, value >> 8]);
+
+  test.each([
+    [
+      '16 bits in real mode',
+      'real',
+      'd9e8 d937',
+      [...words(0x37f, 0x3800), ...tags, ...words(CODE, 0, 0, 0), 0xaa],
+    ],
+    [
+      '32 bits in real mode',
+      'real',
+      'd9e8 66d937',
+      [
+        ...words(0x37f, 0xffff, 0x3800, 0xffff),
+        ...tags,
+        0xff,
+        0xff,
+        ...words(CODE, 0, 0, 0, 0, 0, 0, 0),
+        0xaa,
+      ],
+    ],
+    [
+      '16 bits in protected mode',
+      'protected',
+      'd9e8 66d933',
+      [...words(0x37f, 0x3800), ...tags, ...words(CODE, 0, 0, 0), 0xaa],
+    ],
+    [
+      '32 bits in protected mode',
+      'protected',
+      'd9e8 d933',
+      [
+        ...words(0x37f, 0xffff, 0x3800, 0xffff),
+        ...tags,
+        0xff,
+        0xff,
+        ...words(CODE, 0, 0, 0, 0, 0, 0, 0xffff),
+        0xaa,
+      ],
+    ],
+  ] as const)('%s', (_name, mode, code, expected) => {
+    expect(environment(mode, code, expected.length)).toEqual(expected);
+  });
+});
+
 describe('SSE exceptions', () => {
   const divide = (mxcsr: number, cr4: bigint): Guest => fpGuest({ mxcsr }, CR0 | MP | NE, cr4);
   const DIVSS_ZERO = '0f57c0 f30f5ec0'; // xorps xmm0, xmm0; divss xmm0, xmm0

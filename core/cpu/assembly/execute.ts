@@ -68,9 +68,9 @@ export function execute(budget: i64): i32 {
   return load<i32>(EXIT_KIND);
 }
 
-/** Instructions of this slice that VIRTUAL_TIME does not hold yet. */
+/** Instructions of this slice that VIRTUAL_TIME does not hold yet. Inside a run, for MMIO, it is that of the run's entry. */
 export function retiredInSlice(): u64 {
-  return <u64>(slice - budgetLeft);
+  return <u64>max(slice - budgetLeft, 0);
 }
 
 /** Lets the slice end within `ns` instructions from now. */

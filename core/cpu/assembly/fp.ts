@@ -1,11 +1,11 @@
 // fpOp: where the interpreter hands over MMX, SSE, x87 and FXSAVE instructions. Chooses the family, and keeps the x87 rules of
 // every instruction: who waits for pending exceptions, who raises #NM, and the last-instruction pointers.
-import { CR0, FDP, FIP, FOP, FSW } from '../layout';
+import { CR0, CS, FDP, FIP, FOP, FSW, SEG_BASE } from '../layout';
 import { endAccess } from './fp-access';
 import { fxrstor, fxsave, ldmxcsr, stmxcsr } from './fxsave';
 import { C_REG, C_REXW, eaLinear, F_66, F_MEM1, nextRip, R_CODE, R_FLAGS, R_LENGTH, R_OPCODE, regNumber, rmNumber } from './record';
 import { sse0f, sse0f38, sse0f3a, sseAvailable } from './sse';
-import { CODE_16, codeMode, faultPending, MF, NM, raiseFault, UD } from './state';
+import { CODE_16, codeMode, faultPending, MF, NM, protectedMode, raiseFault, UD } from './state';
 import { x87Memory, x87Register } from './x87';
 
 const CR0_MP: u64 = 2;
@@ -103,7 +103,8 @@ function x87(record: usize, escape: i32): bool {
   const wide = (load<u8>(record, R_CODE) & C_REXW) != 0 || (codeMode == CODE_16) == prefixed;
   if (memory ? !x87Memory(escape, reg, eaLinear, wide) : !x87Register(escape, reg, rm)) return false;
   if ((kind & CONTROL) != 0 || faultPending) return true;
-  store<u64>(FIP, nextRip - load<u8>(record, R_LENGTH));
+  const rip = nextRip - load<u8>(record, R_LENGTH);
+  store<u64>(FIP, protectedMode ? rip : rip + load<u64>(CS + SEG_BASE)); // real mode keeps linear addresses
   // FDP and FOP only with an unmasked exception, as CPUID.7.EBX[6] says of FDP.
   if ((load<u16>(FSW) & STATUS_ES) != 0) {
     if (memory) store<u64>(FDP, eaLinear);
