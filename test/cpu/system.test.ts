@@ -18,7 +18,7 @@ const ZF = 0x40n;
 
 describe.each(PROTECTED)('selectors in %s mode', (mode) => {
   test.each([
-    ['LAR of code', '0f 02 c1', SELECTORS.code32, 0xc09b00n],
+    ['LAR of code, bits 19..16 of the limit included', '0f 02 c1', SELECTORS.code32, 0xcf9b00n],
     ['LAR of a null selector', '0f 02 c1', 3, undefined],
     ['LAR outside the GDT', '0f 02 c1', 0x1000, undefined],
     ['LAR of an inner segment for RPL 3', '0f 02 c1', SELECTORS.data | 3, undefined],
@@ -26,7 +26,7 @@ describe.each(PROTECTED)('selectors in %s mode', (mode) => {
       'LAR of a conforming segment for RPL 3',
       '0f 02 c1',
       SELECTORS.conforming | 3,
-      mode === 'protected' || mode === 'pae' ? 0xc09f00n : 0xa09f00n,
+      mode === 'protected' || mode === 'pae' ? 0xcf9f00n : 0xaf9f00n,
     ],
     ['LAR of the LDT descriptor', '0f 02 c1', SELECTORS.ldt, 0x008200n],
     ['LSL of data', '0f 03 c1', SELECTORS.data, 0xffffffffn],

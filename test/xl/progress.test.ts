@@ -27,6 +27,13 @@ test('on a terminal one line changes and goes', () => {
   expect(text().endsWith('\r\x1b[KLoading ...\r\x1b[K')).toBe(true);
 });
 
+test('a long text is cut so that the line does not wrap', () => {
+  const { text, progress } = record(true, false);
+  progress.step(`Reading ${'x'.repeat(200)}`, 1, 2);
+  expect(text().slice('\r\x1b[K'.length).length).toBeLessThan(80);
+  expect(text()).toContain('xxx... ##########');
+});
+
 test('colour only when asked for', () => {
   const { text, progress } = record(true, true);
   progress.step('Reading', 5, 10);
