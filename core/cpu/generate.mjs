@@ -117,6 +117,16 @@ function systemName(row, rows) {
   return `SYS_${[row.mnemonic, ...(shared ? row.operands : [])].join('_').toUpperCase()}`;
 }
 
+// What a bare M stands for, in 32-bit mode; environments and states as small as their 16-bit forms.
+const IMAGE_BYTES = { FXSAVE: 512, FXRSTOR: 512, FLDENV: 14, FNSTENV: 14, FRSTOR: 94, FNSAVE: 94 };
+const LETTER_BYTES = { b: 1, w: 2, d: 4, y: 4, q: 8, t: 10, x: 16 };
+
+/** Bytes of the memory operand of an fp row, for the segment limit; 1 when it has none. */
+function memoryBytes(row) {
+  const operand = row.operands.map((o) => o.split('/').at(-1)).find((o) => /^[EMQW]/.test(o));
+  return operand === 'M' ? IMAGE_BYTES[row.mnemonic] : (LETTER_BYTES[operand?.at(-1)] ?? 1);
+}
+
 export async function generate() {
   const folder = join(here, 'build/tables');
   const output = join(here, 'assembly/generated');
@@ -197,7 +207,8 @@ export async function generate() {
       dataU16('QUIET', quiet()) +
       dataU8('FLAG_EFFECTS', flagEffects()) +
       dataU8('FUSED_ROW', fusedRow()) +
-      dataU16('FUSED', fused()),
+      dataU16('FUSED', fused()) +
+      dataU16('FP_BYTES', fp.map(memoryBytes)),
   );
   writeFileSync(
     join(output, 'system-ids.ts'),

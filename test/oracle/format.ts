@@ -15,9 +15,9 @@ const PATCHES_AT = 288;
 const PATCH_BYTES = 40;
 const FX_AT = 512;
 const RESULT_FX_AT = 200;
-
 const MAX_CODE_BYTES = 128;
 const MAX_PATCHES = 4;
+
 export const MAX_PATCH_BYTES = 36;
 
 /** Registers before a case. `gpr` in encoding order; `fx` is a 512-byte FXSAVE64 image. */
@@ -64,8 +64,10 @@ export interface Outcome {
   readonly writes: readonly Patch[];
 }
 
-/** The 1024-byte case record, little-endian. */
+/** The 1024-byte case record, little-endian. @throws RangeError when the program does not fit. */
 export function encodeCase(program: Program, state: InitialState): Uint8Array {
+  if (program.code.length > MAX_CODE_BYTES || program.patches.length > MAX_PATCHES)
+    throw new RangeError(`a case of ${program.code.length} bytes and ${program.patches.length} patches`);
   const record = new Uint8Array(CASE_BYTES);
   const view = new DataView(record.buffer);
   state.gpr.forEach((value, i) => {

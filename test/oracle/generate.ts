@@ -19,8 +19,8 @@ import { initialState, type Profile } from './state.ts';
  * recorded; these would hurt the host, leave user mode, or depend on the machine.
  */
 export const NOT_ON_SILICON: Readonly<Record<string, string>> = {
-  SYSCALL: 'enters the host kernel',
-  SYSENTER: 'enters the host kernel',
+  SYSCALL: 'enters the host kernel; in lockstep/long',
+  SYSENTER: 'enters the host kernel; in lockstep/long',
   CPUID: 'describes the machine',
   RDTSC: 'reads a clock',
   RDTSCP: 'reads a clock',
@@ -30,11 +30,11 @@ export const NOT_ON_SILICON: Readonly<Record<string, string>> = {
   RDSEED: 'random',
   VMCALL: 'reaches the host hypervisor',
   VMMCALL: 'reaches the host hypervisor',
-  SGDT: 'UMIP host: emulated by its kernel',
-  SIDT: 'UMIP host: emulated by its kernel',
-  SLDT: 'UMIP host: emulated by its kernel',
-  STR: 'UMIP host: emulated by its kernel',
-  SMSW: 'UMIP host: emulated by its kernel',
+  SGDT: 'UMIP host: emulated by its kernel; in lockstep/protected',
+  SIDT: 'UMIP host: emulated by its kernel; in lockstep/protected',
+  SLDT: 'UMIP host: emulated by its kernel; in lockstep/protected',
+  STR: 'UMIP host: emulated by its kernel; in lockstep/protected',
+  SMSW: 'UMIP host: emulated by its kernel; in lockstep/protected',
 };
 
 const STACK_MNEMONICS =

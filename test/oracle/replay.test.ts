@@ -9,6 +9,9 @@ import { type Mismatch, replayCase } from './replay.ts';
 /** 225,000 cases take about half a minute of one processor. */
 const REPLAY_TIMEOUT = 900_000;
 
+/** Cases a row that run with TF set. */
+const STEPPED_EACH = 12;
+
 describe('corpus recorded on silicon', () => {
   let corpus: Corpus;
   beforeAll(() => {
@@ -23,6 +26,18 @@ describe('corpus recorded on silicon', () => {
   test('meets every opcode row that user mode can run', () => {
     const unmet = coverageOf(corpus).filter(({ cases, reason }) => cases === 0 && reason === undefined);
     expect(unmet.map(({ row }) => row)).toEqual([]);
+  });
+
+  test('the first cases of each row are the same when single-stepped', () => {
+    const machine = openUserMachine();
+    const mismatches = [...corpus.rows.values()].flatMap((cases) =>
+      cases
+        .filter(({ program }) => program.steps === 1)
+        .slice(0, STEPPED_EACH)
+        .map((recorded) => replayCase(machine, recorded, true))
+        .filter((mismatch) => mismatch !== undefined),
+    );
+    expect(mismatches.slice(0, 5).map(describeMismatch).join('\n\n')).toBe('');
   });
 
   test(

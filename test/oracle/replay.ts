@@ -3,9 +3,9 @@ import { OPCODES, type OpcodeRow } from '../../core/cpu/opcodes.ts';
 import { GENERAL_REGISTERS } from '../../core/machine/registers.ts';
 import { rowId } from './case.ts';
 import { COMPARED_FLAGS, FX_UNITS, physicalOrder, type RecordedCase } from './corpus.ts';
-import { CODE_BASE, DATA_BASE, type Outcome, type Patch } from './format.ts';
+import { DATA_BASE, type Outcome, type Patch } from './format.ts';
 import { isCloseEnough } from './tolerance.ts';
-import { type Undefined, undefinedIn, undefinedInFault } from './undefined.ts';
+import { isOpenQuestion, type Undefined, undefinedIn, undefinedInFault } from './undefined.ts';
 import type { UserMachine } from './user-machine.ts';
 
 export interface Mismatch {
@@ -154,12 +154,17 @@ export function compareOutcomes(recorded: RecordedCase, before: Uint8Array, got:
   return lines;
 }
 
-/** Runs one case; undefined = as recorded. */
-export function replayCase(machine: UserMachine, recorded: RecordedCase): Mismatch | undefined {
+/** Runs one case; undefined = as recorded. `stepped` sets TF, as the recorder did, for cases of one step. */
+export function replayCase(
+  machine: UserMachine,
+  recorded: RecordedCase,
+  stepped = false,
+): Mismatch | undefined {
   const { program, state } = recorded;
+  const row = findRow(recorded.row);
+  if (isOpenQuestion(row, recorded)) return undefined;
   // PUSHF stores TF, so it is stepped as it was on silicon; everything else runs freely, through blocks and fused pairs.
-  const trap = findRow(recorded.row)?.mnemonic === 'PUSHF';
-  const ending = machine.run(program, state, trap);
+  const ending = machine.run(program, state, stepped || row?.mnemonic === 'PUSHF');
   const differences =
     'stuck' in ending ? [`stuck: ${ending.stuck}`] : compareOutcomes(recorded, ending.before, ending.outcome);
   return differences.length ? { recorded, differences } : undefined;

@@ -12,7 +12,7 @@ import { LONGEST, decode } from './decode';
 import { eventsPending } from './events';
 import { isZero, rflags } from './flags';
 import { endsBeforeOperand, fpOp, storesToMemory } from './fp';
-import { H_CALL_64, H_CALL_64_LINKED, H_EXIT, H_GOTO, H_JMP, H_JMP_LINKED, H_JO, H_STEP_END, H_UNDEFINED } from './generated/tables';
+import { FP_BASE, FP_BYTES, H_CALL_64, H_CALL_64_LINKED, H_EXIT, H_GOTO, H_JMP, H_JMP_LINKED, H_JO, H_STEP_END, H_UNDEFINED } from './generated/tables';
 import { runLoop } from './generated/loop';
 import { CONTINUE, LEAVE, STEP, afterStep, deliverEvents, deliverFault } from './interrupts';
 import { fetchPhysical, readU64 } from './memory';
@@ -404,7 +404,8 @@ export function runSystem(record: usize): usize {
 export function runFp(record: usize): void {
   setNextRip(ripAfter(record));
   if (hasMemory(record)) {
-    setEaLinear(operandAddress(record, 1, storesToMemory(record)));
+    const bytes: u32 = load<u16>(FP_BYTES + ((<usize>load<u16>(record, R_HANDLER) - FP_BASE) << 1));
+    setEaLinear(operandAddress(record, bytes, storesToMemory(record)));
     if (faultPending && endsBeforeOperand(record)) clearFault();
   }
   if (!faultPending) fpOp(record);
