@@ -1,9 +1,13 @@
 // The ACPI tables of a PVH guest: RSDP, XSDT, FADT, MADT, DSDT, FACS, much as libacpi makes them. Places them nowhere.
 // Source: ACPI 6.4 §5.2, and the tables of a PVH guest on Xen 4.17
 import {
+  ACPI_DSDT,
+  ACPI_FACS,
+  ACPI_FADT,
+  ACPI_LARGE_MADT,
+  ACPI_MADT,
   ACPI_RSDP,
-  ACPI_TABLES,
-  ACPI_TABLES_SIZE,
+  ACPI_XSDT,
   apicId,
   GPE0_PORT,
   LAPIC_BASE,
@@ -154,22 +158,14 @@ export interface Placed {
 
 /** All tables for `vcpus` vCPUs (1 to 32) at their places, the RSDP last. */
 export function acpiTables(vcpus: number): Placed[] {
-  const placed: Placed[] = [];
-  let next = ACPI_TABLES;
-  const place = (bytes: Uint8Array): number => {
-    const address = next;
-    placed.push({ address, bytes });
-    next = (address + bytes.length + 15) & ~15;
-    // The addresses are above 2^31: undo the sign of the 32-bit AND.
-    next = next >>> 0;
-    return address;
-  };
-  const facsAddress = place(facs());
-  const dsdtAddress = place(dsdt(vcpus));
-  const fadtAddress = place(fadt(facsAddress, dsdtAddress));
-  const madtAddress = place(madt(vcpus));
-  const xsdtAddress = place(xsdt([fadtAddress, madtAddress]));
-  if (next > ACPI_TABLES + ACPI_TABLES_SIZE) throw new RangeError(`ACPI tables for ${vcpus} vCPUs`);
-  placed.push({ address: ACPI_RSDP, bytes: rsdp(xsdtAddress) });
-  return placed;
+  const processors = madt(vcpus);
+  const madtAddress = ACPI_MADT + processors.length <= ACPI_XSDT ? ACPI_MADT : ACPI_LARGE_MADT;
+  return [
+    { address: ACPI_FACS, bytes: facs() },
+    { address: ACPI_DSDT, bytes: dsdt(vcpus) },
+    { address: ACPI_FADT, bytes: fadt(ACPI_FACS, ACPI_DSDT) },
+    { address: madtAddress, bytes: processors },
+    { address: ACPI_XSDT, bytes: xsdt([ACPI_FADT, madtAddress]) },
+    { address: ACPI_RSDP, bytes: rsdp(ACPI_XSDT) },
+  ];
 }

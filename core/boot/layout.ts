@@ -10,9 +10,14 @@ export const PAGE_SIZE = 4096;
 
 /** First page of the ACPI region; libxl keeps its info page here, ours is empty. */
 export const ACPI_BASE = 0xfc00_0000;
-/** FACS, then the other tables. */
-export const ACPI_TABLES = 0xfc00_1000;
-export const ACPI_TABLES_SIZE = 0x7000;
+export const ACPI_FACS = 0xfc00_1000;
+export const ACPI_DSDT = 0xfc00_1040;
+/** libxl's DSDT reaches nearly up to the FADT; ours is small. */
+export const ACPI_FADT = 0xfc00_7d60;
+export const ACPI_MADT = 0xfc00_7e70;
+/** Where the MADT of more vCPUs than fit between ACPI_MADT and ACPI_XSDT goes. */
+export const ACPI_LARGE_MADT = 0xfc00_6000;
+export const ACPI_XSDT = 0xfc00_7f60;
 export const ACPI_RSDP = 0xfc00_8000;
 const ACPI_END = 0xfc00_8040;
 

@@ -91,6 +91,19 @@ describe('who may run', () => {
     if (trap) expect(trap.rip).toBe(BigInt(CODE));
   });
 
+  test.each([
+    ['fld [eax]', 'd900'],
+    ['addps xmm0, [eax]', '0f5800'],
+    ['paddb mm0, [eax]', '0ffc00'],
+  ])('#NM comes before a fault of the operand: %s', (_name, code) => {
+    const guest = new Guest('protected');
+    const unusable = { selector: 0, base: 0n, limit: 0, attributes: 0x10000 };
+    guest.set({ cr0: CR0 | NE | TS, cr4: 0x10n | OSFXSR, fxsave: image(), ds: unusable });
+    expect(guest.run(code)?.vector).toBe(NM);
+    guest.set({ cr0: CR0 | NE });
+    expect(guest.run(code)?.vector).toBe(GP);
+  });
+
   test('FWAIT with TS but not MP runs', () => {
     expect(fpGuest({}, CR0 | NE | TS).run(FWAIT)).toBeUndefined();
   });
@@ -142,6 +155,66 @@ describe('x87 exceptions', () => {
     guest.run('90 d9e8 dfe0'); // nop; fld1; fnstsw ax
     const fx = guest.registers.fxsave ?? new Uint8Array(512);
     expect(new DataView(fx.buffer, fx.byteOffset).getBigUint64(8, true)).toBe(BigInt(CODE + 1));
+  });
+});
+
+describe('FNSTENV', () => {
+  // An x87 instruction at CODE, then FNSTENV [bx]; all of FCW FSW FTW, FIP, selector or upper parts, FDP.
+  const environment = (mode: 'real' | 'protected' | 'long', code: string, bytes: number): number[] => {
+    const guest = new Guest(mode);
+    guest.set({
+      fxsave: image(),
+      rbx: BigInt(DATA & 0xffff),
+      ds: { ...guest.registers.ds, base: BigInt(DATA & ~0xffff) },
+    });
+    guest.machine.write(DATA, new Uint8Array(32).fill(0xaa));
+    expect(guest.run(code)).toBeUndefined();
+    return [...guest.machine.read(DATA, bytes)];
+  };
+  const tags = [0xff, 0x3f]; // R7 valid, the others empty
+  const words = (...values: number[]): number[] => values.flatMap((value) => [value & 0xff, value >> 8]);
+
+  test.each([
+    [
+      '16 bits in real mode',
+      'real',
+      'd9e8 d937',
+      [...words(0x37f, 0x3800), ...tags, ...words(CODE, 0, 0, 0), 0xaa],
+    ],
+    [
+      '32 bits in real mode',
+      'real',
+      'd9e8 66d937',
+      [
+        ...words(0x37f, 0xffff, 0x3800, 0xffff),
+        ...tags,
+        0xff,
+        0xff,
+        ...words(CODE, 0, 0, 0, 0, 0, 0, 0),
+        0xaa,
+      ],
+    ],
+    [
+      '16 bits in protected mode',
+      'protected',
+      'd9e8 66d933',
+      [...words(0x37f, 0x3800), ...tags, ...words(CODE, 0, 0, 0), 0xaa],
+    ],
+    [
+      '32 bits in protected mode',
+      'protected',
+      'd9e8 d933',
+      [
+        ...words(0x37f, 0xffff, 0x3800, 0xffff),
+        ...tags,
+        0xff,
+        0xff,
+        ...words(CODE, 0, 0, 0, 0, 0, 0, 0xffff),
+        0xaa,
+      ],
+    ],
+  ] as const)('%s', (_name, mode, code, expected) => {
+    expect(environment(mode, code, expected.length)).toEqual(expected);
   });
 });
 

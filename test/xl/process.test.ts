@@ -2,7 +2,16 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -312,6 +321,26 @@ describe('when the host fails', () => {
       }
     }
     expect((await lab.xl('list')).out).not.toMatch(/ r----- | -b---- /);
+  });
+
+  test('killed before the guest ran: xl create says so and nothing is left', async () => {
+    const lab = newLab();
+    const config = lab.guest('early', new TinyKernel().spin());
+    // Reading this takes seconds; it needs no room on the disk.
+    truncateSync(lab.path('early.elf'), 4 * 2 ** 30);
+    const create = lab.start('create', '-q', config);
+    let err = '';
+    create.stderr?.on('data', (bytes) => {
+      err += bytes;
+    });
+    const { process: owner } = await lab.until('early', (record) => {
+      const pid = record?.process?.pid;
+      return pid !== undefined && pid !== create.pid;
+    });
+    process.kill(owner?.pid ?? 0, 'SIGKILL');
+    const [status] = await once(create, 'exit');
+    expect([status, err]).toEqual([3, expect.stringContaining('before the guest ran')]);
+    expect(lab.registry.list()).toEqual([]);
   });
 
   test('a full disk: said in xl dmesg, and the memory is kept until there is room', async ({ skip }) => {

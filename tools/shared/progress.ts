@@ -39,7 +39,9 @@ export class Progress {
       this.#lastText = text;
       return;
     }
-    let line = text;
+    // A line that wraps could not be cleared again.
+    const room = Math.max(10, this.#output.columns - BAR_WIDTH - 8);
+    let line = text.length > room ? `${text.slice(0, room - 3)}...` : text;
     if (done !== undefined && total !== undefined && total > 0) {
       const filled = Math.min(BAR_WIDTH, Math.round((done / total) * BAR_WIDTH));
       const percent = `${Math.min(100, Math.floor((done / total) * 100))}%`.padStart(4);

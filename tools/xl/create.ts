@@ -116,6 +116,8 @@ async function startProcess(
     stdio: ['ignore', log, log, 'pipe'],
   });
   closeSync(log);
+  // A process that cannot be started has no pid; that is looked at below.
+  child.once('error', () => {});
   const reports = child.stdio[3] as Readable; // a pipe, as asked for above
   let outcome: StartMessage | undefined;
   for await (const line of createInterface({ input: reports })) {
@@ -133,12 +135,13 @@ async function startProcess(
       outcome.lines.map((line) => `xl: ${line}`),
       outcome.exitStatus,
     );
-  if (outcome === undefined || child.pid === undefined) {
-    const status = await exitStatus(child);
+  if (outcome === undefined) {
+    const status = child.pid === undefined ? 'unknown' : await exitStatus(child);
+    // The guest never ran, so there is nothing to keep.
+    registry.remove(domid);
+    const log = registry.monitorLogPath(`${name}.err`);
     throw new ToolFailure(
-      [
-        `xl: the process of domain ${domid} ended with status ${status} before the guest ran; see ${registry.monitorLogPath(`${name}.err`)}`,
-      ],
+      [`xl: the process of domain ${domid} ended with status ${status} before the guest ran; see ${log}`],
       EXIT_FAIL,
     );
   }

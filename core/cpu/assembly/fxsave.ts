@@ -13,8 +13,9 @@ const AT_FCW = 0, AT_FSW = 2, AT_FTW = 4, AT_FOP = 6, AT_FIP = 8, AT_FDP = 16, A
 const IMAGE_BYTES: u32 = 512;
 
 /**
- * FXSAVE finds non-canonical before misaligned, FXRSTOR the other way round; the last byte before the first, which shows in CR2. With alignment checks on, an address that is no
- * multiple of 4 gives #AC in place of #GP. Seen on silicon; the SDM leaves it open.
+ * FXSAVE finds non-canonical before misaligned, FXRSTOR the other way round; both the last byte before the first, which shows
+ * in CR2. With alignment checks on, an address that is no multiple of 4 gives #AC in place of #GP. Seen on silicon; the SDM
+ * leaves it open.
  */
 function inaccessible(address: u64, write: bool): bool {
   if (write && outsideCanonical(address, IMAGE_BYTES)) return true;
