@@ -17,6 +17,9 @@ export interface SymbolHit {
 /** How far back a symbol that contains the address is looked for when nearer ones do not (labels inside a function). */
 const MAX_BACK = 64;
 
+/** Symbols at one address that are considered; kernels have some ten. */
+const MAX_ALIASES = 256;
+
 /** A kernel image leaves no larger gap between symbols; beyond it an address belongs to none. */
 const MAX_PADDING = 1n << 16n;
 
@@ -103,7 +106,7 @@ export class Symbolizer {
     const table = this.#table;
     let best: Candidate | undefined;
     let bestRank = Number.POSITIVE_INFINITY;
-    for (let index = start; index < end; index++) {
+    for (let index = start; index < Math.min(end, start + MAX_ALIASES); index++) {
       const letter = table.letter(index);
       if (isAbsolute(letter)) continue;
       const size = this.#size(index, end);

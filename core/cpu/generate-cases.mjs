@@ -287,6 +287,42 @@ function hotKey(row) {
   return mnemonic;
 }
 
+// Which handlers are fused with which conditions behind them, by what the profile of a boot shows.
+const ALL_CONDITIONS = [...CONDITIONS.keys()];
+const BY_RESULT = [4, 5, 8, 9];
+const FUSED = [
+  ...['CMP_RR_2', 'CMP_RR_3', 'CMP_RI_0', 'CMP_RI_2', 'CMP_RI_3'].map((base) => [base, ALL_CONDITIONS]),
+  ...['TEST_RR_0', 'TEST_RR_2', 'TEST_RR_3'].map((base) => [base, ALL_CONDITIONS]),
+  ...['ADD_RI_2', 'ADD_RI_3', 'SUB_RI_2', 'SUB_RI_3', 'AND_RI_2', 'DEC_RR_2', 'DEC_RR_3'].map((base) => [
+    base,
+    BY_RESULT,
+  ]),
+];
+// Conditions by their code, from the operands a, b and the result r of the handler before.
+const RESULT = { 4: 'r == 0', 5: 'r != 0', 8: 'r < 0', 9: 'r >= 0' };
+const COMPARED = {
+  ...RESULT,
+  2: '<u64>a < <u64>b',
+  3: '<u64>a >= <u64>b',
+  6: '<u64>a <= <u64>b',
+  7: '<u64>a > <u64>b',
+  12: 'a < b',
+  13: 'a >= b',
+  14: 'a <= b',
+  15: 'a > b',
+};
+const TESTED = {
+  ...RESULT,
+  2: 'false',
+  3: 'true',
+  6: 'r == 0',
+  7: 'r != 0',
+  12: 'r < 0',
+  13: 'r >= 0',
+  14: 'r <= 0',
+  15: 'r > 0',
+};
+
 /** See flagEffects below. INC and DEC keep CF, a memory operand can fault. */
 function flagEffect(name, quietOf) {
   if (/_RM|^(?:INC|DEC)_\w+_\d$/.test(name)) return name.startsWith('LEA_') ? 2 : 0;
@@ -406,6 +442,23 @@ export function familyCases() {
         quietOf.set(loud, `${loud}_QUIET`);
       }
 
+  // A compare and the conditional jump behind it as one record; the jump's own record stays as it is.
+  const fusedOf = new Map();
+  for (const [base, conditions] of FUSED) {
+    const body = bodies[ids.get(base)].replace(NEXT, '');
+    const known = /^CMP/.test(base) ? COMPARED : /^TEST/.test(base) ? TESTED : RESULT;
+    fusedOf.set(base, new Map());
+    for (const i of conditions) {
+      const name = `${base}_J${CONDITIONS[i]}`;
+      const holds = known[i] ?? CONDITION_CALLS[i];
+      add(
+        name,
+        `${body} rec += 32; if (${holds}) { if (load<u32>(rec, R_TARGET)) { ${COST} ${CHAIN} } rec = branchTo(rec); continue; } ${NEXT}`,
+      );
+      fusedOf.get(base).set(i, name);
+    }
+  }
+
   // Branches. The linked forms jump to a record of the same page.
   for (const [i, condition] of CONDITIONS.entries()) {
     add(`J${condition}`, `if (${CONDITION_CALLS[i]}) { rec = branchTo(rec); continue; } ${NEXT}`);
@@ -471,6 +524,10 @@ export function familyCases() {
       ),
     /** u16 by handler: the handler that does the same and leaves the flags alone, 0 = none. */
     quiet: () => [...ids.keys()].map((name) => ids.get(quietOf.get(name)) ?? 0),
+    /** u8 by handler: 1 + its row in `fused`, 0 = none. */
+    fusedRow: () => [...ids.keys()].map((name) => [...fusedOf.keys()].indexOf(name) + 1),
+    /** u16 by row and condition code: the handler of the pair, 0 = none. */
+    fused: () => [...fusedOf.values()].flatMap((row) => CONDITIONS.map((_, i) => ids.get(row.get(i)) ?? 0)),
     /** u8 by handler: 1 overwrites all flags and cannot fault, 2 touches no flag and cannot fault, 0 anything else. */
     flagEffects: () => [...ids.keys()].map((name) => flagEffect(name, quietOf)),
     cases: () =>

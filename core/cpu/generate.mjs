@@ -126,7 +126,7 @@ export async function generate() {
 
   const system = OPCODES.filter((row) => row.class === 'system');
   const fp = OPCODES.filter((row) => row.class === 'fp');
-  const { cases, ids, hot, hotRows, generic, quiet, flagEffects } = familyCases();
+  const { cases, ids, hot, hotRows, generic, quiet, flagEffects, fusedRow, fused } = familyCases();
   const SYSTEM_BASE = ids.size;
   const FP_BASE = SYSTEM_BASE + system.length;
   const handlerOf = (row) => {
@@ -195,7 +195,9 @@ export async function generate() {
       dataU8('ROWS', rows) +
       dataU16('HOT', hot()) +
       dataU16('QUIET', quiet()) +
-      dataU8('FLAG_EFFECTS', flagEffects()),
+      dataU8('FLAG_EFFECTS', flagEffects()) +
+      dataU8('FUSED_ROW', fusedRow()) +
+      dataU16('FUSED', fused()),
   );
   writeFileSync(
     join(output, 'system-ids.ts'),

@@ -1,6 +1,7 @@
 // From a record and its config file to a Domain ready to run: opens the kernel, the ramdisk and the CPU's wasm.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
 import type { ByteSource } from '../../symbols/bytes.ts';
 import { PvhError } from '../../symbols/errors.ts';
 import { apicId } from '../boot/layout.ts';
@@ -37,6 +38,9 @@ function sha256(source: ByteSource, progress: (done: number) => void): string {
 
 function compileCpu(): WebAssembly.Module {
   const path = new URL('../cpu/build/cpu.wasm', import.meta.url);
+  // The interpreter's loop is one function that is entered for long stretches: the optimising compiler at once, not after
+  // a while of baseline code (2 % of the user CPU of a kernel boot). Functions are compiled at their first call.
+  setFlagsFromString('--no-liftoff');
   try {
     return new WebAssembly.Module(readFileSync(path));
   } catch (cause) {

@@ -55,12 +55,16 @@ function symbolLetter(info: number, shndx: number, sectionLetters: Uint8Array): 
   return binding === STB_GLOBAL && lower >= code('a') ? lower - 0x20 : lower;
 }
 
+/** Names are at most 511 bytes (KSYM_NAME_LEN); longer ones count as equal. */
+const MAX_COMPARED = 1024;
+
 /** Puts runs of equal addresses into byte order of their names, as nm -n does in the C locale. */
 function orderTiesByName(order: Uint32Array, columns: SymbolColumns): void {
   const { low, high, names, nameStarts } = columns;
   const compare = (a: number, b: number): number => {
     let [left, right] = [nameStarts[a] ?? 0, nameStarts[b] ?? 0];
-    while (names[left] === names[right] && (names[left] ?? 0) !== 0) {
+    const stop = left + MAX_COMPARED;
+    while (left < stop && names[left] === names[right] && (names[left] ?? 0) !== 0) {
       left++;
       right++;
     }

@@ -111,6 +111,7 @@ function tokensAround(memory: MemorySource, digits: bigint): Tokens | undefined 
 }
 
 function findTokens(memory: MappedMemory): Tokens | undefined {
+  let runs = 0;
   for (const { address, length } of imageRanges(memory)) {
     // Pieces overlap so that no run of digits is cut.
     for (let offset = 0; offset < length; offset += CHUNK) {
@@ -119,6 +120,7 @@ function findTokens(memory: MappedMemory): Tokens | undefined {
       for (const at of occurrences(piece, DIGITS)) {
         const tokens = tokensAround(memory, address + BigInt(offset + at));
         if (tokens) return tokens;
+        if (++runs > MAX_DIGIT_RUNS) return undefined;
       }
     }
   }
@@ -169,7 +171,28 @@ function looksLikeNames(bytes: Uint8Array, start: number, tokens: Tokens): boole
 
 const isLetter = (byte: number): boolean => ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a) || byte === 0x3f;
 
-/** Expands `count` names; undefined unless the markers behind them agree with where the names are. */
+/** Steps that a search may still take: a guest can fill its memory with what looks like a table. */
+interface Budget {
+  left: number;
+}
+const MAX_STEPS = 32 << 20;
+const MAX_DIGIT_RUNS = 512;
+const MAX_EXPANDED = 64 << 20;
+
+/** True when `count` names lie here and the markers behind them say where each 256th starts. */
+function namesHold(bytes: Uint8Array, start: number, count: number, budget: Budget): boolean {
+  const markers: number[] = [];
+  let at = start;
+  for (let symbol = 0; symbol < count; symbol++) {
+    if (symbol % MARKER_STEP === 0) markers.push(at - start);
+    const { tokens, length } = entryAt(bytes, at);
+    at = tokens + length;
+    if (length === 0 || length > MAX_NAME || at > bytes.length || --budget.left < 0) return false;
+  }
+  return markersAgree(bytes, at, markers);
+}
+
+/** Expands `count` names; undefined when one of them is none. */
 function expandNames(
   bytes: Uint8Array,
   start: number,
@@ -178,18 +201,16 @@ function expandNames(
 ): Omit<Names, 'start'> | undefined {
   const letters = new Uint8Array(count);
   const nameStarts = new Uint32Array(count);
-  const markers: number[] = [];
   let names = new Uint8Array(count * 24);
   let used = 0;
   let at = start;
   for (let symbol = 0; symbol < count; symbol++) {
-    if (symbol % MARKER_STEP === 0) markers.push(at - start);
     const entry = entryAt(bytes, at);
     at = entry.tokens + entry.length;
-    if (entry.length === 0 || entry.length > MAX_NAME || at > bytes.length) return undefined;
     const begin = used;
     for (let index = entry.tokens; index < at; index++) {
       const text = tokens.texts[bytes[index] ?? 0] ?? new Uint8Array(0);
+      if (used - begin + text.length > MAX_NAME || used > MAX_EXPANDED) return undefined;
       if (used + text.length + 1 > names.length) {
         const larger = new Uint8Array(names.length * 2 + text.length);
         larger.set(names);
@@ -198,14 +219,12 @@ function expandNames(
       names.set(text, used);
       used += text.length;
     }
-    if (used - begin > MAX_NAME || !isLetter(names[begin] ?? 0)) return undefined;
+    if (!isLetter(names[begin] ?? 0)) return undefined;
     letters[symbol] = names[begin] ?? 0;
     nameStarts[symbol] = begin + 1;
     names[used++] = 0;
   }
-  return markersAgree(bytes, at, markers)
-    ? { count, letters, nameStarts, names: names.subarray(0, used) }
-    : undefined;
+  return { count, letters, nameStarts, names: names.subarray(0, used) };
 }
 
 /** Markers are u32 since 4.20 and unsigned long before, at the next multiple of 8. */
@@ -224,6 +243,7 @@ function markersAgree(bytes: Uint8Array, end: number, markers: readonly number[]
 function findNames(memory: MemorySource, tokens: Tokens): Names | undefined {
   const top = tokens.start & ~0xfffn;
   const tail = tryRead(memory, top, Number(tokens.start - top)) ?? new Uint8Array(0);
+  const budget: Budget = { left: MAX_STEPS };
   let bytes = tail;
   // Backwards in growing pieces, until the number of symbols is found or memory ends.
   for (let pages = 64; ; pages *= 4) {
@@ -240,11 +260,12 @@ function findNames(memory: MemorySource, tokens: Tokens): Names | undefined {
         count <= MAX_SYMBOLS &&
         view.getUint32(at + 4, true) === 0 &&
         at + 8 + count * 2 < bytes.length &&
-        looksLikeNames(bytes, at + 8, tokens);
+        looksLikeNames(bytes, at + 8, tokens) &&
+        namesHold(bytes, at + 8, count, budget);
       const names = possible ? expandNames(bytes, at + 8, count, tokens) : undefined;
       if (names) return { ...names, start: top - BigInt(length) + BigInt(at) };
     }
-    if (length === MAX_NAMES) return undefined;
+    if (length === MAX_NAMES || budget.left < 0) return undefined;
   }
 }
 

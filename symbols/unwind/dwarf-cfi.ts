@@ -283,6 +283,8 @@ function toRow({ cfa, saved }: Rules, common: CommonEntry): UnwindRow {
 /** Rows of one .debug_frame or .eh_frame. The index of its functions is made at the first question. */
 export class CfiRows implements RowSource {
   readonly #section: Section;
+  /** Common entries by their offset: thousands of functions share one. */
+  readonly #commons = new Map<number, CommonEntry>();
   #index: { starts: BigUint64Array; ends: BigUint64Array; offsets: Uint32Array } | undefined;
 
   constructor(section: Section) {
@@ -344,12 +346,16 @@ export class CfiRows implements RowSource {
   }
 
   #common(offset: number): CommonEntry {
+    const known = this.#commons.get(offset);
+    if (known) return known;
     const part = { ...this.#section, bytes: this.#section.bytes.subarray(offset) };
     const [entry] = entries(part);
     const id = entry && (entry.wide ? entry.body.u64() : BigInt(entry.body.u32()));
     if (!entry || id === undefined || !isCommon(this.#section, id, entry.wide))
       throw new FormatError('no common entry', { source: this.#section.name, offset });
-    return readCommon(this.#section, entry.body);
+    const common = readCommon(this.#section, entry.body);
+    this.#commons.set(offset, common);
+    return common;
   }
 
   #makeIndex(): { starts: BigUint64Array; ends: BigUint64Array; offsets: Uint32Array } {

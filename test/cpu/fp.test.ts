@@ -91,6 +91,19 @@ describe('who may run', () => {
     if (trap) expect(trap.rip).toBe(BigInt(CODE));
   });
 
+  test.each([
+    ['fld [eax]', 'd900'],
+    ['addps xmm0, [eax]', '0f5800'],
+    ['paddb mm0, [eax]', '0ffc00'],
+  ])('#NM comes before a fault of the operand: %s', (_name, code) => {
+    const guest = new Guest('protected');
+    const unusable = { selector: 0, base: 0n, limit: 0, attributes: 0x10000 };
+    guest.set({ cr0: CR0 | NE | TS, cr4: 0x10n | OSFXSR, fxsave: image(), ds: unusable });
+    expect(guest.run(code)?.vector).toBe(NM);
+    guest.set({ cr0: CR0 | NE });
+    expect(guest.run(code)?.vector).toBe(GP);
+  });
+
   test('FWAIT with TS but not MP runs', () => {
     expect(fpGuest({}, CR0 | NE | TS).run(FWAIT)).toBeUndefined();
   });

@@ -164,8 +164,3 @@ export function replayCase(machine: UserMachine, recorded: RecordedCase): Mismat
     'stuck' in ending ? [`stuck: ${ending.stuck}`] : compareOutcomes(recorded, ending.before, ending.outcome);
   return differences.length ? { recorded, differences } : undefined;
 }
-
-/** Where the case's code stands. */
-export function codeAddress(recorded: RecordedCase): number {
-  return CODE_BASE + recorded.program.offset;
-}

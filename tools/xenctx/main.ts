@@ -3,7 +3,7 @@ import { Chalk } from 'chalk';
 import { Registry } from '../../core/domain/registry.ts';
 import { NoSuchDomainError, openTarget } from '../../core/target/open.ts';
 import type { Target } from '../../core/target/target.ts';
-import { VirtualMemory } from '../../core/target/virtual-memory.ts';
+import { inLongMode, VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import { type MemoryFault, PvhError } from '../../symbols/errors.ts';
 import { fileBuildId, guestBuildId } from '../../symbols/kernel/identity.ts';
@@ -70,6 +70,16 @@ export function identify(target: Target, file: SymbolFile | undefined): SymbolFa
   return facts;
 }
 
+/** Why the symbols may be those of another kernel; undefined when there is no reason to think so. */
+function doubtAbout({ file, buildId, guestBuildId }: SymbolFacts, target: Target): string | undefined {
+  if (buildId === null || buildId === guestBuildId) return undefined;
+  if (guestBuildId !== null)
+    return `${file} is another kernel (build-id ${buildId}) than the guest's (${guestBuildId}): names will be wrong`;
+  // Before a guest has turned paging on, its kernel is not yet where it is linked.
+  const runs = target.vcpus.some(({ online, registers }) => online && registers && inLongMode(registers));
+  return runs ? `no build-id in the guest where ${file} has its own: it may be another kernel` : undefined;
+}
+
 /** Says each page once, and not too many of them. */
 function faultPrinter(streams: XenctxStreams): (vcpu: number, fault: MemoryFault) => void {
   const seen = new Set<string>();
@@ -113,10 +123,8 @@ function print(
   const table = file?.table ?? (options.unwind && ownTable(target, learn));
   const symbols = new ClassicSymbols({ table, kernelStart: options.kernelStart });
   const facts = identify(target, file);
-  if (facts.buildId && facts.guestBuildId && facts.buildId !== facts.guestBuildId)
-    streams.error(
-      `xenctx: warning: ${facts.file} is another kernel (build-id ${facts.buildId}) than the guest's (${facts.guestBuildId}): names will be wrong`,
-    );
+  const doubt = doubtAbout(facts, target);
+  if (doubt !== undefined) streams.error(`xenctx: warning: ${doubt}`);
   if (options.json) {
     streams.text(describeTarget(target, options, symbols, facts, learn));
     const wanted = target.vcpus.filter(({ id }) => options.allVcpus || id === options.vcpu);

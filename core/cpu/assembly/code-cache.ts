@@ -4,7 +4,7 @@
 import { CODE_ARENA, CODE_CACHE_END, CODE_PAGES, PAGE_CODE } from '../layout';
 import { LONGEST, decode, endsRun } from './decode';
 import { pageFlags } from './frames';
-import { FLAG_EFFECTS, H_CONTINUE, H_CROSSING, H_GOTO, QUIET, SYSTEM_BASE } from './generated/tables';
+import { FLAG_EFFECTS, FUSED, FUSED_ROW, H_CONTINUE, H_CROSSING, H_GOTO, H_JO, QUIET, SYSTEM_BASE } from './generated/tables';
 import { RECORD_SIZE, R_CODE, R_COST, R_HANDLER, R_IMM, R_OFFSET, R_OPCODE, R_ORDINAL, R_TARGET } from './record';
 import { codeMode, protectedMode } from './state';
 import { markCode, unmarkCode } from './tlb';
@@ -148,6 +148,7 @@ function decodeRun(wanted: usize, start: u32): usize {
   }
   arenaNext = record + RECORD_SIZE;
   dropDeadFlags(first, record);
+  fuseJumps(first, record);
   markLines(page, start, offset);
   store<u32>(page, 0, IDLE_STORES);
   return first;
@@ -166,6 +167,20 @@ function dropDeadFlags(first: usize, last: usize): void {
       effect = flagEffect(next);
     }
     if (effect == 1) store<u16>(record, quiet, R_HANDLER);
+  }
+}
+
+/** Gives a compare the handler that carries out the conditional jump behind it too. */
+function fuseJumps(first: usize, last: usize): void {
+  for (let record = first; record < last; record += RECORD_SIZE) {
+    const handler: usize = load<u16>(record, R_HANDLER);
+    const row: usize = handler < SYSTEM_BASE ? load<u8>(FUSED_ROW + handler) : 0;
+    if (!row) continue;
+    // The plain and the linked form of each condition alternate from JO on; nothing is linked yet.
+    const jump = <u32>load<u16>(record + RECORD_SIZE, R_HANDLER) - H_JO;
+    if (jump >= 32) continue;
+    const fused = load<u16>(FUSED + ((row - 1) * 16 + (jump >> 1)) * 2);
+    if (fused) store<u16>(record, fused, R_HANDLER);
   }
 }
 

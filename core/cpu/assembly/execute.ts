@@ -11,7 +11,7 @@ import {
 import { LONGEST, decode } from './decode';
 import { eventsPending } from './events';
 import { isZero, rflags } from './flags';
-import { fpOp, storesToMemory } from './fp';
+import { endsBeforeOperand, fpOp, storesToMemory } from './fp';
 import { H_CALL_64, H_CALL_64_LINKED, H_EXIT, H_GOTO, H_JMP, H_JMP_LINKED, H_JO, H_STEP_END, H_UNDEFINED } from './generated/tables';
 import { runLoop } from './generated/loop';
 import { CONTINUE, LEAVE, STEP, afterStep, deliverEvents, deliverFault } from './interrupts';
@@ -22,7 +22,7 @@ import {
   setNextRip, sizeLog2,
 } from './record';
 import { asStackFault, dropStack, peek, push } from './stack';
-import { CODE_64, GP, codeMode, faultNonCanonical, faultPending, isCanonical, raiseFault } from './state';
+import { CODE_64, GP, clearFault, codeMode, faultNonCanonical, faultPending, isCanonical, raiseFault } from './state';
 import { systemOp } from './system';
 import { TAG_EXECUTE, TLB_ADDEND, tlbEntry } from './tlb';
 
@@ -403,7 +403,10 @@ export function runSystem(record: usize): usize {
 /** An x87, MMX or SSE instruction. */
 export function runFp(record: usize): void {
   setNextRip(ripAfter(record));
-  if (hasMemory(record)) setEaLinear(operandAddress(record, 1, storesToMemory(record)));
+  if (hasMemory(record)) {
+    setEaLinear(operandAddress(record, 1, storesToMemory(record)));
+    if (faultPending && endsBeforeOperand(record)) clearFault();
+  }
   if (!faultPending) fpOp(record);
 }
 

@@ -1,16 +1,17 @@
 // fpOp: where the interpreter hands over MMX, SSE, x87 and FXSAVE instructions. Chooses the family, and keeps the x87 rules of
 // every instruction: who waits for pending exceptions, who raises #NM, and the last-instruction pointers.
-import { CR0, CS, FDP, FIP, FOP, FSW, SEG_BASE } from '../layout';
+import { CR0, CR4, CS, FDP, FIP, FOP, FSW, SEG_BASE } from '../layout';
 import { endAccess } from './fp-access';
 import { fxrstor, fxsave, ldmxcsr, stmxcsr } from './fxsave';
 import { C_REG, C_REXW, eaLinear, F_66, F_MEM1, nextRip, R_CODE, R_FLAGS, R_LENGTH, R_OPCODE, regNumber, rmNumber } from './record';
-import { sse0f, sse0f38, sse0f3a, sseAvailable } from './sse';
+import { sse0f, sse0f38, sse0f3a, sseAvailable, usesMmx } from './sse';
 import { CODE_16, codeMode, faultPending, MF, NM, protectedMode, raiseFault, UD } from './state';
-import { x87Memory, x87Register } from './x87';
+import { refusesStore, x87Memory, x87Register } from './x87';
 
 const CR0_MP: u64 = 2;
 const CR0_EM: u64 = 4;
 const CR0_TS: u64 = 8;
+const CR4_OSFXSR: u64 = 0x200;
 const STATUS_ES: u32 = 0x80;
 
 /** x87 stores: a bit for each /reg, a byte for each of the escapes D9 DB DD DF. */
@@ -26,6 +27,24 @@ export function storesToMemory(record: usize): bool {
       if (opcode == 0xae) return reg == 0 || reg == 3;
   }
   return (load<u8>(record, R_FLAGS) & F_MEM1) != 0;
+}
+
+/**
+ * Whether the instruction ends before it looks at its memory operand, so that a segment fault of that operand does not count: the unit is
+ * not available, an exception is pending, or an unmasked exception keeps an x87 store from being done.
+ */
+export function endsBeforeOperand(record: usize): bool {
+  const code = load<u8>(record, R_CODE), opcode = <i32>load<u8>(record, R_OPCODE), cr0 = load<u64>(CR0);
+  if ((cr0 & (CR0_EM | CR0_TS)) != 0) return true;
+  if ((code & 3) == 0) {
+    const escape = opcode & 7, reg = <i32>regNumber(record) & 7;
+    const kind = kindOf(escape, reg, 0, true);
+    if ((kind & NO_WAIT) == 0 && (load<u16>(FSW) & STATUS_ES) != 0) return true;
+    return kind == 0 && storesToMemory(record) && refusesStore(escape, reg);
+  }
+  if ((code & 3) == 1 && opcode == 0xae && (regNumber(record) & 7) < 2) return false;
+  if (usesMmx(<i32>(code & 3), opcode, <i32>((code >> 2) & 3))) return (load<u16>(FSW) & STATUS_ES) != 0;
+  return (load<u64>(CR4) & CR4_OSFXSR) == 0;
 }
 
 /** Carries out the instruction of `record`; a fault is left pending, and nothing changed then. */

@@ -649,6 +649,11 @@ export function sse0f(record: usize, op: i32, prefix: i32): bool {
   return true;
 }
 
+/** Whether the encoding with a memory operand works on MMX registers alone. */
+export function usesMmx(map: i32, op: i32, prefix: i32): bool {
+  return prefix == NONE && (map != 1 || isMmx(op));
+}
+
 /** Opcodes of map 0F that without a mandatory prefix work on MMX registers. */
 function isMmx(op: i32): bool {
   return (op >= 0x60 && op <= 0x7f) || op == 0xc4 || op == 0xc5 || op >= 0xd1;
@@ -717,7 +722,8 @@ function mmx0f(record: usize, op: i32): bool {
       if (!faultPending) toMmx();
       return true;
   }
-  const s = sourceMmx(record);
+  // PUNPCKL reads no more than it uses.
+  const s = op <= 0x62 && !isRegister(record) ? loadSmall(4) : sourceMmx(record);
   if (s) setMmx(d, v128.extract_lane<u64>(integer0f(op, v128.load(d), v128.load(s), true), 0));
   return true;
 }

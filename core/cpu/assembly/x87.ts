@@ -32,6 +32,9 @@ const SUB: i32 = 4;
 const SUBR: i32 = 5;
 const DIV: i32 = 6;
 
+/** 18 digits. */
+const MOST_DECIMAL: i64 = 999999999999999999;
+
 const CONDITIONS: u32 = C0 | C2 | C3;
 
 /** A op B to ST(destination), A being ST(0) or ST(i) and B the other operand; answers whether the result was written. */
@@ -304,7 +307,7 @@ function storeDecimal(address: u64): void {
     const before = raised;
     const value = toInteger(64);
     let magnitude: u64 = value < 0 ? 0 - <u64>value : <u64>value;
-    const valid = (raised & INVALID) == 0 && magnitude <= 999999999999999999;
+    const valid = (raised & INVALID) == 0 && magnitude <= <u64>MOST_DECIMAL;
     if (!valid) {
       setRaised(before | INVALID);
       setRoundedUp(false);
@@ -325,6 +328,23 @@ function storeDecimal(address: u64): void {
   }
   endX87();
   if (done) pop();
+}
+
+/** Whether an unmasked exception keeps this store from touching memory at all. Changes nothing. */
+export function refusesStore(escape: i32, reg: i32): bool {
+  beginX87();
+  if (isEmpty(0)) return (masks & INVALID) == 0;
+  loadA(0);
+  if (reg != 1 && (escape == 1 || escape == 5)) {
+    convert(escape == 5 ? 64 : 32, false);
+    return (raised & ~masks & (INVALID | OVERFLOW | UNDERFLOW)) != 0;
+  }
+  if (escape == 3 && reg == 7) return false;
+  if (reg == 1) setRounding(ROUND_ZERO);
+  const decimal = escape == 7 && reg == 6;
+  const value = toInteger(escape == 3 ? 32 : escape == 5 || reg >= 6 ? 64 : 16);
+  if (decimal && (value > MOST_DECIMAL || value < -MOST_DECIMAL)) raise(INVALID);
+  return stopped();
 }
 
 // ---- register moves
