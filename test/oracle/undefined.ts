@@ -65,24 +65,6 @@ export function undefinedInFault(row: OpcodeRow | undefined): Undefined {
   return NOTHING;
 }
 
-const X87_STORE = /^(FIST|FBSTP|FST)/;
-const CS_OVERRIDE = 0x2e;
-const FSW_ES = 0x80;
-
-/**
- * An x87 store that an unmasked exception held back, into a segment that cannot be written: silicon lets it pass for lack of
- * a store, the SDM asks the segment first.
- */
-export function isOpenQuestion(row: OpcodeRow | undefined, { program, outcome }: RecordedCase): boolean {
-  return (
-    row !== undefined &&
-    X87_STORE.test(row.mnemonic) &&
-    program.mode === 32 &&
-    program.code.includes(CS_OVERRIDE) &&
-    ((outcome.fx[2] ?? 0) & FSW_ES) !== 0
-  );
-}
-
 /** What not to compare of a case that ran to its end. */
 export function undefinedIn(row: OpcodeRow | undefined, recorded: RecordedCase): Undefined {
   if (recorded.row === PROGRAM_ROW) return { flags: AF, results: false };

@@ -38,6 +38,9 @@ BEGIN
   mov eax, 0x48
   ltr ax
 
+  mov eax, 0x600                             // OSXMMEXCPT OSFXSR
+  mov cr4, eax
+
   // Segment limits and rights, 32 bits
   mov eax, 0x70                              // limit ff
   mov gs, eax
