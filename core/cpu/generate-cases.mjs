@@ -151,7 +151,8 @@ function imulCase(form, size) {
   return `const address: u64 = ${addressOf(form)}; ${readMemory(size, 'b')} ${a} ${finish}`;
 }
 
-const CHAIN = `rec = load<u32>(rec, R_TARGET); if (budgetLeft <= 0 || eventsPending) rec = border(rec); continue;`;
+/** budgetLeft counts from the first record of the target's run: what lies before the target is not executed. */
+const CHAIN = `rec = load<u32>(rec, R_TARGET); if (budgetLeft <= <i32>load<u16>(rec, R_ORDINAL) || eventsPending) rec = border(rec); continue;`;
 const COST = 'chargeBudget(load<i16>(rec, R_COST));';
 /** A push moves rsp also when it changed decoded code: what follows looks at codeChanged. */
 const PUSH_64 = (value) => `const address: u64 = load<u64>(RSP) - 8; const v: i64 = ${value};

@@ -206,9 +206,9 @@ export async function generate() {
       dataU16('HOT', hot()) +
       dataU16('QUIET', quiet()) +
       dataU8('FLAG_EFFECTS', flagEffects()) +
-      dataU16('FP_BYTES', fp.map(memoryBytes)) +
       dataU8('FUSED_ROW', fusedRow()) +
-      dataU16('FUSED', fused()),
+      dataU16('FUSED', fused()) +
+      dataU16('FP_BYTES', fp.map(memoryBytes)),
   );
   writeFileSync(
     join(output, 'system-ids.ts'),

@@ -16,9 +16,9 @@ export async function runDomainProcess(options: DomainProcessOptions): Promise<n
   for (let first = true; ; first = false) {
     const { domid, name } = record;
     record = { ...record, state: 'creating', process: identifyProcess() };
-    registry.write(record);
     let running: RunningDomain;
     try {
+      registry.write(record);
       running = await RunningDomain.start(options, record, first && options.startPaused);
     } catch (error) {
       xenLog.append(`d${domid}: cannot build domain ${name}: ${messageOf(error)}`);

@@ -6,6 +6,7 @@ import { PvhError } from '../../symbols/errors.ts';
 import { writeDumpCore } from '../dump/dump-core.ts';
 import { createFile } from '../host/files.ts';
 import { type BuiltDomain, buildDomain } from './build-domain.ts';
+import { checkDomainName } from './config.ts';
 import { ConsoleFile } from './console-file.ts';
 import { ControlServer } from './control-server.ts';
 import type { Domain, DomainEnd, DomainEvent } from './domain.ts';
@@ -205,8 +206,12 @@ export class RunningDomain {
 
   /** Nothing to do until virtual time `until`: goes there at once, unless the guest's time leads the host's too far. */
   #doze(until: number | undefined): void {
-    if (until === undefined) return; // only input can wake it
     const wall = performance.now();
+    if (until === undefined) {
+      // Only input can wake it; its clock goes on until then.
+      this.#sleep = { from: this.#domain.now(), wall, until: Number.MAX_SAFE_INTEGER };
+      return;
+    }
     const lead = until / NS_PER_MS - (wall - this.#origin);
     const allowed = this.#consoles > 0 ? 0 : this.#timeLeadMs;
     if (lead <= allowed) {
@@ -306,6 +311,8 @@ export class RunningDomain {
         return { ok: true };
       case 'rename': {
         const { registry } = this.#options;
+        const wrong = checkDomainName(request.name);
+        if (wrong !== undefined) throw new PvhError('EREFUSED', wrong);
         this.#record = await registry.rename(this.#record.domid, request.name, this.record);
         return { ok: true };
       }

@@ -18,7 +18,7 @@ const ZF = 0x40n;
 
 describe.each(PROTECTED)('selectors in %s mode', (mode) => {
   test.each([
-    ['LAR of code, bits 19..16 of the limit included', '0f 02 c1', SELECTORS.code32, 0xcf9b00n],
+    ['LAR of code', '0f 02 c1', SELECTORS.code32, 0xcf9b00n],
     ['LAR of a null selector', '0f 02 c1', 3, undefined],
     ['LAR outside the GDT', '0f 02 c1', 0x1000, undefined],
     ['LAR of an inner segment for RPL 3', '0f 02 c1', SELECTORS.data | 3, undefined],
@@ -384,4 +384,26 @@ test('a running guest goes on from its snapshot as if nothing had been', () => {
   other.run('90 90');
   other.machine.restore(saved);
   expect(finish(other)).toEqual(finish(guest));
+});
+
+test.each([
+  ['beside the code', 0x100],
+  ['into the code', 0x20],
+])('where a slice ends follows from the program, not from what was decoded before: stores %s', (_, at) => {
+  const guest = new Guest('long');
+  // a: inc eax; inc ebx; b: inc eax; mov [rdi], al; dec cl; jnz b; mov cl, 5; jmp a
+  guest.machine.write(CODE, bytes('ff c0 ff c3 ff c0 88 07 fe c9 75 f8 b1 05 eb f0'));
+  guest.set({ rip: BigInt(CODE), rcx: 5n, rdi: BigInt(CODE + at) });
+  for (let round = 0; round < 60; round++) {
+    guest.machine.run(0, 1 + (round % 13));
+    // The restored machine has decoded nothing yet.
+    const other = new Guest('long');
+    other.machine.restore(guest.machine.snapshot());
+    for (let budget = 1; budget < 12; budget++) {
+      other.machine.run(0, budget);
+      guest.machine.run(0, budget);
+      expect(other.machine.retired(0)).toBe(guest.machine.retired(0));
+      expect(other.registers).toEqual(guest.registers);
+    }
+  }
 });

@@ -15,9 +15,9 @@ const PATCHES_AT = 288;
 const PATCH_BYTES = 40;
 const FX_AT = 512;
 const RESULT_FX_AT = 200;
-
 const MAX_CODE_BYTES = 128;
 const MAX_PATCHES = 4;
+
 export const MAX_PATCH_BYTES = 36;
 
 /** Registers before a case. `gpr` in encoding order; `fx` is a 512-byte FXSAVE64 image. */

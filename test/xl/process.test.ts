@@ -266,6 +266,7 @@ describe('a guest that runs', () => {
       '[]',
       '{"op":"fly"}',
       '{"op":"nmi","vcpu":9}',
+      '{"op":"rename","name":"../../x"}',
       '{"op":"dump-core","path":"rel"}',
     ])
       expect(JSON.parse(await say(`${line}\n`))).toMatchObject({ ok: false, error: expect.any(String) });
@@ -369,6 +370,16 @@ describe('when the host fails', () => {
       expect(readFileSync(lab.path('elsewhere')).subarray(0, 4)).toEqual(Buffer.from('\x7fELF'));
       rmSync(join(disk, 'ballast'));
       await lab.until('big', (record) => record?.preserved === true);
+
+      writeFileSync(join(disk, 'ballast'), Buffer.alloc(1));
+      try {
+        writeFileSync(join(disk, 'ballast'), Buffer.alloc(2 << 20));
+      } catch {
+        // Now not one byte is free.
+      }
+      const { status, err } = await lab.xl('create', lab.guest('late', kernel));
+      expect([status === 0, err]).toEqual([false, expect.stringContaining('No space left on device')]);
+      expect(lab.registry.list()).toHaveLength(1);
     } finally {
       await lab.endProcesses();
       spawnSync('umount', ['--lazy', disk]);

@@ -30,8 +30,9 @@ export function setup() {
     process.exit(1);
   }
   if (installed()) return;
-  console.error('Installing packages (npm ci) ...');
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  console.error('Installing packages (npm install) ...');
+  // Not `npm ci`: it wants the optional packages of every platform in the lock file, which not every registry serves.
+  run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) setup();

@@ -208,12 +208,25 @@ export function crossPage(record: usize): usize {
 export function leave(record: usize): usize {
   budgetLeft -= <i32>load<u16>(record, R_ORDINAL) + 1;
   if (!faultPending) {
-    store<u64>(RIP, ripAfter(record));
-    return enter();
+    return goOn(ripAfter(record));
   }
   if (faultNonCanonical && load<u8>(record, R_FLAGS) & F_STACK) asStackFault();
   store<u64>(RIP, ripOf(record));
   stepping = false;
+  return deliverFault() == LEAVE ? EXIT_RECORD : enter();
+}
+
+/**
+ * Goes on at `rip` with new records, in the middle of what the program sees as straight code. No border: where one is must
+ * follow from the program alone, not from what the cache holds, or a restored machine would run another way.
+ */
+function goOn(rip: u64): usize {
+  store<u64>(RIP, rip);
+  if (codeChanged) clearCodeChanged();
+  if (stepping) return enter();
+  const record = lookup(rip);
+  if (record) return record;
+  budgetLeft--;
   return deliverFault() == LEAVE ? EXIT_RECORD : enter();
 }
 
@@ -236,8 +249,7 @@ export function continueRun(record: usize): usize {
   const target = recordAt(currentPage, offset);
   if (generation != cacheGeneration) {
     budgetLeft -= ordinal;
-    store<u64>(RIP, cutRip(load<u64>(RIP_PAGE) + offset));
-    return enter();
+    return goOn(cutRip(load<u64>(RIP_PAGE) + offset));
   }
   linkRecord(record, target);
   store<u16>(record, <u16>H_GOTO, R_HANDLER);

@@ -30,7 +30,7 @@ import {
   opAaa, opAad, opAam, opAas, opDaa, opDas, opDiv, opIdiv, opImul, opImul1, opMul, opSalc,
 } from '../muldiv';
 import {
-  R_BASE, R_COST, R_DISP, R_IMM, R_INDEX, R_LENGTH, R_OFFSET, R_REG1, R_REG2, R_SCALE, R_SEGBASE, R_TARGET,
+  R_BASE, R_COST, R_DISP, R_IMM, R_INDEX, R_LENGTH, R_OFFSET, R_ORDINAL, R_REG1, R_REG2, R_SCALE, R_SEGBASE, R_TARGET,
 } from '../record';
 import { opRcl, opRcr, opRol, opRor, opSar, opShl, opShld, opShr, opShrd } from '../shift';
 import { opEnter, opLeave, opPop, opPopAll, opPush, opPushAll, opPushSegment } from '../stack';
