@@ -21,7 +21,8 @@ function liblzma(): Liblzma | undefined {
 function unpackXz(format: 'xz' | 'lzma', stream: Uint8Array, maxBytes: number): Uint8Array {
   const native = format === 'xz' ? liblzma() : undefined;
   if (native !== undefined) {
-    const bytes = native.unxzSync(stream);
+    // It takes no other view of bytes than a Buffer.
+    const bytes = native.unxzSync(Buffer.from(stream.buffer, stream.byteOffset, stream.byteLength));
     if (bytes.length > maxBytes) throw new RangeError('larger than announced');
     return bytes;
   }
