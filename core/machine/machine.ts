@@ -5,6 +5,7 @@ import type { CpuidLeaf } from '../cpu/features.ts';
 import * as L from '../cpu/layout.ts';
 import { type Block, readRegisters, writeRegisters } from './block.ts';
 import type { Exit } from './exit.ts';
+import { hiddenFeatures } from './hidden-features.ts';
 import { GENERAL_REGISTERS, type GeneralRegister, type VcpuRegisters } from './registers.ts';
 import type { InterruptLine, MachineState, VcpuState } from './state.ts';
 import type { CpuExports } from './wasm.ts';
@@ -106,6 +107,7 @@ export class Machine {
   }
 
   #writeCpuid(rows: readonly CpuidLeaf[]): void {
+    this.#view.setBigUint64(L.FEATURES_OFF, hiddenFeatures(rows), true);
     this.#view.setUint32(L.CPUID_COUNT, rows.length, true);
     rows.forEach((row, i) => {
       const place = L.CPUID_TABLE + 32 * i;
