@@ -62,8 +62,11 @@ export class LinuxMemory {
     return size;
   }
 
+  /** A number of 4 bytes, or of fewer where a kernel has made the member smaller (task_struct.on_cpu: one byte in 7.3). */
   u32(object: bigint, type: string, member: string): number {
-    return this.reader.u32(object + this.offset(type, member));
+    const { offset, size } = this.place(type, member);
+    const width = size === 1 || size === 2 ? size : 4;
+    return Number(this.reader.unsigned(object + BigInt(offset), width));
   }
   u64(object: bigint, type: string, member: string): bigint {
     return this.reader.u64(object + this.offset(type, member));

@@ -13,9 +13,9 @@ const MAX_RANGE = 256 << 20;
 /** MODULE_NAME_LEN. */
 const MAX_NAME = 56;
 const MAX_ORC_ENTRIES = 1 << 22;
-/** Of `struct module_notes_attrs`: a module has some three. */
+/** Note sections of a module: some three. */
 const MAX_NOTES = 16;
-const MAX_NOTE = 4096;
+const MAX_NOTE = 4096n;
 
 export type ModuleState = 'live' | 'coming' | 'going' | 'unformed';
 const STATES: readonly ModuleState[] = ['live', 'coming', 'going', 'unformed'];
@@ -147,17 +147,32 @@ function moduleOrc(linux: LinuxMemory, module: bigint): OrcTables | undefined {
   };
 }
 
-/** Out of the note sections that sysfs shows (CONFIG_SYSFS): struct module_notes_attrs. */
+/** Addresses of the note sections' attributes, which sysfs shows (CONFIG_SYSFS). */
+function* noteAttributes(linux: LinuxMemory, notes: bigint): Generator<bigint> {
+  const type = 'module_notes_attrs';
+  const first = notes + linux.offset(type, 'attrs');
+  // A count until 6.13, then an attribute group whose pointers end with a null (4723f16de64e).
+  if (linux.has(type, 'notes')) {
+    const count = Math.min(linux.u32(notes, type, 'notes'), MAX_NOTES);
+    const size = BigInt(linux.size('bin_attribute'));
+    for (let index = 0; index < count; index++) yield first + BigInt(index) * size;
+    return;
+  }
+  const pointers = linux.u64(notes, type, 'grp.bin_attrs');
+  for (let index = 0; index < MAX_NOTES; index++) {
+    const attribute = linux.reader.u64(pointers + BigInt(index * 8));
+    if (attribute === 0n) return;
+    yield attribute;
+  }
+}
+
 function moduleBuildId(linux: LinuxMemory, module: bigint): string | undefined {
   const notes = linux.u64(module, 'module', 'notes_attrs');
   if (notes === 0n) return undefined;
-  const count = Math.min(linux.u32(notes, 'module_notes_attrs', 'notes'), MAX_NOTES);
-  const size = BigInt(linux.size('bin_attribute'));
-  for (let index = 0n; index < BigInt(count); index++) {
-    const attribute = notes + linux.offset('module_notes_attrs', 'attrs') + index * size;
-    const length = Number(linux.u64(attribute, 'bin_attribute', 'size'));
+  for (const attribute of noteAttributes(linux, notes)) {
+    const length = linux.u64(attribute, 'bin_attribute', 'size');
     if (length > MAX_NOTE) continue;
-    const bytes = linux.reader.bytes(linux.u64(attribute, 'bin_attribute', 'private'), length);
+    const bytes = linux.reader.bytes(linux.u64(attribute, 'bin_attribute', 'private'), Number(length));
     const id = buildIdOf(parseNotes('notes of a module', bytes));
     if (id !== undefined) return id;
   }

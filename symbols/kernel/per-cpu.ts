@@ -53,7 +53,7 @@ export class PerCpu {
 
   /** Address of the task_struct that runs on a CPU. */
   currentTask(cpu: number): bigint {
-    // pcpu_hot.current_task from 6.2 (d7b6d709a76a) to 6.14; a variable of its own before and after.
+    // pcpu_hot.current_task from 6.2 (e57ef2ed97c1) to 6.14; a variable of its own before and after.
     return this.#linux.reader.u64(
       this.address(cpu, 'current_task', 'pcpu_hot', 'const_current_task', 'const_pcpu_hot'),
     );

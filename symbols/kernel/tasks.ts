@@ -60,7 +60,7 @@ export function readTask(linux: LinuxMemory, address: bigint, isIdle = false): T
     comm: linux.reader.text(address + linux.offset(type, 'comm'), COMM),
     state: stateLetter(Number(state & 0xffff_ffffn), Number(exitState)),
     // No such member in kernels for one processor.
-    onCpu: optional(() => linux.u32(address, type, 'on_cpu')) === 1,
+    onCpu: (optional(() => linux.u32(address, type, 'on_cpu')) ?? 0) !== 0,
     // Moved into thread_info by bcf9033e5449 (5.16).
     cpu: optional(() =>
       linux.u32(address, type, linux.has(type, 'thread_info.cpu') ? 'thread_info.cpu' : 'cpu'),
