@@ -136,7 +136,7 @@ function ringText(
 
 /** struct printk_log before caller_id: 16 bytes. */
 const LOG_HEADER = 16;
-const MAX_LOG = 1 << 31;
+const MAX_LOG = 2 ** 31;
 
 /** 3.5 to 5.9: records one behind the other, the first of them at log_first_idx. */
 function* logRecords(linux: LinuxMemory): Generator<PrintkRecord> {
