@@ -30,3 +30,6 @@ export const goldenCore = (): Uint8Array =>
 
 /** The System.map of that kernel. */
 export const goldenSystemMap = (): Uint8Array => decompress(file('test/golden/xen-4.17/System.map.zst'));
+
+/** A file of test/fuzz/seeds. */
+export const seedFile = (name: string): Uint8Array => file(`test/fuzz/seeds/${name}`);

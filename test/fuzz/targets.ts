@@ -1,8 +1,10 @@
 // The table of fuzz targets.
 import type { FuzzTarget } from './target.ts';
+import { BTF } from './targets/btf.ts';
 import { BZIMAGE } from './targets/bzimage.ts';
 import { CFI } from './targets/cfi.ts';
 import { DUMP_CORE } from './targets/dump-core.ts';
+import { DWARF } from './targets/dwarf.ts';
 import { ELF } from './targets/elf.ts';
 import { FAULTY } from './targets/faulty.ts';
 import { KALLSYMS } from './targets/kallsyms.ts';
@@ -12,6 +14,8 @@ import { UNWIND } from './targets/unwind.ts';
 
 export const TARGETS: readonly FuzzTarget[] = [
   ELF,
+  DWARF,
+  BTF,
   CFI,
   ORC,
   UNWIND,

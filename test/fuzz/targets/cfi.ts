@@ -24,7 +24,7 @@ export const CFI: FuzzTarget = {
     for (const isEh of [false, true]) {
       const name = isEh ? '.eh_frame' : '.debug_frame';
       const rows = new CfiRows({ name, bytes, address: TEXT, isEh, bits: 64 });
-      for (let at = -0x40; at < 0x800; at += 0x14) if (rows.find(TEXT + BigInt(at))) read++;
+      for (let at = -0x40; at < 0x800; at += 0x34) if (rows.find(TEXT + BigInt(at))) read++;
     }
     return read;
   },

@@ -11,7 +11,7 @@ import type { FuzzTarget } from '../target.ts';
 const PAGE = 4096;
 const IMAGE = 0xffffffff80000000n;
 const IMAGE_END = 0xffffffffc0000000n;
-const MAX_MAPPED = 5000;
+const MAX_MAPPED = 600;
 
 /** A page of table entries by their numbers. */
 function tablePage(entries: Readonly<Record<number, bigint>>): Uint8Array {
@@ -78,7 +78,7 @@ export const DUMP_CORE: FuzzTarget = {
       let mapped = 0;
       attempt(() => {
         for (const { address } of memory.mapped(IMAGE, IMAGE_END)) {
-          if (mapped++ % 512 === 0) attempt(() => memory.read(address, page));
+          if (mapped++ % 128 === 0) attempt(() => memory.read(address, page));
           if (mapped > MAX_MAPPED) break;
         }
       });

@@ -72,7 +72,7 @@ export const ELF: FuzzTarget = {
     const table = readSymbolTable(elf);
     if (!table) return read;
     const symbolizer = new Symbolizer(table);
-    for (let index = 0; index < Math.min(table.length, 16); index++) {
+    for (let index = 0; index < Math.min(table.length, 6); index++) {
       const hit = symbolizer.symbolize(table.address(index) + 3n);
       if (hit && formatSymbol(hit).length > 0) read++;
       if (table.addressOf(table.name(index)) !== undefined) read++;
