@@ -5,10 +5,12 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } fr
 import { basename, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { BlockedGzipSource, writeBlockedGzip } from '../../core/host/blocked-gzip.ts';
+import { hostCodecs } from '../../core/host/codecs.ts';
 import { FileSource } from '../../core/host/file-source.ts';
 import { NewFile, replaceFile } from '../../core/host/files.ts';
 import { withLock } from '../../core/host/lock.ts';
 import { isAlive } from '../../core/host/process-identity.ts';
+import { openDebugInfo } from '../../symbols/dwarf/debug-info.ts';
 import { isElf, openElf } from '../../symbols/elf/elf-file.ts';
 import { FormatError, PvhError } from '../../symbols/errors.ts';
 import { packSymbols, unpackSymbols } from '../../symbols/symbol-columns.ts';
@@ -121,11 +123,12 @@ export class Stash {
   open(entry: StashEntry): SymbolFile {
     const source = this.content(entry);
     try {
-      const elf = openElf(source);
+      const elf = openElf(source, hostCodecs);
       const warnings: string[] = [];
       const table = this.#keptTable(entry) ?? tableOfElf(elf, entry.name, warnings);
       const path = `${entry.name} (stashed)`;
-      return { path, table, elf, buildId: entry.buildId, warnings, close: () => source.close() };
+      const debugInfo = openDebugInfo(elf);
+      return { path, table, elf, buildId: entry.buildId, debugInfo, warnings, close: () => source.close() };
     } catch (error) {
       source.close();
       throw error;
