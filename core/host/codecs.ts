@@ -1,7 +1,7 @@
-// Decompressors that need node: or a native package, for symbols/kernel/decompress.ts.
+// Decompressors that need node: or a native package, for symbols/kernel/decompress.ts and the pages of kdump files.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, inflateSync } from 'node:zlib';
 import type { Codecs } from '../../symbols/kernel/decompress.ts';
 
 /** What this uses of the optional package node-liblzma. */
@@ -38,6 +38,10 @@ function unpackXz(format: 'xz' | 'lzma', stream: Uint8Array, maxBytes: number): 
   if (status !== 0 && stdout.length === 0) throw new Error(`xz ended with ${status}`);
   return stdout;
 }
+
+/** A zlib stream of a known size. @throws anything when it is damaged or larger. */
+export const unpackZlib = (stream: Uint8Array, maxBytes: number): Uint8Array =>
+  inflateSync(stream, { maxOutputLength: Math.max(1, maxBytes) });
 
 export const hostCodecs: Codecs = {
   gzip: (stream, maxBytes) => gunzipSync(stream, { maxOutputLength: Math.max(1, maxBytes) }),
