@@ -44,7 +44,7 @@ function oneOf(folder: string, ...paths: string[]): Buffer {
 
 /**
  * @param init text of /init, a busybox shell script.
- * @param files more of them, by path (in a folder that is there).
+ * @param files more files for the root folder, by name.
  * @returns a gzip-compressed archive, the same bytes each time.
  */
 export function busyboxInitramfs(init: string, files: Readonly<Record<string, Uint8Array>> = {}): Buffer {
@@ -58,8 +58,8 @@ export function busyboxInitramfs(init: string, files: Readonly<Record<string, Ui
       executable('bin/xen-detect', oneOf(debianPackage('xen-utils-common'), 'usr/bin/xen-detect')),
       executable('lib/x86_64-linux-gnu/libc.so.6', oneOf(libc, 'lib/x86_64-linux-gnu/libc.so.6')),
       executable('lib64/ld-linux-x86-64.so.2', oneOf(libc, 'lib/x86_64-linux-gnu/ld-linux-x86-64.so.2')),
-      ...Object.entries(files).map(([path, data]) => executable(path, data)),
       executable('init', Buffer.from(init)),
+      ...Object.entries(files).map(([name, data]) => executable(name, data)),
     ]),
     { level: 6 },
   );
