@@ -1,6 +1,6 @@
 // Dump-core files and the page tables in them: registers, frames, translations, everything that is mapped.
 import { writeDumpCore } from '../../../core/dump/dump-core.ts';
-import { isDumpCore, openDumpCore } from '../../../core/target/dump-core.ts';
+import { notDumpCore, openDumpCore } from '../../../core/target/dump-core.ts';
 import { VirtualMemory } from '../../../core/target/virtual-memory.ts';
 import { memorySource } from '../../../symbols/bytes.ts';
 import { FormatError, MemoryFault } from '../../../symbols/errors.ts';
@@ -57,7 +57,7 @@ export const DUMP_CORE: FuzzTarget = {
   seeds: () => [seed(true, false), seed(false, true)],
   run: (bytes) => {
     const source = memorySource('core', bytes);
-    if (!isDumpCore(source)) return 0;
+    if (notDumpCore(source) !== undefined) return 0;
     const target = openDumpCore(source);
     let read = target.frames.length + target.lacks.length;
     const page = new Uint8Array(PAGE);
