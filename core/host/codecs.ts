@@ -1,7 +1,8 @@
-// Decompressors that need node: or a native package, for symbols/kernel/decompress.ts.
+// Decompressors that need node: or a native package, for symbols/kernel/decompress.ts and symbols/elf/compressed.ts.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, inflateSync } from 'node:zlib';
+import type { ElfCodecs } from '../../symbols/elf/compressed.ts';
 import type { Codecs } from '../../symbols/kernel/decompress.ts';
 
 /** What this uses of the optional package node-liblzma. */
@@ -39,8 +40,9 @@ function unpackXz(format: 'xz' | 'lzma', stream: Uint8Array, maxBytes: number): 
   return stdout;
 }
 
-export const hostCodecs: Codecs = {
+export const hostCodecs: Codecs & ElfCodecs = {
   gzip: (stream, maxBytes) => gunzipSync(stream, { maxOutputLength: Math.max(1, maxBytes) }),
+  zlib: (stream, maxBytes) => inflateSync(stream, { maxOutputLength: Math.max(1, maxBytes) }),
   xz: (stream, maxBytes) => unpackXz('xz', stream, maxBytes),
   lzma: (stream, maxBytes) => unpackXz('lzma', stream, maxBytes),
 };
