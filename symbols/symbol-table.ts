@@ -7,12 +7,20 @@ export interface SymbolColumns {
   readonly low: Uint32Array;
   readonly high: Uint32Array;
   /** Bytes, 0 where the source does not know. */
-  readonly sizes?: Uint32Array;
+  readonly sizes?: Uint32Array | undefined;
   /** Letters of nm(1) as character codes. */
   readonly letters: Uint8Array;
   /** Where each name starts in `names`; it ends at a NUL or at a line end. */
   readonly nameStarts: Uint32Array;
   readonly names: Uint8Array;
+  /** Number of the kernel module that each belongs to, 0 for none; `moduleNames[n - 1]` is its name. */
+  readonly modules?: Uint16Array | undefined;
+  readonly moduleNames?: readonly string[] | undefined;
+}
+
+/** Columns whose rows ascend by address: what a table holds, and what can be kept in a file. */
+export interface SortedColumns extends Omit<SymbolColumns, 'low' | 'high'> {
+  readonly addresses: BigUint64Array;
 }
 
 /**
@@ -45,6 +53,28 @@ export function orderByAddress(low: Uint32Array, high: Uint32Array): Uint32Array
 
 const NEWLINE = 10;
 
+/** The columns in the order of `rows`. */
+function inOrder(columns: SymbolColumns, rows: Uint32Array): SortedColumns {
+  const { low, high, sizes, letters, nameStarts, names, modules, moduleNames } = columns;
+  const halves = new Uint32Array(rows.length * 2);
+  const sorted = {
+    sizes: sizes && new Uint32Array(rows.length),
+    letters: new Uint8Array(rows.length),
+    nameStarts: new Uint32Array(rows.length),
+    modules: modules && new Uint16Array(rows.length),
+  };
+  for (let index = 0; index < rows.length; index++) {
+    const row = rows[index] ?? 0;
+    halves[index * 2] = low[row] ?? 0;
+    halves[index * 2 + 1] = high[row] ?? 0;
+    sorted.letters[index] = letters[row] ?? 0;
+    sorted.nameStarts[index] = nameStarts[row] ?? 0;
+    if (sizes && sorted.sizes) sorted.sizes[index] = sizes[row] ?? 0;
+    if (modules && sorted.modules) sorted.modules[index] = modules[row] ?? 0;
+  }
+  return { ...sorted, addresses: new BigUint64Array(halves.buffer), names, moduleNames };
+}
+
 /** Sorted symbols. Indices are positions in address order. */
 export class SymbolTable {
   /** File that the symbols came from. */
@@ -52,52 +82,51 @@ export class SymbolTable {
   readonly length: number;
   /** True when the source tells sizes (ELF), false for a System.map. */
   readonly hasSizes: boolean;
-  readonly #columns: SymbolColumns;
-  readonly #order: Uint32Array;
-  readonly #addresses: BigUint64Array;
+  readonly columns: SortedColumns;
 
   /** `order` are row numbers in ascending order of address: orderByAddress, with ties as the source wants them. */
-  constructor(source: string, columns: SymbolColumns, order: Uint32Array) {
+  constructor(source: string, columns: SymbolColumns, order: Uint32Array);
+  constructor(source: string, columns: SortedColumns);
+  constructor(source: string, columns: SymbolColumns | SortedColumns, order?: Uint32Array) {
     this.source = source;
-    this.length = order.length;
+    this.columns = 'addresses' in columns ? columns : inOrder(columns, order ?? new Uint32Array(0));
+    this.length = this.columns.addresses.length;
     this.hasSizes = columns.sizes !== undefined;
-    this.#columns = columns;
-    this.#order = order;
-    const halves = new Uint32Array(order.length * 2);
-    order.forEach((row, index) => {
-      halves[index * 2] = columns.low[row] ?? 0;
-      halves[index * 2 + 1] = columns.high[row] ?? 0;
-    });
-    this.#addresses = new BigUint64Array(halves.buffer);
   }
 
   address(index: number): bigint {
-    return this.#addresses[index] ?? 0n;
+    return this.columns.addresses[index] ?? 0n;
   }
 
   /** Size in bytes, 0 when unknown. */
   size(index: number): number {
-    return this.#columns.sizes?.[this.#order[index] ?? 0] ?? 0;
+    return this.columns.sizes?.[index] ?? 0;
   }
 
   /** Letter of nm(1): `T` global text, `t` local text, `D`, `d`, `B`, `R`, `A`, ... */
   letter(index: number): string {
-    return String.fromCharCode(this.#columns.letters[this.#order[index] ?? 0] ?? 0x3f);
+    return String.fromCharCode(this.columns.letters[index] ?? 0x3f);
   }
 
   name(index: number): string {
-    const { names, nameStarts } = this.#columns;
-    const text = textUntilNul(names, nameStarts[this.#order[index] ?? 0] ?? 0, NEWLINE);
-    return text;
+    const { names, nameStarts } = this.columns;
+    return textUntilNul(names, nameStarts[index] ?? 0, NEWLINE);
+  }
+
+  /** Name of the module that a symbol belongs to, where the source tells (/proc/kallsyms). */
+  module(index: number): string | undefined {
+    const { modules, moduleNames } = this.columns;
+    return moduleNames?.[(modules?.[index] ?? 0) - 1];
   }
 
   /** Index of the first symbol at or above `address`; `length` when there is none. */
   lowerBound(address: bigint): number {
+    const { addresses } = this.columns;
     let low = 0;
     let high = this.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#addresses[middle] ?? 0n) < address) low = middle + 1;
+      if ((addresses[middle] ?? 0n) < address) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -105,10 +134,10 @@ export class SymbolTable {
 
   /** Index of the last symbol with exactly this name. */
   find(name: string): number | undefined {
-    const { names, nameStarts } = this.#columns;
+    const { names, nameStarts } = this.columns;
     const wanted = new TextEncoder().encode(name);
     for (let index = this.length - 1; index >= 0; index--) {
-      const start = nameStarts[this.#order[index] ?? 0] ?? 0;
+      const start = nameStarts[index] ?? 0;
       let at = 0;
       while (at < wanted.length && names[start + at] === wanted[at]) at++;
       const end = names[start + at] ?? 0;
@@ -121,4 +150,16 @@ export class SymbolTable {
     const index = this.find(name);
     return index === undefined ? undefined : this.address(index);
   }
+}
+
+/** Where x86-64 Linux links its image, and what moves with it; per-CPU symbols (from 0, up to 6.14) and constants do not. */
+const IMAGE_START = 0xffffffff80000000n;
+const IMAGE_END = 0xffffffffc0000000n;
+
+/** The table of a kernel that runs `slide` bytes above where it was linked (KASLR). */
+export function shifted(table: SymbolTable, slide: bigint): SymbolTable {
+  if (slide === 0n) return table;
+  const moves = (address: bigint): boolean => address >= IMAGE_START && address < IMAGE_END;
+  const addresses = table.columns.addresses.map((address) => (moves(address) ? address + slide : address));
+  return new SymbolTable(table.source, { ...table.columns, addresses });
 }

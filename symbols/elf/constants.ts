@@ -1,12 +1,14 @@
 // Numbers of the ELF specification (gABI, x86-64 psABI) that more than one file needs. Names verbatim.
 
 export const SHT_SYMTAB = 2;
+export const SHT_RELA = 4;
 export const SHT_NOTE = 7;
 export const SHT_NOBITS = 8;
 
 export const SHF_WRITE = 0x1;
 export const SHF_ALLOC = 0x2;
 export const SHF_EXECINSTR = 0x4;
+export const SHF_COMPRESSED = 0x800;
 
 export const PT_LOAD = 1;
 export const PT_NOTE = 4;

@@ -5,7 +5,8 @@
 import elfy from 'elfy';
 import { ByteReader, type ByteSource } from '../bytes.ts';
 import { FormatError } from '../errors.ts';
-import { SHN_XINDEX, SHT_NOBITS } from './constants.ts';
+import { type ElfCodecs, unpackSection } from './compressed.ts';
+import { SHF_COMPRESSED, SHN_XINDEX, SHT_NOBITS } from './constants.ts';
 
 export interface ElfSection {
   readonly index: number;
@@ -43,6 +44,8 @@ export interface ElfFile {
   readonly entry: bigint;
   readonly sections: readonly ElfSection[];
   readonly segments: readonly ElfSegment[];
+  /** What unpacks compressed sections. */
+  readonly codecs: ElfCodecs;
 }
 
 interface Layout {
@@ -179,9 +182,10 @@ export function isElf(source: ByteSource): boolean {
 
 /**
  * Opens a little-endian ELF file: reads its headers and section names only (for a 590 MB vmlinux some KiB).
+ * @param codecs for compressed sections; those of zstd need none.
  * @throws FormatError when the headers are not those of an ELF file.
  */
-export function openElf(source: ByteSource): ElfFile {
+export function openElf(source: ByteSource, codecs: ElfCodecs = {}): ElfFile {
   if (!isElf(source)) throw new FormatError('not an ELF file', { source: source.name });
   const ident = source.read(0, Math.min(source.size, 16));
   const bits = ident[4] === 2 ? 64 : ident[4] === 1 ? 32 : undefined;
@@ -211,6 +215,7 @@ export function openElf(source: ByteSource): ElfFile {
     entry,
     sections,
     segments,
+    codecs,
   };
 }
 
@@ -228,10 +233,12 @@ export function findSection(elf: ElfFile, name: string): ElfSection | undefined 
 }
 
 /**
- * Content of a section; a NOBITS section has none.
- * @throws FormatError when it is not inside the file.
+ * Content of a section, unpacked when it is compressed; a NOBITS section has none.
+ * @throws FormatError when it is not inside the file, or cannot be unpacked.
  */
 export function readSection(elf: ElfFile, section: ElfSection): Uint8Array {
   if (section.type === SHT_NOBITS) return new Uint8Array(0);
-  return elf.source.read(section.offset, section.size);
+  const bytes = elf.source.read(section.offset, section.size);
+  if ((section.flags & SHF_COMPRESSED) === 0) return bytes;
+  return unpackSection(`${elf.source.name} ${section.name}`, bytes, elf.bits, elf.codecs);
 }

@@ -1,4 +1,4 @@
-// Whether an ELF file is the kernel that runs in a guest: the build-id in the file against the one in the guest's memory.
+// Who a kernel is: the build-id and the release, in a file and in a guest's memory. Compares nothing: tools/shared/identity.ts does.
 import { SHF_ALLOC, SHT_NOTE } from '../elf/constants.ts';
 import type { ElfFile } from '../elf/elf-file.ts';
 import { buildIdOf, parseNotes, readNotes } from '../elf/notes.ts';
@@ -11,22 +11,69 @@ const MAX_NOTES = 1 << 16;
 /** GNU build-id of the file, lower-case hex; undefined when it was linked without. */
 export const fileBuildId = (elf: ElfFile): string | undefined => buildIdOf(readNotes(elf));
 
+type AddressOf = (name: string) => bigint | undefined;
+
+/** Bytes of guest memory; undefined when one of them cannot be read. */
+function tryRead(memory: MemorySource, address: bigint, length: number): Uint8Array | undefined {
+  const bytes = new Uint8Array(length);
+  try {
+    memory.read(address, bytes);
+    return bytes;
+  } catch (error) {
+    if (error instanceof MemoryFault) return undefined;
+    throw error;
+  }
+}
+
+/** Build-id among the notes at an address. */
+function buildIdAt(memory: MemorySource, address: bigint, length: number): string | undefined {
+  const bytes = length > 0 && length <= MAX_NOTES ? tryRead(memory, address, length) : undefined;
+  try {
+    return bytes && buildIdOf(parseNotes('guest memory', bytes));
+  } catch (error) {
+    if (error instanceof FormatError) return undefined;
+    throw error;
+  }
+}
+
 /**
- * Build-id in guest memory at the addresses where this file has its notes (not shifted: PVH kernels run where they are
- * linked). Undefined when there is no build-id there: another kernel, or memory that cannot be read.
+ * Build-id in guest memory at the addresses where this file has its notes, moved by `slide`. Undefined when there is none:
+ * another kernel, one that runs elsewhere, or memory that cannot be read.
  */
-export function guestBuildId(elf: ElfFile, memory: MemorySource): string | undefined {
-  for (const section of elf.sections) {
-    const loaded = section.type === SHT_NOTE && (section.flags & SHF_ALLOC) !== 0;
-    if (!loaded || section.size > MAX_NOTES) continue;
-    try {
-      const bytes = new Uint8Array(section.size);
-      memory.read(section.address, bytes);
-      const id = buildIdOf(parseNotes('guest memory', bytes));
-      if (id !== undefined) return id;
-    } catch (error) {
-      if (!(error instanceof MemoryFault || error instanceof FormatError)) throw error;
-    }
+export function guestBuildId(elf: ElfFile, memory: MemorySource, slide = 0n): string | undefined {
+  for (const { type, flags, address, size } of elf.sections) {
+    if (type !== SHT_NOTE || (flags & SHF_ALLOC) === 0) continue;
+    const id = buildIdAt(memory, address + slide, size);
+    if (id !== undefined) return id;
   }
   return undefined;
+}
+
+/** Build-id of the kernel whose symbols `addressOf` knows where they are: include/asm-generic/vmlinux.lds.h, NOTES. */
+export function runningBuildId(memory: MemorySource, addressOf: AddressOf): string | undefined {
+  const start = addressOf('__start_notes');
+  const stop = addressOf('__stop_notes');
+  return start === undefined || stop === undefined
+    ? undefined
+    : buildIdAt(memory, start, Number(stop - start));
+}
+
+const BANNER = 'Linux version ';
+const MAX_RELEASE = 64;
+
+/** The release in a kernel's banner at `address`, `6.1.0-56-cloud-amd64`; undefined when there is no banner. */
+export function releaseAt(memory: MemorySource, address: bigint): string | undefined {
+  const bytes = tryRead(memory, address, BANNER.length + MAX_RELEASE + 1);
+  const text = bytes && new TextDecoder('latin1').decode(bytes);
+  // What `uname -r` can be; it becomes part of file names.
+  const release = text?.startsWith(BANNER)
+    ? /^[\w.+~-]+(?= )/.exec(text.slice(BANNER.length))?.[0]
+    : undefined;
+  return release?.startsWith('.') ? undefined : release;
+}
+
+/** The release of the kernel whose symbols `addressOf` knows where they are. */
+export function runningRelease(memory: MemorySource, addressOf: AddressOf): string | undefined {
+  const banner = addressOf('linux_banner');
+  return banner === undefined ? undefined : releaseAt(memory, banner);
 }

@@ -1,4 +1,5 @@
-// System.map and the output of `nm -n`: lines of address, letter, name. A line that is none is skipped, as xenctx does.
+// System.map, /proc/kallsyms and the output of `nm -n`: lines of address, letter, name, and in /proc/kallsyms a tab and the module
+// in brackets. A line that is none is skipped, as xenctx does.
 import type { ByteSource } from '../bytes.ts';
 import { FormatError } from '../errors.ts';
 import { orderByAddress, type SymbolColumns, SymbolTable } from '../symbol-table.ts';
@@ -6,6 +7,7 @@ import { orderByAddress, type SymbolColumns, SymbolTable } from '../symbol-table
 /** Real ones have 4 to 12 MB. */
 const MAX_SIZE = 256 << 20;
 
+const TAB = 9;
 const NEWLINE = 10;
 const isSpace = (byte: number): boolean => byte === 32 || (byte >= 9 && byte <= 13);
 const isLetter = (byte: number): boolean => (byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a;
@@ -26,6 +28,23 @@ export interface SystemMap {
   readonly table: SymbolTable;
   /** Set when the file is Debian's stub: its sentence, which names the package with the real one. */
   readonly stub?: string | undefined;
+  /** True when every address is 0: what /proc/kallsyms shows to those who may not see them (kptr_restrict). */
+  readonly hidden: boolean;
+}
+
+/** Numbers for names of modules, from 1 on in order of appearance. */
+class ModuleNumbers {
+  readonly names: string[] = [];
+  readonly #numbers = new Map<string, number>();
+
+  of(name: string): number {
+    const known = this.#numbers.get(name);
+    // A column of 16 bits holds them.
+    if (known !== undefined || this.names.length === 0xffff) return known ?? 0;
+    this.names.push(name);
+    this.#numbers.set(name, this.names.length);
+    return this.names.length;
+  }
 }
 
 /**
@@ -35,14 +54,20 @@ export interface SystemMap {
 export function parseSystemMap(source: ByteSource): SystemMap {
   if (source.size > MAX_SIZE)
     throw new FormatError(`a System.map of ${source.size} bytes`, { source: source.name });
-  const bytes = source.read(0, source.size);
+  let bytes = source.read(0, source.size);
+  // Tabs become the ends of the names before them; the source's bytes stay as they are.
+  const withModules = bytes.includes(TAB);
+  if (withModules) bytes = new Uint8Array(bytes);
   let capacity = 1;
   for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) capacity++;
   const low = new Uint32Array(capacity);
   const high = new Uint32Array(capacity);
   const letters = new Uint8Array(capacity);
   const nameStarts = new Uint32Array(capacity);
+  const modules = new Uint16Array(withModules ? capacity : 0);
+  const moduleNumbers = new ModuleNumbers();
   let count = 0;
+  let anywhere = false;
 
   for (let line = 0; line < bytes.length; ) {
     let at = line;
@@ -59,14 +84,16 @@ export function parseSystemMap(source: ByteSource): SystemMap {
       isSpace(bytes[at] ?? 0) &&
       (isLetter(letter) || letter === 0x3f) &&
       isSpace(bytes[at + 2] ?? 0);
+    const end = bytes.indexOf(NEWLINE, at);
+    line = end < 0 ? bytes.length : end + 1;
     if (well && !UNDEFINED.has(letter)) {
+      if (withModules) modules[count] = cutModule(bytes, at + 3, line, moduleNumbers);
+      if ((lowHalf | highHalf) !== 0) anywhere = true;
       low[count] = lowHalf;
       high[count] = highHalf;
       letters[count] = letter;
       nameStarts[count++] = at + 3;
     }
-    const end = bytes.indexOf(NEWLINE, at);
-    line = end < 0 ? bytes.length : end + 1;
   }
 
   const columns: SymbolColumns = {
@@ -75,8 +102,23 @@ export function parseSystemMap(source: ByteSource): SystemMap {
     letters: letters.subarray(0, count),
     nameStarts: nameStarts.subarray(0, count),
     names: bytes,
+    modules: withModules ? modules.subarray(0, count) : undefined,
+    moduleNames: moduleNumbers.names,
   };
   const table = new SymbolTable(source.name, columns, orderByAddress(columns.low, columns.high));
   const only = table.length === 1 ? table.name(0) : '';
-  return { table, stub: only.startsWith(STUB) ? only : undefined };
+  return { table, stub: only.startsWith(STUB) ? only : undefined, hidden: count > 0 && !anywhere };
+}
+
+/** Ends the name that starts at `start` at its tab, if the line has one. @returns the number of the module behind it. */
+function cutModule(bytes: Uint8Array, start: number, end: number, numbers: ModuleNumbers): number {
+  const line = bytes.subarray(start, end);
+  const tab = line.indexOf(TAB);
+  if (tab < 0) return 0;
+  const name = /^\[([^\]\n]+)\]/.exec(
+    new TextDecoder('latin1').decode(line.subarray(tab + 1, tab + 66)),
+  )?.[1];
+  if (name === undefined) return 0;
+  line[tab] = 0;
+  return numbers.of(name);
 }

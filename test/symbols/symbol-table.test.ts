@@ -4,7 +4,9 @@ import { memorySource } from '../../symbols/bytes.ts';
 import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import { openElf } from '../../symbols/elf/elf-file.ts';
 import { readSymbolTable } from '../../symbols/elf/symtab.ts';
+import { FormatError } from '../../symbols/errors.ts';
 import { parseSystemMap } from '../../symbols/kernel/system-map.ts';
+import { packSymbols, unpackSymbols } from '../../symbols/symbol-columns.ts';
 import { orderByAddress, type SymbolTable } from '../../symbols/symbol-table.ts';
 import { formatSymbol, Symbolizer } from '../../symbols/symbolizer.ts';
 import { writeElf } from '../support/elf-writer.ts';
@@ -15,6 +17,32 @@ const list = (table: SymbolTable) =>
     { length: table.length },
     (_, i) => `${table.address(i).toString(16)} ${table.letter(i)} ${table.name(i)}`,
   );
+
+describe('/proc/kallsyms', () => {
+  const text = [
+    'ffffffff81000000 T _text',
+    'ffffffffc0000000 t loop_init\t[loop]',
+    'ffffffffc0000010 t __pfx\t[bpf]',
+    'ffffffffc0000020 t other\t[loop]',
+    'ffffffffc0000030 t odd\t[',
+  ].join('\n');
+  test('names end at the tab, modules are told', () => {
+    const { table, hidden } = map(text);
+    expect(hidden).toBe(false);
+    expect(Array.from({ length: table.length }, (_, i) => [table.name(i), table.module(i)])).toEqual([
+      ['_text', undefined],
+      ['loop_init', 'loop'],
+      ['__pfx', 'bpf'],
+      ['other', 'loop'],
+      ['odd\t[', undefined],
+    ]);
+    expect(table.addressOf('loop_init')).toBe(0xffffffffc0000000n);
+  });
+  test('addresses that the kernel hides', () => {
+    expect(map('0000000000000000 T _text\n0000000000000000 t loop_init\t[loop]\n').hidden).toBe(true);
+    expect(map('').hidden).toBe(false);
+  });
+});
 
 describe('System.map', () => {
   test('lines become symbols in address order, ties in file order', () => {
@@ -260,5 +288,87 @@ describe('Symbolizer', () => {
       letter: 'T',
       padding: false,
     });
+  });
+});
+
+describe('names beside those of the image', () => {
+  const kernel = map(
+    [
+      '0 A __per_cpu_start',
+      '0 A fixed_percpu_data',
+      '1000 A runqueues',
+      '1800 A __per_cpu_end',
+      'ffffffff81000000 T _stext',
+      'ffffffff81000100 T panic',
+      'ffffffff81000200 T _etext',
+      'ffffffffc1000000 t told\t[other]',
+      'ffffffffc1000100 t last\t[other]',
+    ].join('\n'),
+  ).table;
+  const loop = {
+    name: 'loop',
+    ranges: [
+      { base: 0xffffffffc0002000n, size: 0x1000 },
+      { base: 0xffffffffc0000000n, size: 0x1000 },
+    ],
+    symbols: () =>
+      map('ffffffffc0000000 t first\nffffffffc0000040 t second\nffffffffc0002000 d data\n').table,
+  };
+  const broken = {
+    name: 'broken',
+    ranges: [{ base: 0xffffffffc0008000n, size: 0x1000 }],
+    symbols: () => {
+      throw new FormatError('damaged');
+    },
+  };
+  const symbolizer = new Symbolizer(kernel, {
+    modules: [loop, broken],
+    perCpuOffsets: [0xffff888000000000n, 0xffff888000100000n],
+  });
+  test.each([
+    ['of the kernel', 0xffffffff81000110n, 'panic+0x10/0x100'],
+    ['of a module', 0xffffffffc0000050n, 'second+0x10/0x1fc0 [loop]'],
+    ['of a module, first byte', 0xffffffffc0000000n, 'first+0x0/0x40 [loop]'],
+    ['between the ranges of a module', 0xffffffffc0001000n, undefined],
+    ['of a module whose names cannot be read', 0xffffffffc0008010n, undefined],
+    ['of a module in /proc/kallsyms', 0xffffffffc1000004n, 'told+0x4/0x100 [other]'],
+    ["a CPU's copy of a variable", 0xffff888000101010n, 'runqueues+0x10/0x800 (cpu 1)'],
+    ['behind the per-CPU area', 0xffff888000001800n, undefined],
+    ['no address: an offset of a per-CPU variable', 0x1010n, undefined],
+  ])('%s', (_, address, expected) => {
+    const hit = symbolizer.symbolize(address);
+    expect(hit && formatSymbol(hit)).toBe(expected);
+  });
+});
+
+describe('a kept table', () => {
+  const table = elfWith([
+    ['start', 0x1000n, 0x20, GLOBAL_FUNC, 1],
+    ['function', 0xffffffff81001040n, 0x80, GLOBAL_FUNC, 1],
+  ]);
+  test.each([
+    ['with sizes', table],
+    ['without', map('1000 T a\nffffffff81001100 T b\n').table],
+    ['empty', map('').table],
+  ])('is the same: %s', (_, given) => {
+    const kept = unpackSymbols(packSymbols(given), 'kept');
+    expect(list(kept)).toEqual(list(given));
+    expect(kept.hasSizes).toBe(given.hasSizes);
+    expect(kept.find('function')).toBe(given.find('function'));
+  });
+  test('anything else gives FormatError or a table', () => {
+    const bytes = packSymbols(table);
+    fc.assert(
+      fc.property(fc.nat(bytes.length - 1), fc.nat(255), fc.nat(bytes.length), (at, value, length) => {
+        const changed = Uint8Array.from(bytes);
+        changed[at] = value;
+        try {
+          list(unpackSymbols(changed.subarray(0, length), 'kept'));
+        } catch (error) {
+          expect(error).toBeInstanceOf(FormatError);
+        }
+      }),
+      { numRuns: 2000, seed: 7 },
+    );
   });
 });

@@ -9,18 +9,29 @@ Exit status:
   0  collect: everything is in the report; diff: the same crash
   1  diff: different crashes
   2  wrong usage, no such domain, a file that is no report; diff: the reports cannot be compared
-  3  collect: the report was made, but required parts are missing (it says which and why)`;
+  3  collect: the report was made, but required parts are missing (it says which and why)
+  stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage`;
 
 const EXAMPLES = `
 Examples:
   pvh-report collect guest1 -s vmlinux            report on guest1 into the current folder
   pvh-report collect 7 -s vmlinux -o crash.tar.gz
-  pvh-report diff monday.tar.gz tuesday.tar.gz`;
+  pvh-report diff monday.tar.gz tuesday.tar.gz
+  pvh-report stash vmlinux                        keep it: from now on -s can be left out`;
 
 interface CollectOptions {
   readonly symbolTable?: string;
   readonly output?: string;
   readonly json?: true;
+  readonly quiet?: true;
+}
+
+interface StashOptions {
+  readonly list?: true;
+  readonly json?: true;
+  readonly remove?: true;
+  readonly verify?: true;
+  readonly extract?: true;
   readonly quiet?: true;
 }
 
@@ -57,6 +68,20 @@ function declare(
     .action(async (a: string, b: string, options: { json?: true }) => {
       const { runDiff } = await import('./diff-command.ts');
       done(await runDiff(a, b, options.json === true, streams));
+    });
+  program
+    .command('stash')
+    .description('keep vmlinux files and modules by their build-id, for xenctx, collect and decode to find')
+    .argument('[file...]', 'ELF files with symbols: vmlinux, .ko, .ko.debug')
+    .option('--list', 'what is kept')
+    .option('--json', 'with --list: as JSON')
+    .option('--remove', 'the arguments are build-ids (or how they begin): remove them')
+    .option('--verify', 'read everything that is kept (or these build-ids) and compare it with its checksums')
+    .option('--extract', 'the argument is a build-id: write that file to stdout, bit for bit')
+    .option('-q, --quiet', 'no progress')
+    .action(async (args: readonly string[], options: StashOptions) => {
+      const { runStash } = await import('./stash-command.ts');
+      done(await runStash(args, options, env, streams));
     });
   return program;
 }

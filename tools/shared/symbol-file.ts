@@ -1,20 +1,37 @@
-// Opens what a user gives as symbols: a vmlinux ELF or a System.map. Says why when it is neither.
+// Opens what a user gives as symbols: a vmlinux, a bzImage, a System.map or a copy of /proc/kallsyms. Says why when it is none of
+// them. Where such files may lie is the matter of symbol-search.ts.
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { hostCodecs } from '../../core/host/codecs.ts';
 import { FileSource } from '../../core/host/file-source.ts';
 import { type ByteSource, memorySource } from '../../symbols/bytes.ts';
+import { type DebugInfo, openDebugInfo } from '../../symbols/dwarf/debug-info.ts';
 import { type ElfFile, isElf, openElf } from '../../symbols/elf/elf-file.ts';
+import { layOutSections } from '../../symbols/elf/lay-out.ts';
 import { readSymbolTable } from '../../symbols/elf/symtab.ts';
 import { FormatError } from '../../symbols/errors.ts';
+import { isBzImage, unpackBzImage } from '../../symbols/kernel/bzimage.ts';
+import { elfMemory } from '../../symbols/kernel/elf-memory.ts';
+import { fileBuildId } from '../../symbols/kernel/identity.ts';
+import { findKallsyms } from '../../symbols/kernel/kallsyms.ts';
 import { parseSystemMap } from '../../symbols/kernel/system-map.ts';
 import type { SymbolTable } from '../../symbols/symbol-table.ts';
 
 export interface SymbolFile {
   readonly path: string;
   readonly table: SymbolTable;
-  /** Set when it is an ELF file; readable until close(). */
+  /** Set when there is an ELF file; readable until close(). Sections of a module have made-up addresses (layOutSections). */
   readonly elf?: ElfFile | undefined;
+  /** GNU build-id in lower-case hex, where the file has one. */
+  readonly buildId: string | undefined;
+  /** Source lines and inlined functions, by the addresses for which the file is linked. */
+  readonly debugInfo?: DebugInfo | undefined;
   /** What a user should know although it goes on. */
   readonly warnings: readonly string[];
+  close(): void;
+}
+
+/** A source that somebody has to close. */
+export interface OpenSource extends ByteSource {
   close(): void;
 }
 
@@ -39,36 +56,66 @@ function readStream(path: string): ByteSource {
   }
 }
 
-function open(path: string): ByteSource & { close(): void } {
+/** Files by offset; pipes, and files that do not tell their size (/proc/kallsyms), whole. */
+function open(path: string): OpenSource {
   const status = statSync(path);
-  if (status.isFile() || status.isDirectory()) return new FileSource(path);
+  if (status.isDirectory() || (status.isFile() && status.size > 0)) return new FileSource(path);
   return { ...readStream(path), close: () => undefined };
 }
 
-/** @throws the system's error when it cannot be opened, PvhError for a folder, FormatError for an ELF file without symbols. */
+const STRIPPED = 'stripped: names are from the kallsyms inside, without file and line';
+
+/** Symbols of an ELF file: its own, or those that a kernel carries for itself. */
+/** @throws FormatError when there are none. */
+export function tableOfElf(elf: ElfFile, path: string, warnings: string[]): SymbolTable {
+  const table = readSymbolTable(elf);
+  if (table && table.length > 0) return table;
+  const own = findKallsyms(elfMemory(elf));
+  if (!own)
+    throw new FormatError(
+      'no symbols in it (.symtab is missing: stripped); give the vmlinux with debug information',
+      { source: path },
+    );
+  warnings.push(`${path} is ${STRIPPED}`);
+  return own;
+}
+
+function fromElf(path: string, source: ByteSource, close: () => void): SymbolFile {
+  const elf = layOutSections(openElf(source, hostCodecs));
+  const warnings: string[] = [];
+  const table = tableOfElf(elf, path, warnings);
+  return { path, table, elf, buildId: fileBuildId(elf), debugInfo: openDebugInfo(elf), warnings, close };
+}
+
+function fromText(path: string, source: ByteSource): SymbolFile {
+  const { table, stub, hidden } = parseSystemMap(source);
+  if (hidden)
+    throw new FormatError('every address is 0: the kernel hides them (kptr_restrict); copy it as root', {
+      source: path,
+    });
+  const warnings = [];
+  if (stub !== undefined) warnings.push(`${path} is a stub: ${stub}`);
+  else if (table.length === 0) warnings.push(`no symbols in ${path}`);
+  return { path, table, buildId: undefined, warnings, close: () => undefined };
+}
+
+/**
+ * Opens symbols of any form that is known, by what is in the file and not by its name.
+ * @throws the system's error when it cannot be opened, PvhError for a folder, FormatError when there are no symbols in it.
+ */
 export function openSymbolFile(path: string): SymbolFile {
   const source = open(path);
+  let inUse = false;
   try {
     if (isElf(source)) {
-      const elf = openElf(source);
-      const table = readSymbolTable(elf);
-      if (!table || table.length === 0)
-        throw new FormatError(
-          'no symbols in it (.symtab is missing: stripped); give the vmlinux with debug information',
-          {
-            source: path,
-          },
-        );
-      return { path, table, elf, warnings: [], close: () => source.close() };
+      const file = fromElf(path, source, () => source.close());
+      inUse = true;
+      return file;
     }
-    const { table, stub } = parseSystemMap(source);
-    const warnings = [];
-    if (stub !== undefined) warnings.push(`${path} is a stub: ${stub}`);
-    else if (table.length === 0) warnings.push(`no symbols in ${path}`);
-    source.close();
-    return { path, table, warnings, close: () => undefined };
-  } catch (error) {
-    source.close();
-    throw error;
+    if (isBzImage(source))
+      return fromElf(path, memorySource(path, unpackBzImage(source, hostCodecs)), () => undefined);
+    return fromText(path, source);
+  } finally {
+    if (!inUse) source.close();
   }
 }

@@ -1,0 +1,73 @@
+// What is known of a file in the stash: entry.json beside it. Says what an ELF file is, as far as a list of files needs it.
+
+import { SHT_NOBITS } from '../../symbols/elf/constants.ts';
+import type { ElfFile } from '../../symbols/elf/elf-file.ts';
+import { findSection } from '../../symbols/elf/elf-file.ts';
+import { FormatError } from '../../symbols/errors.ts';
+import { elfMemory } from '../../symbols/kernel/elf-memory.ts';
+import { runningRelease } from '../../symbols/kernel/identity.ts';
+import type { SymbolTable } from '../../symbols/symbol-table.ts';
+import { asBoolean, asNumber, asObject, asOptional, asString, parseJson } from '../pvh-report/json.ts';
+
+const SCHEMA = 'pvh-report-stash/1';
+
+export interface StashEntry {
+  /** GNU build-id, lower-case hex. */
+  readonly buildId: string;
+  /** Name of the file that was stashed, without its folder. */
+  readonly name: string;
+  readonly kind: 'kernel' | 'module' | 'file';
+  /** `uname -r` of a Linux kernel. */
+  readonly release?: string | undefined;
+  /** Whether it has DWARF. */
+  readonly debug: boolean;
+  readonly symbols: number;
+  /** Bytes of the file. */
+  readonly size: number;
+  readonly sha256: string;
+  /** CRC-32 of the kept symbol table. */
+  readonly tableCrc: number;
+  /** CRC-32 of the kept index of source lines, where there is one. */
+  readonly linesCrc?: number | undefined;
+}
+
+/** Facts of the file itself. */
+export function describeElf(
+  elf: ElfFile,
+  table: SymbolTable,
+): Pick<StashEntry, 'kind' | 'release' | 'debug' | 'symbols'> {
+  const info = findSection(elf, '.debug_info');
+  const release = runningRelease(elfMemory(elf), (name) => table.addressOf(name));
+  const isModule = elf.type === 'rel' && findSection(elf, '.gnu.linkonce.this_module') !== undefined;
+  const kind = isModule ? 'module' : release === undefined ? 'file' : 'kernel';
+  return { kind, release, debug: info !== undefined && info.type !== SHT_NOBITS, symbols: table.length };
+}
+
+/** Build-ids become names of folders. */
+export const isBuildId = (text: string): boolean => /^(?:[0-9a-f]{2}){4,64}$/.test(text);
+
+export const renderEntry = (entry: StashEntry): string =>
+  `${JSON.stringify({ schema: SCHEMA, ...entry }, undefined, 1)}\n`;
+
+/** @throws FormatError */
+export function parseEntry(text: string, source: string): StashEntry {
+  const top = asObject(parseJson(text, source), source);
+  if (top['schema'] !== SCHEMA) throw new FormatError(`not of schema ${SCHEMA}`, { source });
+  const kind = asString(top['kind'], source);
+  const buildId = asString(top['buildId'], source);
+  if (kind !== 'kernel' && kind !== 'module' && kind !== 'file')
+    throw new FormatError(`kind ${kind}`, { source });
+  if (!isBuildId(buildId)) throw new FormatError('no build-id', { source });
+  return {
+    buildId,
+    kind,
+    name: asString(top['name'], source),
+    release: asOptional(asString, top['release'], source),
+    debug: asBoolean(top['debug'], source),
+    symbols: asNumber(top['symbols'], source),
+    size: asNumber(top['size'], source),
+    sha256: asString(top['sha256'], source),
+    tableCrc: asNumber(top['tableCrc'], source),
+    linesCrc: asOptional(asNumber, top['linesCrc'], source),
+  };
+}
