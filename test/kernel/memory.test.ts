@@ -138,6 +138,22 @@ describe.runIf(debianArchive).each(metas)('%s', { timeout: 300_000 }, (meta) => 
     expect(lines).toEqual(shown);
   });
 
+  test('without symbols of data: VMCOREINFO is found, and the log and release by it', () => {
+    const registers = target.vcpus[0]?.registers;
+    if (!registers) throw new Error('no registers');
+    const blind = new LinuxGuest({
+      memory: new VirtualMemory(target, registers),
+      addressOf: () => undefined,
+      physical: target,
+    });
+    expect(blind.vmcoreinfo?.keys).toEqual(guest.vmcoreinfo?.keys);
+    expect(blind.linux.layouts?.source).toBe('VMCOREINFO');
+    expect(blind.log()).toEqual(guest.log());
+    expect(blind.facts().release).toEqual(guest.facts().release);
+    expect(blind.modules()).toEqual({ missing: 'no symbol modules' });
+    expect(blind.facts().panicCpu).toEqual({ missing: 'no symbol panic_cpu' });
+  });
+
   test('tasks are those of /proc, and the idle ones', () => {
     const printed = said('TASK').map((line) => {
       const [, pid = '', comm = '', rest = ''] = /^(\d+) \((.*)\) (.*)$/.exec(line) ?? [];

@@ -33,7 +33,6 @@ SIZE(printk_info)=88
 OFFSET(printk_info.seq)=0
 OFFSET(printk_info.ts_nsec)=8
 OFFSET(printk_info.text_len)=16
-OFFSET(printk_info.facility)=18
 OFFSET(printk_info.caller_id)=20
 OFFSET(prb_data_ring.size_bits)=0
 OFFSET(prb_data_ring.data)=8
