@@ -1,17 +1,14 @@
 // Dump-core files and the page tables in them: registers, frames, translations, everything that is mapped.
 import { writeDumpCore } from '../../../core/dump/dump-core.ts';
-import { isDumpCore, openDumpCore } from '../../../core/target/dump-core.ts';
-import { VirtualMemory } from '../../../core/target/virtual-memory.ts';
+import { openDumpCore } from '../../../core/target/dump-core.ts';
 import { memorySource } from '../../../symbols/bytes.ts';
-import { FormatError, MemoryFault } from '../../../symbols/errors.ts';
 import { registersWith } from '../../support/registers.ts';
 import { SparseFile } from '../../support/sparse-file.ts';
+import { readTarget } from '../read-target.ts';
 import type { FuzzTarget } from '../target.ts';
 
 const PAGE = 4096;
 const IMAGE = 0xffffffff80000000n;
-const IMAGE_END = 0xffffffffc0000000n;
-const MAX_MAPPED = 600;
 
 /** A page of table entries by their numbers. */
 function tablePage(entries: Readonly<Record<number, bigint>>): Uint8Array {
@@ -56,33 +53,6 @@ export const DUMP_CORE: FuzzTarget = {
   name: 'dump-core',
   seeds: () => [seed(true, false), seed(false, true)],
   run: (bytes) => {
-    const source = memorySource('core', bytes);
-    if (!isDumpCore(source)) return 0;
-    const target = openDumpCore(source);
-    let read = target.frames.length + target.lacks.length;
-    const page = new Uint8Array(PAGE);
-    const attempt = (act: () => void): void => {
-      try {
-        act();
-        read++;
-      } catch (error) {
-        if (!(error instanceof MemoryFault || error instanceof FormatError)) throw error;
-      }
-    };
-    for (const [gfn] of target.frames.slice(0, 16)) attempt(() => target.readPhysical(gfn * PAGE, page));
-    for (const { registers } of target.vcpus.slice(0, 4)) {
-      if (!registers) continue;
-      const memory = new VirtualMemory(target, registers);
-      for (const address of [registers.rip, registers.rsp, registers.gs.base ?? 0n, IMAGE + 0x20_0ff0n])
-        attempt(() => memory.read(address, page));
-      let mapped = 0;
-      attempt(() => {
-        for (const { address } of memory.mapped(IMAGE, IMAGE_END)) {
-          if (mapped++ % 128 === 0) attempt(() => memory.read(address, page));
-          if (mapped > MAX_MAPPED) break;
-        }
-      });
-    }
-    return read;
+    return readTarget(openDumpCore(memorySource('core', bytes)), IMAGE);
   },
 };
