@@ -28,7 +28,7 @@ const MAX_NAME = 1024;
 /** Bytes that 256 names take at most. */
 const MAX_STEP = MARKER_STEP * (MAX_NAME + 2);
 /** Fewer symbols than these have no kernel that runs. */
-const MIN_MARKERS = 8;
+const MIN_MARKERS = 4;
 /** How far before the token table the markers can be: 3 bytes for each of 4 million symbols. */
 const MAX_MARKER_GAP = 16 << 20;
 
