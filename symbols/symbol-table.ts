@@ -134,6 +134,12 @@ export class SymbolTable {
 
   /** Index of the last symbol with exactly this name. */
   find(name: string): number | undefined {
+    for (const index of this.findAll(name)) return index;
+    return undefined;
+  }
+
+  /** Indices of all symbols with exactly this name, the last one first: static functions share names. */
+  *findAll(name: string): Generator<number> {
     const { names, nameStarts } = this.columns;
     const wanted = new TextEncoder().encode(name);
     for (let index = this.length - 1; index >= 0; index--) {
@@ -141,9 +147,8 @@ export class SymbolTable {
       let at = 0;
       while (at < wanted.length && names[start + at] === wanted[at]) at++;
       const end = names[start + at] ?? 0;
-      if (at === wanted.length && (end === 0 || end === NEWLINE)) return index;
+      if (at === wanted.length && (end === 0 || end === NEWLINE)) yield index;
     }
-    return undefined;
   }
 
   addressOf(name: string): bigint | undefined {
