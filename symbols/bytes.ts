@@ -10,6 +10,8 @@ export interface ByteSource {
    * @throws FormatError when the range is not inside the source.
    */
   read(offset: number, length: number): Uint8Array;
+  /** Fills `into` from `offset` on, without a copy on the way: for long reads, where a source can do it. Throws as read does. */
+  readInto?(offset: number, into: Uint8Array): void;
 }
 
 /** @throws FormatError unless offset..offset+length lies in 0..size; NaN and fractions are refused too. */

@@ -70,25 +70,37 @@ function exchange(
   });
 }
 
+/** Writing a dump takes the longest. */
+const ANSWER_MS = 60_000;
+
+type Granted = Extract<ControlAnswer, { ok: true }>;
+
 /**
- * Asks the process of a domain for something.
- * @param timeoutMs writing a dump takes the longest.
+ * Asks the process of a domain for something, and uses the answer while the connection stands.
  * @throws ControlError when it cannot be asked, PvhError EREFUSED when it says no.
  */
-export async function control(
+export async function withControl<T>(
   socketPath: string,
   request: ControlRequest,
-  timeoutMs = 60_000,
-): Promise<Extract<ControlAnswer, { ok: true }>> {
+  use: (answer: Granted) => T,
+  timeoutMs: number = ANSWER_MS,
+): Promise<T> {
   const socket = await open(socketPath);
   try {
     const { answer } = await exchange(socket, request, timeoutMs);
     if (!answer.ok) throw new PvhError('EREFUSED', answer.error);
-    return answer;
+    return use(answer);
   } finally {
     socket.destroy();
   }
 }
+
+/** Asks the process of a domain for something. @throws as withControl */
+export const control = (
+  socketPath: string,
+  request: ControlRequest,
+  timeoutMs: number = ANSWER_MS,
+): Promise<Granted> => withControl(socketPath, request, (answer) => answer, timeoutMs);
 
 /** Attaches to the console. @returns the connection, and what the guest wrote until now that came with the answer. */
 export async function attachConsole(socketPath: string): Promise<{ socket: Socket; first: Buffer }> {

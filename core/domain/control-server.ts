@@ -5,8 +5,14 @@ import { shortSocketPath } from '../host/unix-socket.ts';
 import { type ControlAnswer, type ControlRequest, MAX_LINE_BYTES } from './protocol.ts';
 
 export interface ControlHandler {
-  /** Answers a request; what it throws becomes a refusal. */
-  answer(request: ControlRequest): ControlAnswer | Promise<ControlAnswer>;
+  /**
+   * Answers a request; what it throws becomes a refusal.
+   * @param onGone takes what has to be done when the client is no longer there.
+   */
+  answer(
+    request: ControlRequest,
+    onGone: (action: () => void) => void,
+  ): ControlAnswer | Promise<ControlAnswer>;
   /** A client has attached to the console: what it types goes to the guest until it closes. */
   typed(bytes: Uint8Array): void;
   /** The number of attached consoles has changed. */
@@ -109,7 +115,12 @@ export class ControlServer {
       becomeConsole();
     } else
       Promise.resolve()
-        .then(() => this.#handler.answer(request))
+        .then(() =>
+          this.#handler.answer(request, (action) => {
+            if (socket.destroyed) action();
+            else socket.once('close', action);
+          }),
+        )
         .then(send, refuse);
   }
 }

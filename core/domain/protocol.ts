@@ -15,14 +15,16 @@ export type ControlRequest =
   | { readonly op: 'sysrq'; readonly key: string }
   | { readonly op: 'nmi'; readonly vcpu: number }
   | { readonly op: 'rename'; readonly name: string }
-  /** Writes a dump-core file at an absolute path; the guest stands still meanwhile. `snapshot` wants no other file there. */
-  | { readonly op: 'dump-core' | 'snapshot'; readonly path: string }
+  /** Writes a dump-core file at an absolute path; the guest stands still meanwhile. */
+  | { readonly op: 'dump-core'; readonly path: string }
+  /** The same, at a path that the answer tells: the file goes when the connection does. */
+  | { readonly op: 'snapshot' }
   /** Answers with the xenstore tree, one `path = "value"` a line. */
   | { readonly op: 'xenstore' }
   | { readonly op: 'console' };
 
 export type ControlAnswer =
-  | { readonly ok: true; readonly record?: DomainRecord; readonly text?: string }
+  | { readonly ok: true; readonly record?: DomainRecord; readonly text?: string; readonly path?: string }
   | { readonly ok: false; readonly error: string };
 
 /** One line from the domain process to the `xl create` that started it. */

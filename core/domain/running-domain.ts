@@ -4,7 +4,7 @@ import { appendFileSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { PvhError } from '../../symbols/errors.ts';
 import { writeDumpCore } from '../dump/dump-core.ts';
-import { createFile } from '../host/files.ts';
+import { createFile, removeFile, temporaryBeside } from '../host/files.ts';
 import { type BuiltDomain, buildDomain } from './build-domain.ts';
 import { checkDomainName } from './config.ts';
 import { ConsoleFile } from './console-file.ts';
@@ -83,7 +83,7 @@ export class RunningDomain {
     this.#xenLog = new XenLog(options.registry.xenLogPath(), options.now);
     this.#console = new ConsoleFile(files.console);
     this.#server = new ControlServer(files.socket, {
-      answer: (request) => this.#answer(request),
+      answer: (request, onGone) => this.#answer(request, onGone),
       typed: (bytes) => this.#input({ kind: 'console', bytes }),
       attached: (count) => this.#attached(count),
     });
@@ -288,7 +288,7 @@ export class RunningDomain {
     this.#input({ kind: 'shutdown', request });
   }
 
-  async #answer(request: ControlRequest): Promise<ControlAnswer> {
+  async #answer(request: ControlRequest, onGone: (action: () => void) => void): Promise<ControlAnswer> {
     switch (request.op) {
       case 'info':
         return { ok: true, record: this.record };
@@ -317,9 +317,14 @@ export class RunningDomain {
         return { ok: true };
       }
       case 'dump-core':
-      case 'snapshot':
         this.writeCore(checkPath(request.path));
         return { ok: true };
+      case 'snapshot': {
+        const path = temporaryBeside(this.#options.registry.files(this.#record.domid).core);
+        this.writeCore(path);
+        onGone(() => removeFile(path));
+        return { ok: true, path };
+      }
       case 'xenstore':
         return { ok: true, text: this.#domain.xenstoreText() };
       default:

@@ -5,7 +5,9 @@ import type { VcpuRegisters } from '../machine/registers.ts';
 import type { Target } from './target.ts';
 
 const PAGE = 4096;
-const CACHED_PAGES = 64;
+const CACHED_PAGES = 256;
+/** Regions of 2 MiB whose tables are remembered. */
+const CACHED_REGIONS = 1024;
 
 const CR0_PG = 1n << 31n;
 const CR4_PSE = 1n << 4n;
@@ -13,45 +15,81 @@ const CR4_PAE = 1n << 5n;
 const CR4_LA57 = 1n << 12n;
 const EFER_LMA = 1n << 10n;
 const ADDRESS_MASK = 0x000f_ffff_ffff_f000n;
+const PRESENT = 1n;
+const LARGE = 1n << 7n;
+const EXECUTE_DISABLE = 1n << 63n;
+/** Linux keeps a process's two top tables beside each other (arch/x86/entry/calling.h, PTI_USER_PGTABLE_BIT). */
+const ISOLATION_BIT = 0x1000;
 
 /** Paging mode by the number of table levels; 0 is paging off (linear = physical). */
 export type PagingLevels = 0 | 2 | 3 | 4 | 5;
 
+/** Bit L of a code segment's attributes (SDM vol 3C, 25.4.1). */
+const ATTRIBUTE_LONG = 1 << 13;
+
 /**
- * True when the vCPU is in long mode. A dump-core file of Xen has no EFER: then a register that only long mode can hold decides.
+ * True when the vCPU is in long mode. Dump files have no EFER: then the code segment tells, or a register that only long mode
+ * can hold.
  */
 export function inLongMode(registers: VcpuRegisters): boolean {
-  if (registers.efer !== undefined) return (registers.efer & EFER_LMA) !== 0n;
-  if ((registers.cr0 & CR0_PG) === 0n || (registers.cr4 & CR4_PAE) === 0n) return false;
+  const { cr0, cr4, efer, cs } = registers;
+  if (efer !== undefined) return (efer & EFER_LMA) !== 0n;
+  const off = (value: bigint | undefined, bit: bigint) => value !== undefined && (value & bit) === 0n;
+  if (off(cr0, CR0_PG) || off(cr4, CR4_PAE)) return false;
+  if (cs.attributes !== undefined && (cs.attributes & ATTRIBUTE_LONG) !== 0) return true;
   const { rip, rsp, rbp, rsi, rdi, rax, rbx, rcx, rdx, r8, r9, r10, r11, r12, r13, r14, r15 } = registers;
   const values = [rip, rsp, rbp, rsi, rdi, rax, rbx, rcx, rdx, r8, r9, r10, r11, r12, r13, r14, r15];
   return [...values, registers.gs.base ?? 0n, registers.fs.base ?? 0n].some((value) => value >> 32n !== 0n);
 }
 
 export function pagingLevels(registers: VcpuRegisters): PagingLevels {
-  if ((registers.cr0 & CR0_PG) === 0n) return 0;
-  if (inLongMode(registers)) return (registers.cr4 & CR4_LA57) !== 0n ? 5 : 4;
-  return (registers.cr4 & CR4_PAE) !== 0n ? 3 : 2;
+  const { cr0 = CR0_PG, cr4 = 0n } = registers;
+  if ((cr0 & CR0_PG) === 0n) return 0;
+  if (inLongMode(registers)) return (cr4 & CR4_LA57) !== 0n ? 5 : 4;
+  return (cr4 & CR4_PAE) !== 0n ? 3 : 2;
 }
 
 /** Shift, index bits and name of each table level of the modes with 8-byte entries, by level number. */
 const LEVEL_NAMES = ['', 'PTE', 'PDE', 'PDPTE', 'PML4E', 'PML5E'] as const;
 
-/** A vCPU's view of memory at the moment of the snapshot. Caches a few pages; hold one per dump, not one per word. */
+/** What the tables say of 2 MiB of addresses: where they lie, or the table of their pages. */
+interface Region {
+  readonly executable: boolean;
+  readonly large: boolean;
+  /** Physical address of the 2 MiB, or of the table. */
+  readonly physical: number;
+}
+
+const REGION = 1n << 21n;
+
+/** A vCPU's view of memory at the moment of the snapshot. Caches pages and tables; hold one per dump, not one per word. */
 export class VirtualMemory {
   readonly levels: PagingLevels;
+  /**
+   * Physical address of the tables through which the kernel's half is read, when the vCPU stood with those of user mode, which
+   * lack most of it (page-table isolation).
+   */
+  readonly isolatedFrom: number | undefined;
   readonly #target: Target;
-  readonly #root: number;
+  /** Undefined when neither the vCPU nor the source has one. */
+  readonly #topTable: number | undefined;
   readonly #pse: boolean;
   /** Physical page number to its bytes, or to why it cannot be read; oldest use first. */
   readonly #pages = new Map<number, Uint8Array | MemoryFault>();
+  readonly #regions = new Map<bigint, Region>();
 
   constructor(target: Target, registers: VcpuRegisters) {
     this.#target = target;
-    this.levels = pagingLevels(registers);
+    const { cr3, cr4 = 0n } = registers;
+    // A kernel that dumped itself left no CR3; the source may have found the kernel's own tables.
+    const found = cr3 === undefined ? target.paging : undefined;
+    this.levels = found?.levels ?? pagingLevels(registers);
     // CR3 of PAE paging is 32-byte aligned; elsewhere the low 12 bits are flags or the PCID.
-    this.#root = Number(registers.cr3 & (this.levels === 3 ? 0xffff_ffe0n : ADDRESS_MASK));
-    this.#pse = (registers.cr4 & CR4_PSE) !== 0n;
+    const mask = this.levels === 3 ? 0xffff_ffe0n : ADDRESS_MASK;
+    this.#topTable = cr3 === undefined ? found?.root : Number(cr3 & mask);
+    this.#pse = (cr4 & CR4_PSE) !== 0n;
+    this.isolatedFrom =
+      this.levels >= 4 && this.#topTable !== undefined ? this.#kernelTables(this.#topTable) : undefined;
   }
 
   /**
@@ -65,7 +103,18 @@ export class VirtualMemory {
       case 2:
         return this.#walkTwoLevels(address);
       default:
-        return this.#walk(address, this.levels);
+        return this.#walk(address, this.levels).physical;
+    }
+  }
+
+  /** Whether the tables let an address be executed; in long mode only (elsewhere false). */
+  isExecutable(address: bigint): boolean {
+    if (this.levels < 4) return false;
+    try {
+      return this.#walk(address, this.levels === 5 ? 5 : 4).executable;
+    } catch (error) {
+      if (error instanceof MemoryFault) return false;
+      throw error;
     }
   }
 
@@ -77,9 +126,14 @@ export class VirtualMemory {
     let done = 0;
     while (done < into.length) {
       const at = BigInt.asUintN(64, address + BigInt(done));
-      const offset = Number(at & 0xfffn);
-      const length = Math.min(PAGE - offset, into.length - done);
       const physical = this.translate(at);
+      const offset = physical % PAGE;
+      const length = Math.min(PAGE - offset, into.length - done);
+      const run = length < PAGE ? length : this.#readRun(at, physical, into.subarray(done));
+      if (run >= PAGE) {
+        done += run;
+        continue;
+      }
       const page = this.#page(Math.floor(physical / PAGE));
       if (page instanceof MemoryFault)
         throw new MemoryFault('virtual', at, page.reason, `physical 0x${physical.toString(16)}`);
@@ -88,14 +142,42 @@ export class VirtualMemory {
     }
   }
 
+  /** Whole pages that follow each other in physical memory too, read at once. @returns bytes read; 0 leaves it to the caller. */
+  #readRun(address: bigint, physical: number, into: Uint8Array): number {
+    let length = PAGE;
+    while (into.length - length >= PAGE) {
+      const next = this.#tryTranslate(BigInt.asUintN(64, address + BigInt(length)));
+      if (next !== physical + length) break;
+      length += PAGE;
+    }
+    if (length === PAGE) return 0;
+    try {
+      this.#target.readPhysical(physical, into.subarray(0, length));
+      return length;
+    } catch (error) {
+      // Page by page it is found out which one is missing.
+      if (error instanceof MemoryFault) return 0;
+      throw error;
+    }
+  }
+
+  #tryTranslate(address: bigint): number | undefined {
+    try {
+      return this.translate(address);
+    } catch (error) {
+      if (error instanceof MemoryFault) return undefined;
+      throw error;
+    }
+  }
+
   /** Mapped pages of any size between two addresses, ascending; in long mode only (there are none in the others). */
   *mapped(start: bigint, end: bigint): Generator<{ address: bigint; length: number }> {
-    if (this.levels < 4) return;
+    if (this.levels < 4 || this.#topTable === undefined) return;
     // The walk goes over the address without its sign extension.
     const bits = 12 + 9 * this.levels;
     const strip = (address: bigint): bigint => BigInt.asUintN(bits, address);
     for (const { address, length } of this.#mappedBelow(
-      this.#root,
+      this.#rootFor(start),
       this.levels,
       0n,
       strip(start),
@@ -119,41 +201,95 @@ export class VirtualMemory {
       const address = base + (BigInt(index) << shift);
       if (address > last) return;
       const entry = entries[index] ?? 0n;
-      if ((entry & 1n) === 0n) continue;
-      if (level === 1 || (level <= 3 && (entry & 0x80n) !== 0n))
+      if ((entry & PRESENT) === 0n) continue;
+      if (level === 1 || (level <= 3 && (entry & LARGE) !== 0n))
         yield { address, length: 2 ** Number(shift) };
       else yield* this.#mappedBelow(Number(entry & ADDRESS_MASK), level - 1, address, first, last);
     }
   }
 
-  #walk(address: bigint, levels: 3 | 4 | 5): number {
+  /** The kernel's half is whole in the kernel's own tables only. */
+  #rootFor(address: bigint): number {
+    if (this.#topTable === undefined)
+      throw new MemoryFault('virtual', address, 'not mapped', 'the page tables are not known: no CR3');
+    return this.isolatedFrom !== undefined && address >> 63n !== 0n ? this.isolatedFrom : this.#topTable;
+  }
+
+  /**
+   * The kernel's own tables when CR3 has those of user mode: they map the same user pages, and more of the kernel's half. (CR3
+   * alone does not tell: without isolation its bit 12 is part of any address.)
+   */
+  #kernelTables(root: number): number | undefined {
+    if ((root & ISOLATION_BIT) === 0) return undefined;
+    const kernelRoot = root - ISOLATION_BIT;
+    const [own, other] = [this.#page(root / PAGE), this.#page(kernelRoot / PAGE)];
+    if (own instanceof MemoryFault || other instanceof MemoryFault) return undefined;
+    const [user, kernel] = [own, other].map(({ buffer }) => new BigUint64Array(buffer, 0, 512));
+    if (!user || !kernel) return undefined;
+    let more = false;
+    for (let index = 0; index < 512; index++) {
+      const [entry = 0n, there = 0n] = [user[index], kernel[index]];
+      if ((entry & PRESENT) !== 0n && (there & PRESENT) === 0n) return undefined;
+      if (index < 256) {
+        if ((entry & ADDRESS_MASK) !== (there & ADDRESS_MASK)) return undefined;
+      } else if ((entry & PRESENT) === 0n && (there & PRESENT) !== 0n) more = true;
+    }
+    return more ? kernelRoot : undefined;
+  }
+
+  #walk(address: bigint, levels: 3 | 4 | 5): { readonly physical: number; readonly executable: boolean } {
+    const region = this.#region(address, levels);
+    const offset = Number(address & (REGION - 1n));
+    if (region.large) return { physical: region.physical + offset, executable: region.executable };
+    const index = Math.floor(offset / PAGE);
+    const entry = this.#entry(address, region.physical + index * 8, 8, 1);
+    return {
+      physical: Number(entry & ADDRESS_MASK) + (offset % PAGE),
+      executable: region.executable && (entry & EXECUTE_DISABLE) === 0n,
+    };
+  }
+
+  #region(address: bigint, levels: 3 | 4 | 5): Region {
+    const number = address >> 21n;
+    const known = this.#regions.get(number);
+    if (known) return known;
+    const region = this.#findRegion(address, levels);
+    if (this.#regions.size >= CACHED_REGIONS) this.#regions.clear();
+    this.#regions.set(number, region);
+    return region;
+  }
+
+  #findRegion(address: bigint, levels: 3 | 4 | 5): Region {
     if (levels === 3) {
       if (address >> 32n !== 0n)
         throw new MemoryFault('virtual', address, 'not canonical', 'above 4 GiB in PAE mode');
     } else if (BigInt.asUintN(64, BigInt.asIntN(levels === 5 ? 57 : 48, address)) !== address) {
       throw new MemoryFault('virtual', address, 'not canonical');
     }
-    let table = this.#root;
+    let table = this.#rootFor(address);
+    let executable = true;
     for (let level: number = levels; ; level--) {
       const shift = BigInt(12 + 9 * (level - 1));
       const index = Number((address >> shift) & (level === 3 && levels === 3 ? 3n : 0x1ffn));
       const entry = this.#entry(address, table + index * 8, 8, level);
-      if (level === 1) return Number((entry & ADDRESS_MASK) | (address & 0xfffn));
-      const large = (entry & 0x80n) !== 0n;
+      executable &&= (entry & EXECUTE_DISABLE) === 0n;
+      const large = (entry & LARGE) !== 0n;
       if (large && (level > 3 || (level === 3 && levels === 3)))
         throw new MemoryFault('virtual', address, 'not mapped', `reserved bit in ${LEVEL_NAMES[level]}`);
       if (large) {
         const offset = (1n << shift) - 1n;
-        return Number((entry & ADDRESS_MASK & ~offset) | (address & offset));
+        const start = (entry & ADDRESS_MASK & ~offset) | (address & offset & ~(REGION - 1n));
+        return { executable, large: true, physical: Number(start) };
       }
       table = Number(entry & ADDRESS_MASK);
+      if (level === 2) return { executable, large: false, physical: table };
     }
   }
 
   #walkTwoLevels(address: bigint): number {
     if (address >> 32n !== 0n)
       throw new MemoryFault('virtual', address, 'not canonical', 'above 4 GiB in 32-bit mode');
-    const directory = this.#entry(address, this.#root + Number(address >> 22n) * 4, 4, 2);
+    const directory = this.#entry(address, this.#rootFor(address) + Number(address >> 22n) * 4, 4, 2);
     if (this.#pse && (directory & 0x80n) !== 0n) {
       // PSE-36: bits 13-20 are address bits 32-39.
       const high = ((directory >> 13n) & 0xffn) << 32n;
@@ -170,7 +306,7 @@ export class VirtualMemory {
     if (page instanceof MemoryFault) throw new MemoryFault('virtual', address, page.reason, where);
     const view = new DataView(page.buffer, page.byteOffset + (physical % PAGE), width);
     const entry = width === 8 ? view.getBigUint64(0, true) : BigInt(view.getUint32(0, true));
-    if ((entry & 1n) === 0n)
+    if ((entry & PRESENT) === 0n)
       throw new MemoryFault('virtual', address, entry === 0n ? 'not mapped' : 'not present', where);
     return entry;
   }

@@ -4,7 +4,7 @@
 // with the offset of each. Everything else is found from there and checked against itself; no version is asked for.
 import { MemoryFault } from '../errors.ts';
 import type { MappedMemory, MemorySource } from '../memory.ts';
-import { orderByAddress, type SymbolColumns, SymbolTable } from '../symbol-table.ts';
+import { type SymbolColumns, SymbolTable } from '../symbol-table.ts';
 
 /** Where the kernel image can be: arch/x86/include/asm/page_64_types.h, KERNEL_IMAGE_SIZE 1 GiB at most. */
 const IMAGE_START = 0xffffffff80000000n;
@@ -22,13 +22,21 @@ const DIGIT_TOKEN = 0x30;
 const MAX_TOKEN_TABLE = 16 << 10;
 /** Names and markers of a large kernel: 5 MB. */
 const MAX_NAMES = 24 << 20;
-const MIN_SYMBOLS = 256;
-const MAX_SYMBOLS = 4 << 20;
 /** Every so many symbols a marker tells where its name is. */
 const MARKER_STEP = 256;
 const MAX_NAME = 1024;
+/** Bytes that 256 names take at most. */
+const MAX_STEP = MARKER_STEP * (MAX_NAME + 2);
+/** Fewer symbols than these have no kernel that runs. */
+const MIN_MARKERS = 8;
+/** How far before the token table the markers can be: 3 bytes for each of 4 million symbols. */
+const MAX_MARKER_GAP = 16 << 20;
 
-const align8 = (value: bigint): bigint => (value + 7n) & ~7n;
+/** The next multiple of 8, as until 6.19, and that of 4, as since 7.0, where it is another. */
+function aligned(value: bigint): bigint[] {
+  const [four, eight] = [(value + 3n) & ~3n, (value + 7n) & ~7n];
+  return four === eight ? [eight] : [eight, four];
+}
 const viewOf = (bytes: Uint8Array): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
@@ -60,21 +68,23 @@ function* imageRanges(memory: MappedMemory): Generator<{ address: bigint; length
   if (run) yield run;
 }
 
-function* occurrences(bytes: Uint8Array, pattern: Uint8Array): Generator<number> {
-  const [first = 0] = pattern;
-  for (let at = bytes.indexOf(first); at >= 0; at = bytes.indexOf(first, at + 1))
-    if (pattern.every((byte, index) => bytes[at + index] === byte)) yield at;
+/** Where the run of digit tokens is; the third byte rules out nearly all others. */
+function* digitRuns(bytes: Uint8Array): Generator<number> {
+  for (let at = bytes.indexOf(DIGITS[2] ?? 0) - 2; at >= -2; at = bytes.indexOf(DIGITS[2] ?? 0, at + 3) - 2)
+    if (bytes[at] === DIGITS[0] && DIGITS.every((byte, index) => bytes[at + index] === byte)) yield at;
 }
 
 interface Tokens {
   readonly start: bigint;
+  /** Start of the mapped range in which they lie: the names lie in it too. */
+  readonly low: bigint;
   readonly texts: readonly Uint8Array[];
   /** Behind the index array. */
   readonly end: bigint;
 }
 
 /** Checks that a token table starts at an address, by the array of offsets behind it. */
-function readTokens(memory: MemorySource, start: bigint): Tokens | undefined {
+function readTokens(memory: MemorySource, start: bigint, low: bigint): Tokens | undefined {
   const bytes = readPages(memory, start, MAX_TOKEN_TABLE);
   const texts: Uint8Array[] = [];
   const offsets: number[] = [];
@@ -86,25 +96,26 @@ function readTokens(memory: MemorySource, start: bigint): Tokens | undefined {
     texts.push(bytes.subarray(at, end));
     at = end + 1;
   }
-  const index = align8(start + BigInt(at));
-  const array = tryRead(memory, index, TOKENS * 2);
-  if (!array) return undefined;
-  const view = viewOf(array);
-  if (!offsets.every((offset, token) => view.getUint16(token * 2, true) === offset)) return undefined;
-  return { start, texts, end: index + BigInt(TOKENS * 2) };
+  for (const index of aligned(start + BigInt(at))) {
+    const array = tryRead(memory, index, TOKENS * 2);
+    const view = array && viewOf(array);
+    if (view && offsets.every((offset, token) => view.getUint16(token * 2, true) === offset))
+      return { start, low, texts, end: index + BigInt(TOKENS * 2) };
+  }
+  return undefined;
 }
 
-/** The table around the digit tokens at `digits`: 48 texts lie before them, and it starts at a multiple of 8. */
-function tokensAround(memory: MemorySource, digits: bigint): Tokens | undefined {
-  const before = Math.min(4096, Number(digits - IMAGE_START));
+/** The table around the digit tokens at `digits`: 48 texts lie before them, and it starts at a multiple of 4. */
+function tokensAround(memory: MemorySource, digits: bigint, low: bigint): Tokens | undefined {
+  const before = Math.min(4096, Number(digits - low));
   const bytes = tryRead(memory, digits - BigInt(before), before);
   if (!bytes) return undefined;
   let at = before - 1; // the NUL of token 47
   for (let token = DIGIT_TOKEN - 1; token > 0 && at > 0; token--) at = bytes.lastIndexOf(0, at - 1);
-  // `at` is the NUL of token 0: its text starts at some multiple of 8 before it.
+  // `at` is the NUL of token 0: its text starts at some multiple of 4 before it.
   const end = digits - BigInt(before - at);
-  for (let start = end & ~7n; end - start < 64n; start -= 8n) {
-    const tokens = readTokens(memory, start);
+  for (let start = end & ~3n; end - start < 64n; start -= 4n) {
+    const tokens = readTokens(memory, start, low);
     if (tokens) return tokens;
   }
   return undefined;
@@ -117,8 +128,8 @@ function findTokens(memory: MappedMemory): Tokens | undefined {
     for (let offset = 0; offset < length; offset += CHUNK) {
       const size = Math.min(CHUNK + DIGITS.length, length - offset);
       const piece = readPages(memory, address + BigInt(offset), size);
-      for (const at of occurrences(piece, DIGITS)) {
-        const tokens = tokensAround(memory, address + BigInt(offset + at));
+      for (const at of digitRuns(piece)) {
+        const tokens = tokensAround(memory, address + BigInt(offset + at), address);
         if (tokens) return tokens;
         if (++runs > MAX_DIGIT_RUNS) return undefined;
       }
@@ -157,18 +168,6 @@ function entryAt(bytes: Uint8Array, at: number): { tokens: number; length: numbe
   return { tokens: at + 2, length: (first & 0x7f) | ((bytes[at + 1] ?? 0) << 7) };
 }
 
-/** Quick look whether names start here: some entries of tokens that begin with a type letter. */
-function looksLikeNames(bytes: Uint8Array, start: number, tokens: Tokens): boolean {
-  let at = start;
-  for (let entry = 0; entry < 16; entry++) {
-    const { tokens: first, length } = entryAt(bytes, at);
-    const letter = tokens.texts[bytes[first] ?? 0]?.[0] ?? 0;
-    if (length === 0 || length > MAX_NAME || !isLetter(letter)) return false;
-    at = first + length;
-  }
-  return true;
-}
-
 const isLetter = (byte: number): boolean => ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a) || byte === 0x3f;
 
 /** Steps that a search may still take: a guest can fill its memory with what looks like a table. */
@@ -179,17 +178,22 @@ const MAX_STEPS = 32 << 20;
 const MAX_DIGIT_RUNS = 512;
 const MAX_EXPANDED = 64 << 20;
 
-/** True when `count` names lie here and the markers behind them say where each 256th starts. */
-function namesHold(bytes: Uint8Array, start: number, count: number, budget: Budget): boolean {
-  const markers: number[] = [];
+/** True when `count` names lie here and each 256th starts where its marker says. */
+function namesHold(
+  bytes: Uint8Array,
+  start: number,
+  count: number,
+  markers: readonly number[],
+  budget: Budget,
+): boolean {
   let at = start;
   for (let symbol = 0; symbol < count; symbol++) {
-    if (symbol % MARKER_STEP === 0) markers.push(at - start);
+    if (symbol % MARKER_STEP === 0 && markers[symbol / MARKER_STEP] !== at - start) return false;
     const { tokens, length } = entryAt(bytes, at);
     at = tokens + length;
     if (length === 0 || length > MAX_NAME || at > bytes.length || --budget.left < 0) return false;
   }
-  return markersAgree(bytes, at, markers);
+  return bytes.length - at < 8; // the markers follow, aligned
 }
 
 /** Expands `count` names; undefined when one of them is none. */
@@ -202,6 +206,10 @@ function expandNames(
   const letters = new Uint8Array(count);
   const nameStarts = new Uint32Array(count);
   let names = new Uint8Array(count * 24);
+  // One array for all tokens: names are 8 of them on average, too short for a copy by set().
+  const texts = Uint8Array.from(tokens.texts.flatMap((text) => [...text]));
+  const starts = [0];
+  for (const text of tokens.texts) starts.push((starts.at(-1) ?? 0) + text.length);
   let used = 0;
   let at = start;
   for (let symbol = 0; symbol < count; symbol++) {
@@ -209,15 +217,16 @@ function expandNames(
     at = entry.tokens + entry.length;
     const begin = used;
     for (let index = entry.tokens; index < at; index++) {
-      const text = tokens.texts[bytes[index] ?? 0] ?? new Uint8Array(0);
-      if (used - begin + text.length > MAX_NAME || used > MAX_EXPANDED) return undefined;
-      if (used + text.length + 1 > names.length) {
-        const larger = new Uint8Array(names.length * 2 + text.length);
+      const token = bytes[index] ?? 0;
+      const end = starts[token + 1] ?? 0;
+      const from = starts[token] ?? 0;
+      if (used - begin + end - from > MAX_NAME || used > MAX_EXPANDED) return undefined;
+      if (used + end - from + 1 > names.length) {
+        const larger = new Uint8Array(names.length * 2 + end - from);
         larger.set(names);
         names = larger;
       }
-      names.set(text, used);
-      used += text.length;
+      for (let byte = from; byte < end; byte++) names[used++] = texts[byte] ?? 0;
     }
     if (!isLetter(names[begin] ?? 0)) return undefined;
     letters[symbol] = names[begin] ?? 0;
@@ -227,68 +236,114 @@ function expandNames(
   return { count, letters, nameStarts, names: names.subarray(0, used) };
 }
 
-/** Markers are u32 since 4.20 and unsigned long before, at the next multiple of 8. */
-function markersAgree(bytes: Uint8Array, end: number, markers: readonly number[]): boolean {
-  const view = viewOf(bytes);
-  // Offsets in `bytes` are multiples of 8 where addresses are: it starts at a page.
-  const start = (end + 7) & ~7;
-  return [4, 8].some(
-    (width) =>
-      start + markers.length * width <= bytes.length &&
-      markers.every((marker, index) => view.getUint32(start + index * width, true) === marker),
-  );
+interface Markers {
+  /** Offset of the first in the bytes searched. */
+  readonly at: number;
+  /** Where in the names each 256th symbol is. */
+  readonly values: readonly number[];
 }
 
-/** Names and number of symbols lie before the token table in every layout. */
-function findNames(memory: MemorySource, tokens: Tokens): Names | undefined {
-  const top = tokens.start & ~0xfffn;
-  const tail = tryRead(memory, top, Number(tokens.start - top)) ?? new Uint8Array(0);
-  const budget: Budget = { left: MAX_STEPS };
-  let bytes = tail;
-  // Backwards in growing pieces, until the number of symbols is found or memory ends.
-  for (let pages = 64; ; pages *= 4) {
-    const length = Math.min(pages * 4096, MAX_NAMES);
-    const head = readPages(memory, top - BigInt(length), length);
-    bytes = new Uint8Array(head.length + tail.length);
-    bytes.set(head);
-    bytes.set(tail, head.length);
-    const view = viewOf(bytes);
-    for (let at = bytes.length - 16; at >= 0; at -= 8) {
-      const count = view.getUint32(at, true);
-      const possible =
-        count >= MIN_SYMBOLS &&
-        count <= MAX_SYMBOLS &&
-        view.getUint32(at + 4, true) === 0 &&
-        at + 8 + count * 2 < bytes.length &&
-        looksLikeNames(bytes, at + 8, tokens) &&
-        namesHold(bytes, at + 8, count, budget);
-      const names = possible ? expandNames(bytes, at + 8, count, tokens) : undefined;
-      if (names) return { ...names, start: top - BigInt(length) + BigInt(at) };
+/** What can be the markers, nearest to the end first: numbers that ascend from 0 by the length of 256 names. */
+function* findMarkers(words: Uint32Array): Generator<Markers> {
+  for (let index = words.length - MIN_MARKERS; index >= 0; index--) {
+    if (words[index] !== 0) continue;
+    // u32 since 4.20 (80ffbaa5b1bd), unsigned long before.
+    for (const width of words[index + 1] === 0 ? [2] : [1]) {
+      const values = [0];
+      for (let next = index + width; next < words.length; next += width) {
+        const step = (words[next] ?? 0) - (values.at(-1) ?? 0);
+        const isMarker =
+          step >= 2 * MARKER_STEP && step <= MAX_STEP && (width === 1 || words[next + 1] === 0);
+        if (!isMarker) break;
+        values.push(words[next] ?? 0);
+      }
+      if (values.length >= MIN_MARKERS) yield { at: index * 4, values };
     }
-    if (length === MAX_NAMES || budget.left < 0) return undefined;
   }
 }
 
-/** How an element of kallsyms_offsets becomes an address. */
-type Rule = (offset: number, index: number) => bigint;
+/** The names that belong to markers at an address: they end there, and their number lies before them. */
+function namesBefore(
+  memory: MemorySource,
+  end: bigint,
+  markers: readonly number[],
+  tokens: Tokens,
+  budget: Budget,
+): Names | undefined {
+  const last = markers.at(-1) ?? 0;
+  if (last > MAX_NAMES) return undefined;
+  budget.left -= last >> 2;
+  const reach = (last + MAX_STEP + 3) & ~3;
+  const base = end - tokens.low < reach ? tokens.low : end - BigInt(reach);
+  const bytes = readPages(memory, base, Number(end - base));
+  const view = viewOf(bytes);
+  const most = markers.length * MARKER_STEP;
+  const possible = (count: number): boolean => count > most - MARKER_STEP && count <= most;
+  // Backwards from where one last name would do.
+  for (let at = (bytes.length - last - 2) & ~3; at >= 8 && budget.left > 0; at -= 4) {
+    // Aligned to 8 until 6.19, to 4 since 7.0: the names follow their number at once.
+    for (const gap of [4, 8]) {
+      const count = view.getUint32(at - gap, true);
+      if (!possible(count) || (gap === 8 && view.getUint32(at - 4, true) !== 0)) continue;
+      const names = namesHold(bytes, at, count, markers, budget)
+        ? expandNames(bytes, at, count, tokens)
+        : undefined;
+      if (names) return { ...names, start: base + BigInt(at - gap) };
+    }
+  }
+  return undefined;
+}
 
-/** Offsets as addresses; undefined unless they ascend and code lies in the kernel image. */
+/** Markers lie before the token table in every layout: next to it, or with 3 bytes a symbol between (6.2, 60443c88f3a8, and 6.3). */
+function findNames(memory: MemorySource, tokens: Tokens): Names | undefined {
+  const budget: Budget = { left: MAX_STEPS };
+  const room = Math.min(MAX_MARKER_GAP, Number(tokens.start - tokens.low));
+  for (let [done, wanted] = [0, 1 << 20]; done < room; wanted *= 4) {
+    const length = Math.min(wanted, room);
+    const base = tokens.start - BigInt(length);
+    const bytes = readPages(memory, base, length);
+    for (const { at, values } of findMarkers(new Uint32Array(bytes.buffer))) {
+      const names = namesBefore(memory, base + BigInt(at), values, tokens, budget);
+      if (names) return names;
+      if (budget.left < 0) return undefined;
+    }
+    done = length;
+  }
+  return undefined;
+}
+
+/** How an element of kallsyms_offsets becomes an address: its distance from `base`; undefined is the offset itself, as an address. */
+interface Rule {
+  readonly base: bigint;
+  readonly distance: (offset: number, index: number) => number | undefined;
+}
+
+const HALF = 2 ** 32;
+
+/** Offsets as addresses, without a bigint for each; undefined unless they ascend and code lies in the kernel image. */
 function resolve(
   offsets: Uint8Array,
   names: Names,
-  rule: Rule,
+  { base, distance }: Rule,
 ): { low: Uint32Array; high: Uint32Array } | undefined {
   const view = viewOf(offsets);
   const low = new Uint32Array(names.count);
   const high = new Uint32Array(names.count);
-  let last = 0n;
+  const [baseLow, baseHigh] = [Number(base & 0xffff_ffffn), Number(base >> 32n)];
+  const [imageLow, imageEnd] = [Number(IMAGE_START & 0xffff_ffffn), Number(IMAGE_END & 0xffff_ffffn)];
+  let [lastLow, lastHigh] = [0, 0];
   for (let index = 0; index < names.count; index++) {
-    const address = BigInt.asUintN(64, rule(view.getInt32(index * 4, true), index));
+    const offset = view.getInt32(index * 4, true);
+    const away = distance(offset, index);
+    const sum = away === undefined ? offset : baseLow + away;
+    const addressHigh = ((away === undefined ? 0 : baseHigh) + Math.floor(sum / HALF)) >>> 0;
+    const addressLow = sum >>> 0;
     const isText = ((names.letters[index] ?? 0) | 0x20) === 0x74;
-    if (address < last || (isText && (address < IMAGE_START || address >= IMAGE_END))) return undefined;
-    last = address;
-    low[index] = Number(address & 0xffffffffn);
-    high[index] = Number(address >> 32n);
+    const isInImage = addressHigh === HALF - 1 && addressLow >= imageLow && addressLow < imageEnd;
+    const ascends = addressHigh > lastHigh || (addressHigh === lastHigh && addressLow >= lastLow);
+    if (!ascends || (isText && !isInImage)) return undefined;
+    low[index] = lastLow = addressLow;
+    high[index] = lastHigh = addressHigh;
   }
   return { low, high };
 }
@@ -299,21 +354,20 @@ function* candidates(
   tokens: Tokens,
   word: (address: bigint) => bigint | undefined,
 ): Generator<{ at: bigint; rule: Rule }> {
-  const size = align8(BigInt(names.count * 4));
-  const after = align8(tokens.end);
+  const size = BigInt(names.count * 4);
   const places = [
     // Up to 6.3: offsets, base, number of symbols, names. From 6.4 (404bad70fcf7): token index, offsets, base.
-    { at: names.start - 8n - size, base: word(names.start - 8n) },
-    { at: after, base: word(after + size) },
+    { at: names.start - 8n - ((size + 7n) & ~7n), base: word(names.start - 8n) },
+    ...aligned(tokens.end).map((at) => ({ at, base: word((at + size + 7n) & ~7n) })),
   ];
   for (const { at, base } of places) {
     if (base !== undefined) {
       // Up to 6.14: per-CPU and absolute symbols are positive, the others negative.
-      yield { at, rule: (offset) => (offset >= 0 ? BigInt(offset) : base - 1n - BigInt(offset)) };
-      yield { at, rule: (offset) => base + BigInt(offset >>> 0) };
+      yield { at, rule: { base, distance: (offset) => (offset >= 0 ? undefined : -1 - offset) } };
+      yield { at, rule: { base, distance: (offset) => offset >>> 0 } };
     }
     // 7.0 (a081b5789255): relative to the element itself.
-    yield { at, rule: (offset, index) => at + BigInt(index * 4) + BigInt(offset) };
+    yield { at, rule: { base: at, distance: (offset, index) => index * 4 + offset } };
   }
 }
 
@@ -333,13 +387,14 @@ export function findKallsyms(memory: MappedMemory): SymbolTable | undefined {
     const offsets = tryRead(memory, at, names.count * 4);
     const addresses = offsets && resolve(offsets, names, rule);
     if (!addresses) continue;
+    // They are in ascending order already.
     const columns: SymbolColumns = {
       ...addresses,
       letters: names.letters,
       nameStarts: names.nameStarts,
       names: names.names,
     };
-    return new SymbolTable('kallsyms of the guest', columns, orderByAddress(columns.low, columns.high));
+    return new SymbolTable('kallsyms of the guest', columns, Uint32Array.from(columns.low.keys()));
   }
   return undefined;
 }

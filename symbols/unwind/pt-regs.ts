@@ -3,7 +3,7 @@ import type { RowRegister } from './row.ts';
 
 /** Bytes of the whole structure, and of the part that the CPU itself pushes. */
 export const PT_REGS_SIZE = 168;
-const IRET_OFFSET = 128;
+export const IRET_OFFSET = 128;
 export const IRET_SIZE: number = PT_REGS_SIZE - IRET_OFFSET;
 
 const ORDER: readonly RowRegister[] = [
@@ -37,6 +37,31 @@ export interface SavedContext {
 }
 
 export const isUserMode = (context: SavedContext): boolean => (context.cs & 3) === 3;
+
+/** Flags that are 1 and flags that are 0 whatever happens (SDM vol 1 figure 3-8); bits above 21 are reserved. */
+const ALWAYS_SET = 0x2n;
+const ALWAYS_CLEAR: bigint = ~0x3f_ffffn | 0x8028n;
+const MAX_SELECTOR = 0x100n;
+/** User addresses end here at the latest (5-level paging). */
+const USER_END: bigint = 1n << 56n;
+
+const isSelector = (value: bigint, privilege: bigint): boolean =>
+  value < MAX_SELECTOR && (value & 3n) === privilege;
+
+/**
+ * Whether five words look like what the CPU pushes at an exception: selectors of one privilege, flags with the fixed bits right,
+ * addresses where such a privilege has them. Words that only look so are rare, but can be.
+ * @param words rip, cs, rflags, rsp, ss.
+ */
+export function looksLikeIretFrame(words: readonly bigint[], isCode: (address: bigint) => boolean): boolean {
+  const [rip = 0n, cs = 0n, rflags = 0n, rsp = 0n, ss = 0n] = words;
+  if ((rflags & ALWAYS_SET) === 0n || (BigInt.asUintN(64, ALWAYS_CLEAR) & rflags) !== 0n) return false;
+  const privilege = cs & 3n;
+  if (cs < 8n || !isSelector(cs, privilege) || !isSelector(ss, privilege)) return false;
+  // User mode runs with interrupts on.
+  if (privilege === 3n) return (rflags & 0x200n) !== 0n && rip < USER_END && rsp < USER_END;
+  return privilege === 0n && isCode(rip) && rsp >= 1n << 63n && rsp % 8n === 0n;
+}
 
 /** @param bytes 40 bytes as the CPU pushes them: rip, cs, rflags, rsp, ss. */
 export function parseIretFrame(bytes: Uint8Array): SavedContext {

@@ -1,5 +1,5 @@
 // An UnwindRow says how to get from one frame to its caller at one address. ORC, DWARF CFI and frame pointers each only make
-// rows; unwinder.ts executes them. Data only.
+// rows; step.ts executes them. Data only.
 
 export const ROW_REGISTERS = [
   'rax',
@@ -19,15 +19,29 @@ export const ROW_REGISTERS = [
   'r14',
   'r15',
 ] as const;
+/** In 32-bit code the names stand for eax, ecx and so on. */
 export type RowRegister = (typeof ROW_REGISTERS)[number];
+/** What is known of a frame's registers; the others are lost. */
+export type KnownRegisters = Readonly<Partial<Record<RowRegister, bigint>>>;
 
-/** A memory slot or a value: register plus offset. `cfa` stands for the canonical frame address of this row. */
+/** A memory slot: register plus offset. `cfa` stands for the canonical frame address of this row. */
 export interface Place {
   readonly base: RowRegister | 'cfa';
   readonly offset: number;
 }
 
-/** The frame's CFA: the place's value, or what memory holds there (`at`), or what memory holds at the base, plus the offset. */
+/** A DWARF expression that gives a memory slot, or with `value` what lies in no memory. */
+export interface Computed {
+  readonly expression: Uint8Array;
+  /** Registers by their DWARF number. */
+  readonly numbering: readonly RowRegister[];
+  readonly value: boolean;
+}
+
+/** Where a caller's register is: in a slot, as the address of one (`value`), computed, or nowhere any more. */
+export type SavedRule = Place | (Place & { readonly value: true }) | Computed | 'lost';
+
+/** The frame's CFA: the place's value, or what memory holds there (`at place`), or what memory holds at the base, plus the offset. */
 export interface CfaRule extends Place {
   readonly base: RowRegister;
   readonly load: 'none' | 'at place' | 'at base';
@@ -40,13 +54,13 @@ export interface CfaRule extends Place {
 export type RowKind = 'call' | 'registers' | 'iret frame' | 'end' | 'unknown';
 
 export interface UnwindRow {
-  readonly how: 'orc' | 'cfi' | 'fp';
+  readonly how: 'orc' | 'cfi' | 'fp' | 'scan';
   readonly kind: RowKind;
-  readonly cfa: CfaRule;
-  /** Where the caller's values are saved; registers that are not named keep their value. */
-  readonly saved: Readonly<Partial<Record<RowRegister, Place>>>;
-  /** Where a `call` row has the return address; the 8 bytes below the CFA when absent. */
-  readonly returnAddress?: Place;
+  readonly cfa: CfaRule | Computed;
+  /** Where the caller's values are; registers that are not named keep their value. */
+  readonly saved: Readonly<Partial<Record<RowRegister, SavedRule>>>;
+  /** Where a `call` row has the return address; the word below the CFA when absent. */
+  readonly returnAddress?: Place | Computed;
   /** The caller was interrupted here: its address is an instruction, not behind a call. */
   readonly signal: boolean;
 }
@@ -56,20 +70,19 @@ export interface RowSource {
   find(pc: bigint): UnwindRow | undefined;
 }
 
-/** Code that keeps frame pointers: saved rbp at rbp, return address above it. */
-export const FRAME_POINTER_ROW: UnwindRow = {
-  how: 'fp',
-  kind: 'call',
-  cfa: { base: 'rbp', offset: 16, load: 'none' },
-  saved: { rbp: { base: 'cfa', offset: -16 } },
-  signal: false,
-};
+/** Code and the rows for it: the kernel's image, one module. */
+export interface RowRange {
+  readonly low: bigint;
+  readonly high: bigint;
+  readonly rows: RowSource;
+}
 
-/** Right behind a call, nothing pushed: after a jump to a bad address. */
-export const JUST_CALLED_ROW: UnwindRow = {
-  how: 'fp',
-  kind: 'call',
-  cfa: { base: 'rsp', offset: 8, load: 'none' },
-  saved: {},
-  signal: false,
-};
+/** Rows of many ranges as one source: the first range that holds an address answers for it. */
+export function rowsByRange(ranges: readonly RowRange[]): RowSource {
+  return { find: (pc) => ranges.find(({ low, high }) => pc >= low && pc < high)?.rows.find(pc) };
+}
+
+/** Rows of a file for code that runs `slide` above where the file was linked. */
+export function shiftedRows(rows: RowSource, slide: bigint): RowSource {
+  return slide === 0n ? rows : { find: (pc) => rows.find(BigInt.asUintN(64, pc - slide)) };
+}

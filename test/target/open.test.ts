@@ -1,8 +1,8 @@
 // The three ways to a Target (dump file, preserved domain, running domain) give the same guest, and refusals say why.
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ControlServer } from '../../core/domain/control-server.ts';
 import type { DomainRecord } from '../../core/domain/record.ts';
 import { Registry } from '../../core/domain/registry.ts';
@@ -92,10 +92,12 @@ describe('a target', () => {
       async () => {
         const { domid } = await add('running', { state: 'running', process: identifyProcess() });
         server = new ControlServer(registry.files(domid).socket, {
-          answer(request) {
+          answer(request, onGone) {
             if (request.op !== 'snapshot') return { ok: false, error: request.op };
-            writeCore(request.path);
-            return { ok: true };
+            const path = join(folder, 'snapshot');
+            writeCore(path);
+            onGone(() => rmSync(path));
+            return { ok: true, path };
           },
           typed: () => undefined,
           attached: () => undefined,
@@ -130,7 +132,7 @@ describe('a target', () => {
   test('the snapshot of a running domain leaves no file', async () => {
     const spec = await ways[2]?.[1]();
     const target = await openTarget(spec ?? '', { registry });
-    expect(readdirSync(registry.files(1).folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+    await vi.waitFor(() => expect(existsSync(join(folder, 'snapshot'))).toBe(false));
     target.close();
   });
 });

@@ -133,6 +133,14 @@ describe('read', () => {
     memory.read(base + 0xffen, into);
     expect([...into]).toEqual([0x11, 0x11, 0x12, 0x12]);
   });
+  test('many pages at once, up to the one that is missing', () => {
+    const into = new Uint8Array(0x8000);
+    memory.read(base + 0x200000n + 0x11000n, into);
+    expect([into[0], into[0x0fff], into[0x1000], into[0x7fff]]).toEqual([0x11, 0x11, 0x12, 0x18]);
+    expect(() => memory.read(base + 0x200000n + 0x1e000n, new Uint8Array(0x5000))).toThrow(
+      'virtual ffffffff81220000: not in dump (physical 0x20000)',
+    );
+  });
   test('tells the first byte that is missing', () => {
     expect(() => memory.read(base + 0x1ffen, new Uint8Array(4))).toThrow(
       'virtual ffffffff81002000: not mapped',
@@ -142,6 +150,36 @@ describe('read', () => {
   test('wraps at the end of the address space as a fault, not as an exception of another kind', () => {
     expect(() => memory.read(0xffffffffffffffffn, new Uint8Array(2))).toThrow(MemoryFault);
   });
+});
+
+describe('page-table isolation: CR3 has the tables of user mode', () => {
+  const user = { ...long, cr3: 0x7003n };
+  const tables = (...entries: (readonly [number, bigint])[]) => targetWith([...fourLevels, ...entries], 8);
+  const kernelHalf: readonly [number, bigint] = [0x6000 + 511 * 8, 0x2003n];
+  const own: readonly [number, bigint] = [0x7000 + 0 * 8, 0x5007n];
+  const same: readonly [number, bigint] = [0x6000 + 0 * 8, 0x8000000000005007n];
+
+  test('kernel memory is read through the tables beside them', () => {
+    const memory = new VirtualMemory(tables(kernelHalf, own, same), user);
+    expect(memory.isolatedFrom).toBe(0x6000);
+    expect(memory.translate(base + 0x123n)).toBe(0x11123);
+    expect([...memory.mapped(base, base + 0x1000n)]).toEqual([{ address: base, length: 4096 }]);
+  });
+  test.each([
+    ['other user pages', [kernelHalf, own, [0x6000, 0x9007n]]],
+    ['no more of the kernel', [kernelHalf, own, same, [0x7000 + 511 * 8, 0x2003n]]],
+    ['less of the kernel', [kernelHalf, own, same, [0x7000 + 510 * 8, 0x2003n]]],
+  ] as const)('a neighbour that is no such table is left alone: %s', (_, entries) => {
+    expect(new VirtualMemory(tables(...entries), user).isolatedFrom).toBeUndefined();
+  });
+});
+
+test('what can be executed', () => {
+  const memory = new VirtualMemory(targetWith(fourLevels, 8), long);
+  expect(memory.isExecutable(base)).toBe(false);
+  expect(memory.isExecutable(base + 0x1000n)).toBe(true);
+  expect(memory.isExecutable(base + 0x2000n)).toBe(false);
+  expect(memory.isExecutable(base + 0x200000n)).toBe(true);
 });
 
 test.each([

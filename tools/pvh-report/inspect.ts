@@ -6,13 +6,14 @@ import { hex16 } from '../../symbols/address.ts';
 import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import { followFramePointers, scanStack } from '../../symbols/unwind/classic.ts';
 import type { TraceStep } from '../../symbols/unwind/frame.ts';
+import { endText } from '../../symbols/unwind/reason.ts';
 import type { SymbolFile } from '../shared/symbol-file.ts';
 import { dumpTarget } from '../xenctx/dump.ts';
 import { describeTarget } from '../xenctx/json.ts';
 import { type GuestKernel, type LearnKernel, learnKernel } from '../xenctx/kernel.ts';
 import { identify } from '../xenctx/main.ts';
 import { parseOptions } from '../xenctx/options.ts';
-import { endText, frameName, unwindSteps } from '../xenctx/true-trace.ts';
+import { frameName, unwindSteps } from '../xenctx/true-trace.ts';
 import { stackLimit, type VcpuView, viewVcpu } from '../xenctx/view.ts';
 import type { CrashFrame, CrashRegister, CrashVcpu } from './crash.ts';
 import type { Inspection } from './evidence.ts';
@@ -58,7 +59,7 @@ function unwound(view: VcpuView, kernel: GuestKernel, gap: (text: string) => voi
       const text = endText(step.end);
       if (text !== undefined) gap(`vcpu${view.id}: the stack ends early: ${text}`);
     } else if (step.kind === 'exception') exact = true;
-    else if (frames.length < MAX_FRAMES) {
+    else if (step.kind === 'frame' && frames.length < MAX_FRAMES) {
       const symbol = frameName(kernel, step.frame, exact);
       frames.push({ address: hex16(step.frame.address), ...(symbol !== undefined && { symbol }) });
       exact = false;

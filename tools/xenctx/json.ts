@@ -5,12 +5,13 @@ import { hex16 } from '../../symbols/address.ts';
 import type { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import type { MemoryFault } from '../../symbols/errors.ts';
 import type { SavedContext } from '../../symbols/unwind/pt-regs.ts';
+import { endText } from '../../symbols/unwind/reason.ts';
 import type { GuestKernel, LearnKernel } from './kernel.ts';
 import { CODE_BEFORE, codeBytes } from './memory.ts';
 import type { UnwindWay, XenctxOptions } from './options.ts';
 import { decodeFlags } from './registers.ts';
 import { traceSteps } from './trace.ts';
-import { endText, frameName, unwindSteps } from './true-trace.ts';
+import { frameName, unwindSteps } from './true-trace.ts';
 import { stackLimit, type VcpuView, viewVcpu } from './view.ts';
 
 /** Version of the shape; a field added does not change it. */
@@ -67,6 +68,7 @@ function unwindJson(view: VcpuView, kernel: GuestKernel, way: UnwindWay): Json {
       exact = true;
       continue;
     }
+    if (step.kind !== 'frame') continue;
     const { address, stackAddress, how } = step.frame;
     const at = stackAddress === undefined ? null : hex16(stackAddress);
     frames.push({ how, address: hex16(address), symbol: frameName(kernel, step.frame, exact) ?? null, at });

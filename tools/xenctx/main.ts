@@ -14,7 +14,7 @@ import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
 import { dumpTarget } from './dump.ts';
 import { describeTarget, type SymbolFacts } from './json.ts';
 import { type GuestKernel, type LearnKernel, learnKernel } from './kernel.ts';
-import { parseOptions, UNUSABLE, XenctxExit, type XenctxOptions } from './options.ts';
+import { exitStatusFor, parseOptions, UNUSABLE, XenctxExit, type XenctxOptions } from './options.ts';
 import { paintLine } from './paint.ts';
 
 /** Where lines go. `line` of out gets no line end. */
@@ -147,7 +147,7 @@ function print(
   return status;
 }
 
-/** @returns the exit status: 0, 1 when a vCPU could not be read, 255 for wrong usage and unusable input. */
+/** @returns the exit status: 0, 1 when a vCPU could not be read, 2 for wrong usage and unusable input (255 with --classic). */
 export async function main(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
@@ -170,9 +170,9 @@ export async function main(
     if (error instanceof XenctxExit) {
       streams.text(error.stdout);
       for (const line of error.stderr) streams.error(line);
-      return error.status;
+      return exitStatusFor(argv, error.status);
     }
     for (const line of explainFailure('xenctx', error, argv.includes('--debug')).lines) streams.error(line);
-    return UNUSABLE;
+    return exitStatusFor(argv, UNUSABLE);
   }
 }

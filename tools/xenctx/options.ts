@@ -22,11 +22,21 @@ export interface XenctxOptions {
   readonly dumpAsStack?: bigint | undefined;
   readonly json: boolean;
   readonly debug: boolean;
-  /** True unwinding instead of xenctx's traces: which way, or the best there is. */
+  /** How the trace is found; undefined: as xenctx does it, layout and all. */
   readonly unwind?: UnwindWay | undefined;
+  /** File, line and inlined functions below each frame. */
+  readonly sourceLines: boolean;
+  /** Frame whose registers are shown. */
+  readonly registersOfFrame?: number | undefined;
+  readonly allTasks: boolean;
+  readonly dmesg: boolean;
+  readonly modules: boolean;
+  readonly disassemble: boolean;
+  /** Take the symbol file even when it is another kernel's. */
+  readonly forceSymbols: boolean;
 }
 
-export const UNWIND_WAYS = ['auto', 'orc', 'fp'] as const;
+const UNWIND_WAYS = ['auto', 'orc', 'cfi', 'fp', 'scan'] as const;
 export type UnwindWay = (typeof UNWIND_WAYS)[number];
 
 /** What commander makes of the options, by its names. */
@@ -45,9 +55,17 @@ interface Given {
   readonly memory?: bigint;
   readonly dumpAsStack?: bigint;
   readonly help?: true;
+  readonly classic?: true;
+  readonly unwind?: UnwindWay;
+  readonly sourceLines?: true;
+  readonly registersOfFrame?: number;
+  readonly allTasks?: true;
+  readonly dmesg?: true;
+  readonly modules?: true;
+  readonly disassemble?: true;
+  readonly forceSymbols?: true;
   readonly json?: true;
   readonly debug?: true;
-  readonly unwind?: UnwindWay;
 }
 
 /** Ends the tool: text for stdout, lines for stderr, exit status. */
@@ -63,8 +81,18 @@ export class XenctxExit extends Error {
   }
 }
 
-/** xenctx ends with exit(-1) wherever its command line or its inputs are unusable. */
-export const UNUSABLE = 255;
+/** Wrong usage or unusable input. xenctx itself ends with exit(-1) there, and with --classic so does ours. */
+export const UNUSABLE = 2;
+const CLASSIC_UNUSABLE = 255;
+
+const beforeOperands = (argv: readonly string[]): readonly string[] => {
+  const end = argv.indexOf('--');
+  return end < 0 ? argv : argv.slice(0, end);
+};
+
+/** Exit status for an end that is not a dump, help among them: only with --classic that of xenctx. */
+export const exitStatusFor = (argv: readonly string[], status: number): number =>
+  beforeOperands(argv).includes('--classic') ? CLASSIC_UNUSABLE : status;
 
 const MAX_LINES = 0x7fff_ffff - 1;
 
@@ -104,6 +132,12 @@ function unwindWay(text: string): UnwindWay {
   );
 }
 
+function frameNumber(text: string): number {
+  return /^\d{1,5}$/.test(text)
+    ? Number(text)
+    : failNamed(`Unsupported value '${text}' for --registers-of-frame. Needs to be the number of a frame`);
+}
+
 function declare(): Command {
   return new Command('xenctx')
     .argument('[operands...]')
@@ -124,7 +158,15 @@ function declare(): Command {
     .option('-m, --memory <address>', '', parseUnsigned)
     .option('-d, --dump-as-stack <address>', '', parseUnsigned)
     .option('-h, --help')
+    .option('--classic')
     .option('--unwind <way>', '', unwindWay)
+    .option('--source-lines')
+    .option('--registers-of-frame <frame>', '', frameNumber)
+    .option('--disassemble')
+    .option('--all-tasks')
+    .option('--dmesg')
+    .option('--modules')
+    .option('--force-symbols')
     .option('--json')
     .option('--debug');
 }
@@ -159,27 +201,59 @@ function explain(error: CommanderError, words: readonly string[], command: Comma
     : failOption(`unrecognized option '${name}'`);
 }
 
+interface Words {
+  readonly given: Given;
+  readonly operands: readonly string[];
+}
+
+/** @param operands those behind `--`. */
+function read(options: readonly string[], operands: readonly string[]): Words {
+  const command = declare();
+  try {
+    command.parse([...options, ...(operands.length > 0 ? ['--', ...operands] : [])], { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) explain(error, options, command);
+    throw error;
+  }
+  // commander takes a negative number for an operand; to getopt it is an option.
+  const own = command.args.slice(0, command.args.length - operands.length);
+  const negative = own.find((word) => /^-./.test(word));
+  if (negative !== undefined) failOption(`invalid option -- '${negative[1]}'`);
+  return { given: command.opts<Given>(), operands: command.args };
+}
+
+const isLineCount = (word: string | undefined): boolean =>
+  word !== undefined && /^(?:[+-]?\d\w*|all|ALL|max|MAX)$/.test(word);
+
+/**
+ * xenctx's `--lines N` is the length of dumps. Ours without a number is --source-lines; so it is when the number is all that
+ * could be the domain.
+ */
+function readLines(options: readonly string[], operands: readonly string[]): Words {
+  const bare = (words: readonly string[], isBare: (next: string | undefined) => boolean): string[] =>
+    words.map((word, index) => (word === '--lines' && isBare(words[index + 1]) ? '--source-lines' : word));
+  const words = read(
+    bare(options, (next) => !isLineCount(next)),
+    operands,
+  );
+  if (words.operands.length > 0 || !options.includes('--lines')) return words;
+  return read(
+    bare(options, () => true),
+    operands,
+  );
+}
+
 /**
  * @param argv without the interpreter and the script.
  * @throws XenctxExit for help, wrong usage and combinations that xenctx refuses.
  */
 export function parseOptions(argv: readonly string[]): XenctxOptions {
-  const command = declare();
-  const end = argv.indexOf('--');
-  const optionWords = (end < 0 ? argv : argv.slice(0, end)).map((word) => completeLongOption(word, command));
-  const operandWords = end < 0 ? [] : argv.slice(end + 1);
-  try {
-    command.parse([...optionWords, ...(end < 0 ? [] : argv.slice(end))], { from: 'user' });
-  } catch (error) {
-    if (error instanceof CommanderError) explain(error, optionWords, command);
-    throw error;
-  }
-  const given = command.opts<Given>();
-  if (given.help) throw new XenctxExit(UNUSABLE, { stdout: HELP });
-  const operands = command.args;
-  // commander takes a negative number for an operand; to getopt it is an option.
-  const negative = operands.slice(0, operands.length - operandWords.length).find((word) => /^-./.test(word));
-  if (negative !== undefined) failOption(`invalid option -- '${negative[1]}'`);
+  const before = beforeOperands(argv);
+  const known = declare();
+  const optionWords = before.map((word) => completeLongOption(word, known));
+  const classicOnly = optionWords.includes('--classic');
+  const { given, operands } = (classicOnly ? read : readLines)(optionWords, argv.slice(before.length + 1));
+  if (given.help) throw new XenctxExit(0, { stdout: HELP });
 
   const [domain, vcpu] = operands;
   if (domain === undefined || operands.length > 2) throw new XenctxExit(UNUSABLE, { stdout: USAGE });
@@ -187,12 +261,17 @@ export function parseOptions(argv: readonly string[]): XenctxOptions {
   if (given.allVcpus && vcpu !== undefined) failNamed('both --all-vcpus and [VCPU] is not supported');
   if (given.framePointers && given.dumpAsStack !== undefined)
     failNamed('both --frame-pointers and --dump-as-stack is not supported');
+  if (given.classic && given.unwind !== undefined) failNamed('both --classic and --unwind is not supported');
+  // These ask for what only xenctx's own layout has.
+  const { framePointers, stackTrace, memory, dumpAsStack } = given;
+  const classic =
+    given.classic || framePointers || stackTrace || memory !== undefined || dumpAsStack !== undefined;
   return {
     domain,
     vcpu: parseDecimal(vcpu ?? '0'),
-    framePointers: given.framePointers === true,
+    framePointers: framePointers === true,
     symbolTable: given.symbolTable,
-    stackTrace: given.stackTrace === true,
+    stackTrace: stackTrace === true,
     kernelStart: given.kernelStart,
     all: given.all === true,
     allVcpus: given.allVcpus === true,
@@ -201,10 +280,17 @@ export function parseOptions(argv: readonly string[]): XenctxOptions {
     lines: given.lines ?? 5,
     ascii: given.decodeAsAscii === true,
     tags: given.tagStackDump === true,
-    memory: given.memory,
-    dumpAsStack: given.dumpAsStack,
+    memory,
+    dumpAsStack,
     json: given.json === true,
     debug: given.debug === true,
-    unwind: given.unwind,
+    unwind: given.unwind ?? (classic ? undefined : 'auto'),
+    sourceLines: given.sourceLines === true,
+    registersOfFrame: given.registersOfFrame,
+    allTasks: given.allTasks === true,
+    dmesg: given.dmesg === true,
+    modules: given.modules === true,
+    disassemble: given.disassemble === true,
+    forceSymbols: given.forceSymbols === true,
   };
 }

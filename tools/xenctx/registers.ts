@@ -1,5 +1,5 @@
 // The register block of xenctx, line for line: 64-bit layout, and the 32-bit one for protected, compatibility and real mode.
-import { hexWord, type VcpuView } from './view.ts';
+import { hexWord, unreadableWord, type VcpuView } from './view.ts';
 
 const hex4 = (value: number): string => value.toString(16).padStart(4, '0');
 const hex8 = (value: bigint): string => BigInt.asUintN(32, value).toString(16).padStart(8, '0');
@@ -78,7 +78,8 @@ function* controlAndDebug({ registers, symbols, wordSize }: VcpuView): Generator
   yield '';
   for (const name of ['cr0', 'cr2', 'cr3', 'cr4'] as const) {
     const value = registers[name];
-    yield `${name}: ${hex(value)}${name === 'cr2' ? symbols.label(value, 'any') : ''}`;
+    if (value === undefined) yield `${name}: ${unreadableWord(wordSize === 8 ? 8 : 4)}`;
+    else yield `${name}: ${hex(value)}${name === 'cr2' ? symbols.label(value, 'any') : ''}`;
   }
   yield '';
   for (const name of ['dr0', 'dr1', 'dr2', 'dr3'] as const) {

@@ -4,16 +4,17 @@ import { hex16 } from '../../symbols/address.ts';
 import { formatSymbol } from '../../symbols/symbolizer.ts';
 import type { Frame } from '../../symbols/unwind/frame.ts';
 import type { SavedContext } from '../../symbols/unwind/pt-regs.ts';
-import { type UnwindEnd, type UnwindStep, unwind } from '../../symbols/unwind/unwinder.ts';
+import { endText, overflowText } from '../../symbols/unwind/reason.ts';
+import { type UnwindStep, unwind } from '../../symbols/unwind/unwinder.ts';
 import type { GuestKernel } from './kernel.ts';
 import type { UnwindWay } from './options.ts';
 import type { VcpuView } from './view.ts';
 
 export function unwindSteps(view: VcpuView, kernel: GuestKernel, way: UnwindWay): Generator<UnwindStep> {
-  const rows = way === 'fp' ? [] : kernel.rows;
+  const { rows } = kernel;
   const { memory } = view;
   return unwind(
-    { memory, rows, isCode: kernel.isCode },
+    { memory, rows, isCode: kernel.isCode, way },
     { rip: view.registers.rip, registers: view.registers },
   );
 }
@@ -55,25 +56,6 @@ function* contextLines(context: SavedContext, kernel: GuestKernel): Generator<st
   yield upper(registers, ['r13', 'r14', 'r15']);
 }
 
-/** Why a trace ended, in words; undefined when that is no news. */
-export function endText(end: UnwindEnd): string | undefined {
-  switch (end.why) {
-    case 'end of stack':
-    case 'user mode':
-      return undefined;
-    case 'no unwind information':
-    case 'return address is not code':
-    case 'stack goes in circles':
-      return `${end.why}: ${hex16(end.address)}`;
-    case 'stack cannot be read':
-      return `${end.why}: ${end.fault.message}`;
-    case 'register is not known':
-      return `${end.why}: ${end.register}`;
-    case 'too many frames':
-      return end.why;
-  }
-}
-
 /** Frames of a recursion that are shown one by one. */
 const SHOWN_REPEATS = 3;
 
@@ -113,8 +95,9 @@ function* allLines(view: VcpuView, kernel: GuestKernel, way: UnwindWay): Generat
           break;
         }
         const name = frameName(kernel, step.frame, exact) ?? `0x${step.frame.address.toString(16)}`;
-        // Frame pointers are a guess in code that need not keep them.
-        yield ` ${name}${step.frame.how === 'fp' && way !== 'fp' && kernel.rows.length > 0 ? ' [fp]' : ''}`;
+        // Frame pointers are a guess in code that need not keep them; what a scan found is one always.
+        const guess = step.frame.how === 'fp' && way !== 'fp' && kernel.rows.length > 0 ? ' [fp]' : '';
+        yield ` ${step.frame.how === 'scan' ? '? ' : ''}${name}${guess}`;
         exact = false;
         break;
       }
@@ -127,7 +110,16 @@ function* allLines(view: VcpuView, kernel: GuestKernel, way: UnwindWay): Generat
         if (step.end.why === 'user mode') yield* contextLines(step.end.context, kernel);
         const text = endText(step.end);
         if (text !== undefined) yield ` (${text})`;
+        break;
       }
+      case 'gap':
+        yield ` (${endText(step.why)})`;
+        break;
+      case 'overflow':
+        yield ` (${overflowText(step.overflow)})`;
+        break;
+      case 'stack':
+        break;
     }
   }
 }

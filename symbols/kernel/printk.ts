@@ -1,0 +1,176 @@
+// The kernel's log out of guest memory: the lockless ring of 5.10 and later (linux kernel/printk/printk_ringbuffer.h), and the
+// records of before (struct printk_log). Gives records; printk-text.ts makes lines of them.
+import { FormatError } from '../errors.ts';
+import { attempt, type LinuxMemory } from './linux-memory.ts';
+
+export interface PrintkRecord {
+  readonly seq: bigint;
+  readonly timestampNs: bigint;
+  /** 0 emergency to 7 debug. */
+  readonly level: number;
+  /** Of syslog: 0 is the kernel. */
+  readonly facility: number;
+  /** `T12` a task, `C1` a CPU in an interrupt; undefined where the kernel does not note it. */
+  readonly caller: string | undefined;
+  /** Can have several lines; without the last line end. */
+  readonly text: string;
+}
+
+/** CONFIG_LOG_BUF_SHIFT goes to 25, log_buf_len= to 2 GiB; more records than these are damage. */
+const MAX_COUNT_BITS = 22;
+const MAX_TEXT = 1 << 16;
+
+const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes).replace(/\n$/, '');
+
+/** Bit 31: a CPU number, else a thread id. */
+const callerName = (id: number): string => (id >>> 31 ? `C${id & 0x7fff_ffff}` : `T${id}`);
+
+/** Level in the upper 3 bits of the byte behind the facility, flags in the lower 5. */
+const levelOf = (flags: number): number => flags >>> 5;
+
+/**
+ * Records in the order in which they were written, oldest first; those that are being written, or are damaged, are left out.
+ * @throws FormatError or MemoryFault when there is no log that can be read.
+ */
+export function* printkRecords(linux: LinuxMemory): Generator<PrintkRecord> {
+  if (linux.find('prb') !== undefined) yield* ringRecords(linux);
+  else yield* logRecords(linux);
+}
+
+interface Ring {
+  readonly countBits: number;
+  readonly descriptors: bigint;
+  readonly descriptorSize: bigint;
+  readonly infos: bigint;
+  readonly infoSize: bigint;
+  readonly head: bigint;
+  readonly tail: bigint;
+  readonly data: bigint;
+  readonly sizeBits: number;
+}
+
+const ID_BITS = 62;
+const COMMITTED = 1n;
+const FINALIZED = 2n;
+const NO_DATA = 1n;
+
+function openRing(linux: LinuxMemory): Ring {
+  const ring = linux.reader.u64(linux.address('prb'));
+  const descriptors = ring + linux.offset('printk_ringbuffer', 'desc_ring');
+  const data = ring + linux.offset('printk_ringbuffer', 'text_data_ring');
+  const opened = {
+    countBits: linux.u32(descriptors, 'prb_desc_ring', 'count_bits'),
+    descriptors: linux.u64(descriptors, 'prb_desc_ring', 'descs'),
+    descriptorSize: BigInt(linux.size('prb_desc')),
+    infos: linux.u64(descriptors, 'prb_desc_ring', 'infos'),
+    infoSize: BigInt(linux.size('printk_info')),
+    head: BigInt.asUintN(ID_BITS, linux.u64(descriptors, 'prb_desc_ring', 'head_id')),
+    tail: BigInt.asUintN(ID_BITS, linux.u64(descriptors, 'prb_desc_ring', 'tail_id')),
+    data: linux.u64(data, 'prb_data_ring', 'data'),
+    sizeBits: linux.u32(data, 'prb_data_ring', 'size_bits'),
+  };
+  if (opened.countBits > MAX_COUNT_BITS || opened.sizeBits > 31)
+    throw new FormatError(`a log of 2^${opened.countBits} records and 2^${opened.sizeBits} bytes`);
+  return opened;
+}
+
+function* ringRecords(linux: LinuxMemory): Generator<PrintkRecord> {
+  const ring = openRing(linux);
+  const slots = 1n << BigInt(ring.countBits);
+  const count = BigInt.asUintN(ID_BITS, ring.head - ring.tail) + 1n;
+  if (count > slots) throw new FormatError(`a log of ${slots} slots from id ${ring.tail} to ${ring.head}`);
+  for (let index = 0n; index < count; index++) {
+    const id = BigInt.asUintN(ID_BITS, ring.tail + index);
+    const record = attempt(() => ringRecord(linux, ring, id, id & (slots - 1n)) ?? 'none');
+    if (record.value !== undefined && record.value !== 'none') yield record.value;
+  }
+}
+
+function ringRecord(linux: LinuxMemory, ring: Ring, id: bigint, slot: bigint): PrintkRecord | undefined {
+  const descriptor = ring.descriptors + slot * ring.descriptorSize;
+  const stateAt = linux.offset('prb_desc', 'state_var') + atomicOffset(linux);
+  const state = linux.reader.u64(descriptor + stateAt);
+  const kind = state >> BigInt(ID_BITS);
+  if ((kind !== COMMITTED && kind !== FINALIZED) || BigInt.asUintN(ID_BITS, state) !== id) return undefined;
+  const info = ring.infos + slot * ring.infoSize;
+  const block = descriptor + linux.offset('prb_desc', 'text_blk_lpos');
+  const begin = linux.u64(block, 'prb_data_blk_lpos', 'begin');
+  const next = linux.u64(block, 'prb_data_blk_lpos', 'next');
+  const length = Number(linux.reader.unsigned(info + linux.offset('printk_info', 'text_len'), 2));
+  const facility = linux.offset('printk_info', 'facility');
+  return {
+    seq: linux.u64(info, 'printk_info', 'seq'),
+    timestampNs: linux.u64(info, 'printk_info', 'ts_nsec'),
+    level: levelOf(linux.reader.u8(info + facility + 1n)),
+    facility: linux.reader.u8(info + facility),
+    caller: callerName(linux.u32(info, 'printk_info', 'caller_id')),
+    text: decode(ringText(linux, ring, id, begin, next, length)),
+  };
+}
+
+/** VMCOREINFO has a line for the counter in atomic_long_t; in BTF the state is read where it begins. */
+function atomicOffset(linux: LinuxMemory): bigint {
+  return BigInt(linux.layouts?.offsetOf('atomic_long_t', 'counter') ?? 0);
+}
+
+/** Text of a record, behind the u64 with its id. A block that would not fit starts again at the ring's begin. */
+function ringText(
+  { reader }: LinuxMemory,
+  ring: Ring,
+  id: bigint,
+  begin: bigint,
+  next: bigint,
+  length: number,
+): Uint8Array {
+  // Both odd: a record without text.
+  if ((begin & NO_DATA) !== 0n && (next & NO_DATA) !== 0n) return new Uint8Array(0);
+  const [from, to] = [BigInt.asUintN(ring.sizeBits, begin), BigInt.asUintN(ring.sizeBits, next)];
+  const size = 1n << BigInt(ring.sizeBits);
+  // An end at the ring's end is 0.
+  const end = to === 0n ? size : to;
+  const start = from < end ? from : 0n;
+  const room = Number(end - start) - 8;
+  if (room < 0 || reader.u64(ring.data + start) !== id) throw new FormatError(`no text of log record ${id}`);
+  return reader.bytes(ring.data + start + 8n, Math.min(length, room, MAX_TEXT));
+}
+
+/** struct printk_log before caller_id: 16 bytes. */
+const LOG_HEADER = 16;
+const MAX_LOG = 1 << 31;
+
+/** 3.5 to 5.9: records one behind the other, the first of them at log_first_idx. */
+function* logRecords(linux: LinuxMemory): Generator<PrintkRecord> {
+  const { reader } = linux;
+  const buffer = reader.u64(linux.address('log_buf'));
+  const size = reader.u32(linux.address('log_buf_len'));
+  const end = reader.u32(linux.address('log_next_idx'));
+  let at = reader.u32(linux.address('log_first_idx'));
+  let seq = reader.u64(linux.address('log_first_seq'));
+  if (size > MAX_LOG || at >= size || end > size)
+    throw new FormatError(`a log of ${size} bytes from ${at} to ${end}`);
+  // CONFIG_PRINTK_CALLER (5.1, 15ff2069cb7f) makes the header longer.
+  const header = linux.layouts?.sizeOf('printk_log') ?? LOG_HEADER;
+  let wrapped = at < end;
+  for (let left = Math.ceil(size / LOG_HEADER); at !== end && left > 0; left--) {
+    const record = buffer + BigInt(at);
+    const length = Number(reader.unsigned(record + 8n, 2));
+    if (length === 0) {
+      // The rest of the buffer was too small for the next record.
+      if (wrapped) return;
+      wrapped = true;
+      at = 0;
+      continue;
+    }
+    if (length < header || at + length > size) throw new FormatError(`a log record of ${length} bytes`);
+    const textLength = Number(reader.unsigned(record + 10n, 2));
+    yield {
+      seq: seq++,
+      timestampNs: reader.u64(record),
+      level: levelOf(reader.u8(record + 15n)),
+      facility: reader.u8(record + 14n),
+      caller: header >= LOG_HEADER + 4 ? callerName(reader.u32(record + 16n)) : undefined,
+      text: decode(reader.bytes(record + BigInt(header), Math.min(textLength, length - header))),
+    };
+    at += length;
+  }
+}
