@@ -10,6 +10,8 @@ export interface ByteSource {
    * @throws FormatError when the range is not inside the source.
    */
   read(offset: number, length: number): Uint8Array;
+  /** Fills `into` from `offset` on, without a copy on the way: for long reads, where a source can do it. Throws as read does. */
+  readInto?(offset: number, into: Uint8Array): void;
 }
 
 /** @throws FormatError unless offset..offset+length lies in 0..size; NaN and fractions are refused too. */
@@ -28,7 +30,9 @@ export function checkRange(name: string, size: number, offset: number, length: n
 }
 
 /** Bytes that are in memory already. */
-export function memorySource(name: string, bytes: Uint8Array): ByteSource {
+export function memorySource(name: string, given: Uint8Array): ByteSource {
+  // What comes out is never a Buffer, whose slice() is no copy.
+  const bytes = new Uint8Array(given.buffer, given.byteOffset, given.length);
   return {
     name,
     size: bytes.length,

@@ -1,7 +1,9 @@
-// Decompressors that need node: or a native package, for symbols/kernel/decompress.ts.
+// Decompressors that need node: or a native package, for symbols/kernel/decompress.ts, symbols/elf/compressed.ts and the
+// pages of kdump files.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, inflateSync } from 'node:zlib';
+import type { ElfCodecs } from '../../symbols/elf/compressed.ts';
 import type { Codecs } from '../../symbols/kernel/decompress.ts';
 
 /** What this uses of the optional package node-liblzma. */
@@ -39,8 +41,13 @@ function unpackXz(format: 'xz' | 'lzma', stream: Uint8Array, maxBytes: number): 
   return stdout;
 }
 
-export const hostCodecs: Codecs = {
+/** A zlib stream of a known size. @throws anything when it is damaged or larger. */
+export const unpackZlib = (stream: Uint8Array, maxBytes: number): Uint8Array =>
+  inflateSync(stream, { maxOutputLength: Math.max(1, maxBytes) });
+
+export const hostCodecs: Codecs & ElfCodecs = {
   gzip: (stream, maxBytes) => gunzipSync(stream, { maxOutputLength: Math.max(1, maxBytes) }),
+  zlib: unpackZlib,
   xz: (stream, maxBytes) => unpackXz('xz', stream, maxBytes),
   lzma: (stream, maxBytes) => unpackXz('lzma', stream, maxBytes),
 };

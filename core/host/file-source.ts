@@ -41,6 +41,15 @@ export class FileSource implements ByteSource {
     return this.#block(first).subarray(start, start + length);
   }
 
+  readInto(offset: number, into: Uint8Array): void {
+    if (into.length < BLOCK) {
+      into.set(this.read(offset, into.length));
+      return;
+    }
+    checkRange(this.name, this.size, offset, into.length);
+    this.#fill(offset, into);
+  }
+
   close(): void {
     if (this.#descriptor === undefined) return;
     closeSync(this.#descriptor);

@@ -1,6 +1,12 @@
 // Reads and writes the registers of one vCPU block (core/cpu/layout.ts) as VcpuRegisters. Knows no running CPU.
 import * as L from '../cpu/layout.ts';
-import { type DescriptorTable, GENERAL_REGISTERS, type Segment, type VcpuRegisters } from './registers.ts';
+import {
+  type DescriptorTable,
+  GENERAL_REGISTERS,
+  type MachineRegisters,
+  type Segment,
+  type VcpuRegisters,
+} from './registers.ts';
 
 const SEGMENT_OFFSETS = {
   es: L.ES,
@@ -122,7 +128,7 @@ function writeFxsave(block: Block, image: Uint8Array): void {
 }
 
 /** Snapshot of all registers of a block. */
-export function readRegisters(block: Block): VcpuRegisters {
+export function readRegisters(block: Block): MachineRegisters {
   const u64 = (offset: number): bigint => block.view.getBigUint64(at(block, offset), true);
   const registers: Record<string, unknown> = {};
   GENERAL_REGISTERS.forEach((name, i) => {
@@ -133,7 +139,7 @@ export function readRegisters(block: Block): VcpuRegisters {
   registers['gdtr'] = readTable(block, L.GDTR);
   registers['idtr'] = readTable(block, L.IDTR);
   registers['fxsave'] = readFxsave(block);
-  return registers as unknown as VcpuRegisters; // every key of the interface was set above, from the same tables
+  return registers as unknown as MachineRegisters; // every key of the interface was set above, from the same tables
 }
 
 /** Writes the registers that are given; the others, and what a segment leaves undefined, stay. */

@@ -6,7 +6,12 @@ import * as L from '../cpu/layout.ts';
 import { type Block, readRegisters, writeRegisters } from './block.ts';
 import type { Exit } from './exit.ts';
 import { hiddenFeatures } from './hidden-features.ts';
-import { GENERAL_REGISTERS, type GeneralRegister, type VcpuRegisters } from './registers.ts';
+import {
+  GENERAL_REGISTERS,
+  type GeneralRegister,
+  type MachineRegisters,
+  type VcpuRegisters,
+} from './registers.ts';
 import type { InterruptLine, MachineState, VcpuState } from './state.ts';
 import type { CpuExports } from './wasm.ts';
 
@@ -198,7 +203,7 @@ export class Machine {
     return Number(this.#view.getBigUint64(this.#place(vcpu, L.RETIRED), true));
   }
 
-  registers(vcpu: number): VcpuRegisters {
+  registers(vcpu: number): MachineRegisters {
     return readRegisters(this.#block(vcpu));
   }
 

@@ -48,10 +48,10 @@ export interface VcpuRegisters extends Readonly<Record<GeneralRegister, bigint>>
   readonly ldtr?: Segment | undefined;
   readonly gdtr?: DescriptorTable | undefined;
   readonly idtr?: DescriptorTable | undefined;
-  readonly cr0: bigint;
-  readonly cr2: bigint;
-  readonly cr3: bigint;
-  readonly cr4: bigint;
+  readonly cr0?: bigint | undefined;
+  readonly cr2?: bigint | undefined;
+  readonly cr3?: bigint | undefined;
+  readonly cr4?: bigint | undefined;
   readonly cr8?: bigint | undefined;
   /** dr0, dr1, dr2, dr3, dr6, dr7. */
   readonly dr0?: bigint | undefined;
@@ -74,3 +74,6 @@ export interface VcpuRegisters extends Readonly<Record<GeneralRegister, bigint>>
   /** FXSAVE image, 512 bytes (SDM vol 1, 10.5.1). */
   readonly fxsave?: Uint8Array | undefined;
 }
+
+/** What a running machine has and a file may lack. */
+export type MachineRegisters = VcpuRegisters & Readonly<Record<'cr0' | 'cr2' | 'cr3' | 'cr4', bigint>>;

@@ -26,9 +26,10 @@ interface Run {
   readonly slot: number;
 }
 
-/** True when the source is an ELF file with the sections of a dump-core file. */
-export function isDumpCore(source: ByteSource): boolean {
-  return isElf(source) && findSection(openElf(source), '.note.Xen') !== undefined;
+/** Why a file is no dump-core file; undefined when it is one. */
+export function notDumpCore(source: ByteSource): string | undefined {
+  if (!isElf(source)) return 'not an ELF file';
+  return findSection(openElf(source), '.note.Xen') ? undefined : 'ELF file without a section .note.Xen';
 }
 
 function wanted(elf: ElfFile, name: string): ElfSection {

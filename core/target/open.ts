@@ -1,11 +1,11 @@
 // From what a user typed to a Target: a domid, a domain name, or the path of a dump file. Tells why it cannot.
-import { FormatError, PvhError } from '../../symbols/errors.ts';
+import { PvhError } from '../../symbols/errors.ts';
 import type { DomainRecord } from '../domain/record.ts';
 import type { Registry } from '../domain/registry.ts';
 import { FileSource } from '../host/file-source.ts';
-import { isDumpCore } from './dump-core.ts';
+import { openDumpFile } from './dump-file.ts';
 import { openLive } from './live.ts';
-import { openCoreFile, openPreserved } from './preserved.ts';
+import { openPreserved } from './preserved.ts';
 import type { Target } from './target.ts';
 
 /** Neither a domain nor a file has this name. */
@@ -36,16 +36,14 @@ function openDomain(record: DomainRecord, registry: Registry): Target | Promise<
   }
 }
 
-/** What a file is that has no dump-core sections, for the message. */
 function openFile(path: string): Target {
   const source = new FileSource(path);
   try {
-    if (!isDumpCore(source))
-      throw new FormatError('not a dump-core file (ELF with a section .note.Xen)', { source: path });
-  } finally {
+    return openDumpFile(source, () => source.close());
+  } catch (error) {
     source.close();
+    throw error;
   }
-  return openCoreFile(path);
 }
 
 /**

@@ -20,6 +20,13 @@ export interface TargetIdentity {
   readonly xenVersion?: string | undefined;
 }
 
+/** Tables that map the kernel's half of the address space. */
+export interface KernelPaging {
+  /** Guest-physical address of the top table. */
+  readonly root: number;
+  readonly levels: 4 | 5;
+}
+
 export interface Target {
   /** For example `preserved`, `live`, `dump-core`. */
   readonly kind: string;
@@ -34,6 +41,8 @@ export interface Target {
    * @throws MemoryFault at the first byte that the source does not hold; `into` is then undefined.
    */
   readPhysical(address: number, into: Uint8Array): void;
+  /** The kernel's page tables, where the vCPUs have no CR3 and the source knows them all the same. */
+  readonly paging?: KernelPaging | undefined;
   /** Ascending, non-overlapping [first gfn, count] runs of the frames held. */
   readonly frames: readonly (readonly [number, number])[];
   /** Bytes that the guest's console wrote, when the source keeps them. */

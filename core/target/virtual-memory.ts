@@ -24,21 +24,29 @@ const ISOLATION_BIT = 0x1000;
 /** Paging mode by the number of table levels; 0 is paging off (linear = physical). */
 export type PagingLevels = 0 | 2 | 3 | 4 | 5;
 
+/** Bit L of a code segment's attributes (SDM vol 3C, 25.4.1). */
+const ATTRIBUTE_LONG = 1 << 13;
+
 /**
- * True when the vCPU is in long mode. A dump-core file of Xen has no EFER: then a register that only long mode can hold decides.
+ * True when the vCPU is in long mode. Dump files have no EFER: then the code segment tells, or a register that only long mode
+ * can hold.
  */
 export function inLongMode(registers: VcpuRegisters): boolean {
-  if (registers.efer !== undefined) return (registers.efer & EFER_LMA) !== 0n;
-  if ((registers.cr0 & CR0_PG) === 0n || (registers.cr4 & CR4_PAE) === 0n) return false;
+  const { cr0, cr4, efer, cs } = registers;
+  if (efer !== undefined) return (efer & EFER_LMA) !== 0n;
+  const off = (value: bigint | undefined, bit: bigint) => value !== undefined && (value & bit) === 0n;
+  if (off(cr0, CR0_PG) || off(cr4, CR4_PAE)) return false;
+  if (cs.attributes !== undefined && (cs.attributes & ATTRIBUTE_LONG) !== 0) return true;
   const { rip, rsp, rbp, rsi, rdi, rax, rbx, rcx, rdx, r8, r9, r10, r11, r12, r13, r14, r15 } = registers;
   const values = [rip, rsp, rbp, rsi, rdi, rax, rbx, rcx, rdx, r8, r9, r10, r11, r12, r13, r14, r15];
   return [...values, registers.gs.base ?? 0n, registers.fs.base ?? 0n].some((value) => value >> 32n !== 0n);
 }
 
 export function pagingLevels(registers: VcpuRegisters): PagingLevels {
-  if ((registers.cr0 & CR0_PG) === 0n) return 0;
-  if (inLongMode(registers)) return (registers.cr4 & CR4_LA57) !== 0n ? 5 : 4;
-  return (registers.cr4 & CR4_PAE) !== 0n ? 3 : 2;
+  const { cr0 = CR0_PG, cr4 = 0n } = registers;
+  if ((cr0 & CR0_PG) === 0n) return 0;
+  if (inLongMode(registers)) return (cr4 & CR4_LA57) !== 0n ? 5 : 4;
+  return (cr4 & CR4_PAE) !== 0n ? 3 : 2;
 }
 
 /** Shift, index bits and name of each table level of the modes with 8-byte entries, by level number. */
@@ -63,7 +71,8 @@ export class VirtualMemory {
    */
   readonly isolatedFrom: number | undefined;
   readonly #target: Target;
-  readonly #root: number;
+  /** Undefined when neither the vCPU nor the source has one. */
+  readonly #topTable: number | undefined;
   readonly #pse: boolean;
   /** Physical page number to its bytes, or to why it cannot be read; oldest use first. */
   readonly #pages = new Map<number, Uint8Array | MemoryFault>();
@@ -71,11 +80,16 @@ export class VirtualMemory {
 
   constructor(target: Target, registers: VcpuRegisters) {
     this.#target = target;
-    this.levels = pagingLevels(registers);
+    const { cr3, cr4 = 0n } = registers;
+    // A kernel that dumped itself left no CR3; the source may have found the kernel's own tables.
+    const found = cr3 === undefined ? target.paging : undefined;
+    this.levels = found?.levels ?? pagingLevels(registers);
     // CR3 of PAE paging is 32-byte aligned; elsewhere the low 12 bits are flags or the PCID.
-    this.#root = Number(registers.cr3 & (this.levels === 3 ? 0xffff_ffe0n : ADDRESS_MASK));
-    this.#pse = (registers.cr4 & CR4_PSE) !== 0n;
-    this.isolatedFrom = this.levels >= 4 ? this.#kernelTables() : undefined;
+    const mask = this.levels === 3 ? 0xffff_ffe0n : ADDRESS_MASK;
+    this.#topTable = cr3 === undefined ? found?.root : Number(cr3 & mask);
+    this.#pse = (cr4 & CR4_PSE) !== 0n;
+    this.isolatedFrom =
+      this.levels >= 4 && this.#topTable !== undefined ? this.#kernelTables(this.#topTable) : undefined;
   }
 
   /**
@@ -158,7 +172,7 @@ export class VirtualMemory {
 
   /** Mapped pages of any size between two addresses, ascending; in long mode only (there are none in the others). */
   *mapped(start: bigint, end: bigint): Generator<{ address: bigint; length: number }> {
-    if (this.levels < 4) return;
+    if (this.levels < 4 || this.#topTable === undefined) return;
     // The walk goes over the address without its sign extension.
     const bits = 12 + 9 * this.levels;
     const strip = (address: bigint): bigint => BigInt.asUintN(bits, address);
@@ -196,17 +210,19 @@ export class VirtualMemory {
 
   /** The kernel's half is whole in the kernel's own tables only. */
   #rootFor(address: bigint): number {
-    return this.isolatedFrom !== undefined && address >> 63n !== 0n ? this.isolatedFrom : this.#root;
+    if (this.#topTable === undefined)
+      throw new MemoryFault('virtual', address, 'not mapped', 'the page tables are not known: no CR3');
+    return this.isolatedFrom !== undefined && address >> 63n !== 0n ? this.isolatedFrom : this.#topTable;
   }
 
   /**
    * The kernel's own tables when CR3 has those of user mode: they map the same user pages, and more of the kernel's half. (CR3
    * alone does not tell: without isolation its bit 12 is part of any address.)
    */
-  #kernelTables(): number | undefined {
-    if ((this.#root & ISOLATION_BIT) === 0) return undefined;
-    const kernelRoot = this.#root - ISOLATION_BIT;
-    const [own, other] = [this.#page(this.#root / PAGE), this.#page(kernelRoot / PAGE)];
+  #kernelTables(root: number): number | undefined {
+    if ((root & ISOLATION_BIT) === 0) return undefined;
+    const kernelRoot = root - ISOLATION_BIT;
+    const [own, other] = [this.#page(root / PAGE), this.#page(kernelRoot / PAGE)];
     if (own instanceof MemoryFault || other instanceof MemoryFault) return undefined;
     const [user, kernel] = [own, other].map(({ buffer }) => new BigUint64Array(buffer, 0, 512));
     if (!user || !kernel) return undefined;
@@ -273,7 +289,7 @@ export class VirtualMemory {
   #walkTwoLevels(address: bigint): number {
     if (address >> 32n !== 0n)
       throw new MemoryFault('virtual', address, 'not canonical', 'above 4 GiB in 32-bit mode');
-    const directory = this.#entry(address, this.#root + Number(address >> 22n) * 4, 4, 2);
+    const directory = this.#entry(address, this.#rootFor(address) + Number(address >> 22n) * 4, 4, 2);
     if (this.#pse && (directory & 0x80n) !== 0n) {
       // PSE-36: bits 13-20 are address bits 32-39.
       const high = ((directory >> 13n) & 0xffn) << 32n;

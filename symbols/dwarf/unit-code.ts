@@ -5,15 +5,8 @@ import { NOTHING } from './cover.ts';
 import { readScopes, type Scopes, scopeAt } from './inline.ts';
 import { emptyLineTable, type LineTable, NO_ROW, readLineTable } from './line.ts';
 import { nameAt } from './names.ts';
+import type { SourceFrame } from './source-frame.ts';
 import type { Unit } from './unit.ts';
-
-/** A function at an address, or one that was inlined into the next frame. */
-export interface SourceFrame {
-  readonly function: string | undefined;
-  readonly file: string | undefined;
-  readonly line: number | undefined;
-  readonly column: number | undefined;
-}
 
 const MAX_NAMES = 1 << 16;
 

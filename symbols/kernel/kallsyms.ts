@@ -4,7 +4,7 @@
 // with the offset of each. Everything else is found from there and checked against itself; no version is asked for.
 import { MemoryFault } from '../errors.ts';
 import type { MappedMemory, MemorySource } from '../memory.ts';
-import { orderByAddress, type SymbolColumns, SymbolTable } from '../symbol-table.ts';
+import { type SymbolColumns, SymbolTable } from '../symbol-table.ts';
 
 /** Where the kernel image can be: arch/x86/include/asm/page_64_types.h, KERNEL_IMAGE_SIZE 1 GiB at most. */
 const IMAGE_START = 0xffffffff80000000n;
@@ -28,7 +28,7 @@ const MAX_NAME = 1024;
 /** Bytes that 256 names take at most. */
 const MAX_STEP = MARKER_STEP * (MAX_NAME + 2);
 /** Fewer symbols than these have no kernel that runs. */
-const MIN_MARKERS = 8;
+const MIN_MARKERS = 4;
 /** How far before the token table the markers can be: 3 bytes for each of 4 million symbols. */
 const MAX_MARKER_GAP = 16 << 20;
 
@@ -68,21 +68,23 @@ function* imageRanges(memory: MappedMemory): Generator<{ address: bigint; length
   if (run) yield run;
 }
 
-function* occurrences(bytes: Uint8Array, pattern: Uint8Array): Generator<number> {
-  const [first = 0] = pattern;
-  for (let at = bytes.indexOf(first); at >= 0; at = bytes.indexOf(first, at + 1))
-    if (pattern.every((byte, index) => bytes[at + index] === byte)) yield at;
+/** Where the run of digit tokens is; the third byte rules out nearly all others. */
+function* digitRuns(bytes: Uint8Array): Generator<number> {
+  for (let at = bytes.indexOf(DIGITS[2] ?? 0) - 2; at >= -2; at = bytes.indexOf(DIGITS[2] ?? 0, at + 3) - 2)
+    if (bytes[at] === DIGITS[0] && DIGITS.every((byte, index) => bytes[at + index] === byte)) yield at;
 }
 
 interface Tokens {
   readonly start: bigint;
+  /** Start of the mapped range in which they lie: the names lie in it too. */
+  readonly low: bigint;
   readonly texts: readonly Uint8Array[];
   /** Behind the index array. */
   readonly end: bigint;
 }
 
 /** Checks that a token table starts at an address, by the array of offsets behind it. */
-function readTokens(memory: MemorySource, start: bigint): Tokens | undefined {
+function readTokens(memory: MemorySource, start: bigint, low: bigint): Tokens | undefined {
   const bytes = readPages(memory, start, MAX_TOKEN_TABLE);
   const texts: Uint8Array[] = [];
   const offsets: number[] = [];
@@ -98,14 +100,14 @@ function readTokens(memory: MemorySource, start: bigint): Tokens | undefined {
     const array = tryRead(memory, index, TOKENS * 2);
     const view = array && viewOf(array);
     if (view && offsets.every((offset, token) => view.getUint16(token * 2, true) === offset))
-      return { start, texts, end: index + BigInt(TOKENS * 2) };
+      return { start, low, texts, end: index + BigInt(TOKENS * 2) };
   }
   return undefined;
 }
 
 /** The table around the digit tokens at `digits`: 48 texts lie before them, and it starts at a multiple of 4. */
-function tokensAround(memory: MemorySource, digits: bigint): Tokens | undefined {
-  const before = Math.min(4096, Number(digits - IMAGE_START));
+function tokensAround(memory: MemorySource, digits: bigint, low: bigint): Tokens | undefined {
+  const before = Math.min(4096, Number(digits - low));
   const bytes = tryRead(memory, digits - BigInt(before), before);
   if (!bytes) return undefined;
   let at = before - 1; // the NUL of token 47
@@ -113,7 +115,7 @@ function tokensAround(memory: MemorySource, digits: bigint): Tokens | undefined 
   // `at` is the NUL of token 0: its text starts at some multiple of 4 before it.
   const end = digits - BigInt(before - at);
   for (let start = end & ~3n; end - start < 64n; start -= 4n) {
-    const tokens = readTokens(memory, start);
+    const tokens = readTokens(memory, start, low);
     if (tokens) return tokens;
   }
   return undefined;
@@ -126,8 +128,8 @@ function findTokens(memory: MappedMemory): Tokens | undefined {
     for (let offset = 0; offset < length; offset += CHUNK) {
       const size = Math.min(CHUNK + DIGITS.length, length - offset);
       const piece = readPages(memory, address + BigInt(offset), size);
-      for (const at of occurrences(piece, DIGITS)) {
-        const tokens = tokensAround(memory, address + BigInt(offset + at));
+      for (const at of digitRuns(piece)) {
+        const tokens = tokensAround(memory, address + BigInt(offset + at), address);
         if (tokens) return tokens;
         if (++runs > MAX_DIGIT_RUNS) return undefined;
       }
@@ -204,6 +206,10 @@ function expandNames(
   const letters = new Uint8Array(count);
   const nameStarts = new Uint32Array(count);
   let names = new Uint8Array(count * 24);
+  // One array for all tokens: names are 8 of them on average, too short for a copy by set().
+  const texts = Uint8Array.from(tokens.texts.flatMap((text) => [...text]));
+  const starts = [0];
+  for (const text of tokens.texts) starts.push((starts.at(-1) ?? 0) + text.length);
   let used = 0;
   let at = start;
   for (let symbol = 0; symbol < count; symbol++) {
@@ -211,15 +217,16 @@ function expandNames(
     at = entry.tokens + entry.length;
     const begin = used;
     for (let index = entry.tokens; index < at; index++) {
-      const text = tokens.texts[bytes[index] ?? 0] ?? new Uint8Array(0);
-      if (used - begin + text.length > MAX_NAME || used > MAX_EXPANDED) return undefined;
-      if (used + text.length + 1 > names.length) {
-        const larger = new Uint8Array(names.length * 2 + text.length);
+      const token = bytes[index] ?? 0;
+      const end = starts[token + 1] ?? 0;
+      const from = starts[token] ?? 0;
+      if (used - begin + end - from > MAX_NAME || used > MAX_EXPANDED) return undefined;
+      if (used + end - from + 1 > names.length) {
+        const larger = new Uint8Array(names.length * 2 + end - from);
         larger.set(names);
         names = larger;
       }
-      names.set(text, used);
-      used += text.length;
+      for (let byte = from; byte < end; byte++) names[used++] = texts[byte] ?? 0;
     }
     if (!isLetter(names[begin] ?? 0)) return undefined;
     letters[symbol] = names[begin] ?? 0;
@@ -266,7 +273,8 @@ function namesBefore(
   const last = markers.at(-1) ?? 0;
   if (last > MAX_NAMES) return undefined;
   budget.left -= last >> 2;
-  const base = end - BigInt((last + MAX_STEP + 3) & ~3);
+  const reach = (last + MAX_STEP + 3) & ~3;
+  const base = end - tokens.low < reach ? tokens.low : end - BigInt(reach);
   const bytes = readPages(memory, base, Number(end - base));
   const view = viewOf(bytes);
   const most = markers.length * MARKER_STEP;
@@ -289,7 +297,9 @@ function namesBefore(
 /** Markers lie before the token table in every layout: next to it, or with 3 bytes a symbol between (6.2, 60443c88f3a8, and 6.3). */
 function findNames(memory: MemorySource, tokens: Tokens): Names | undefined {
   const budget: Budget = { left: MAX_STEPS };
-  for (let length = 1 << 20; length <= MAX_MARKER_GAP; length *= 4) {
+  const room = Math.min(MAX_MARKER_GAP, Number(tokens.start - tokens.low));
+  for (let [done, wanted] = [0, 1 << 20]; done < room; wanted *= 4) {
+    const length = Math.min(wanted, room);
     const base = tokens.start - BigInt(length);
     const bytes = readPages(memory, base, length);
     for (const { at, values } of findMarkers(new Uint32Array(bytes.buffer))) {
@@ -297,30 +307,43 @@ function findNames(memory: MemorySource, tokens: Tokens): Names | undefined {
       if (names) return names;
       if (budget.left < 0) return undefined;
     }
+    done = length;
   }
   return undefined;
 }
 
-/** How an element of kallsyms_offsets becomes an address. */
-type Rule = (offset: number, index: number) => bigint;
+/** How an element of kallsyms_offsets becomes an address: its distance from `base`; undefined is the offset itself, as an address. */
+interface Rule {
+  readonly base: bigint;
+  readonly distance: (offset: number, index: number) => number | undefined;
+}
 
-/** Offsets as addresses; undefined unless they ascend and code lies in the kernel image. */
+const HALF = 2 ** 32;
+
+/** Offsets as addresses, without a bigint for each; undefined unless they ascend and code lies in the kernel image. */
 function resolve(
   offsets: Uint8Array,
   names: Names,
-  rule: Rule,
+  { base, distance }: Rule,
 ): { low: Uint32Array; high: Uint32Array } | undefined {
   const view = viewOf(offsets);
   const low = new Uint32Array(names.count);
   const high = new Uint32Array(names.count);
-  let last = 0n;
+  const [baseLow, baseHigh] = [Number(base & 0xffff_ffffn), Number(base >> 32n)];
+  const [imageLow, imageEnd] = [Number(IMAGE_START & 0xffff_ffffn), Number(IMAGE_END & 0xffff_ffffn)];
+  let [lastLow, lastHigh] = [0, 0];
   for (let index = 0; index < names.count; index++) {
-    const address = BigInt.asUintN(64, rule(view.getInt32(index * 4, true), index));
+    const offset = view.getInt32(index * 4, true);
+    const away = distance(offset, index);
+    const sum = away === undefined ? offset : baseLow + away;
+    const addressHigh = ((away === undefined ? 0 : baseHigh) + Math.floor(sum / HALF)) >>> 0;
+    const addressLow = sum >>> 0;
     const isText = ((names.letters[index] ?? 0) | 0x20) === 0x74;
-    if (address < last || (isText && (address < IMAGE_START || address >= IMAGE_END))) return undefined;
-    last = address;
-    low[index] = Number(address & 0xffffffffn);
-    high[index] = Number(address >> 32n);
+    const isInImage = addressHigh === HALF - 1 && addressLow >= imageLow && addressLow < imageEnd;
+    const ascends = addressHigh > lastHigh || (addressHigh === lastHigh && addressLow >= lastLow);
+    if (!ascends || (isText && !isInImage)) return undefined;
+    low[index] = lastLow = addressLow;
+    high[index] = lastHigh = addressHigh;
   }
   return { low, high };
 }
@@ -340,11 +363,11 @@ function* candidates(
   for (const { at, base } of places) {
     if (base !== undefined) {
       // Up to 6.14: per-CPU and absolute symbols are positive, the others negative.
-      yield { at, rule: (offset) => (offset >= 0 ? BigInt(offset) : base - 1n - BigInt(offset)) };
-      yield { at, rule: (offset) => base + BigInt(offset >>> 0) };
+      yield { at, rule: { base, distance: (offset) => (offset >= 0 ? undefined : -1 - offset) } };
+      yield { at, rule: { base, distance: (offset) => offset >>> 0 } };
     }
     // 7.0 (a081b5789255): relative to the element itself.
-    yield { at, rule: (offset, index) => at + BigInt(index * 4) + BigInt(offset) };
+    yield { at, rule: { base: at, distance: (offset, index) => index * 4 + offset } };
   }
 }
 
@@ -364,13 +387,14 @@ export function findKallsyms(memory: MappedMemory): SymbolTable | undefined {
     const offsets = tryRead(memory, at, names.count * 4);
     const addresses = offsets && resolve(offsets, names, rule);
     if (!addresses) continue;
+    // They are in ascending order already.
     const columns: SymbolColumns = {
       ...addresses,
       letters: names.letters,
       nameStarts: names.nameStarts,
       names: names.names,
     };
-    return new SymbolTable('kallsyms of the guest', columns, orderByAddress(columns.low, columns.high));
+    return new SymbolTable('kallsyms of the guest', columns, Uint32Array.from(columns.low.keys()));
   }
   return undefined;
 }

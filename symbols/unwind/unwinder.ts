@@ -177,7 +177,7 @@ class Unwinding implements FramePointerContext {
     const { registers, exact } = next;
     const common = { stackAddress: at, how, registers, stack: stack?.name };
     if (trampoline !== undefined)
-      yield { kind: 'frame', frame: { ...common, address: trampoline, exact: false } };
+      yield { kind: 'frame', frame: { ...common, address: trampoline, exact: true } };
     if (trampoline === next.rip) return;
     const frame: Frame = { ...common, address: next.rip, exact };
     yield { kind: 'frame', frame: doubt ? { ...frame, doubt } : frame };

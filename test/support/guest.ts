@@ -1,7 +1,7 @@
 // A guest for tests of single instructions: descriptor tables, page tables and handlers are made here, in one of four modes.
 // Every exception handler is one HLT, so that a run ends in it and the test looks at the frame on the stack.
 import type { Machine } from '../../core/machine/machine.ts';
-import type { VcpuRegisters } from '../../core/machine/registers.ts';
+import type { MachineRegisters, VcpuRegisters } from '../../core/machine/registers.ts';
 import { testMachine } from './machine.ts';
 
 export type Mode = 'real' | 'protected' | 'pae' | 'compat' | 'long';
@@ -207,7 +207,7 @@ export class Guest {
     this.machine.setRegisters(0, registers);
   }
 
-  get registers(): VcpuRegisters {
+  get registers(): MachineRegisters {
     return this.machine.registers(0);
   }
 

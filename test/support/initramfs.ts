@@ -42,8 +42,12 @@ function oneOf(folder: string, ...paths: string[]): Buffer {
   return readFileSync(found);
 }
 
-/** @param init text of /init, a busybox shell script. @returns a gzip-compressed archive, the same bytes each time. */
-export function busyboxInitramfs(init: string): Buffer {
+/**
+ * @param init text of /init, a busybox shell script.
+ * @param files more files for the root folder, by name.
+ * @returns a gzip-compressed archive, the same bytes each time.
+ */
+export function busyboxInitramfs(init: string, files: Readonly<Record<string, Uint8Array>> = {}): Buffer {
   const libc = debianPackage('libc6');
   return gzipSync(
     cpio([
@@ -55,6 +59,7 @@ export function busyboxInitramfs(init: string): Buffer {
       executable('lib/x86_64-linux-gnu/libc.so.6', oneOf(libc, 'lib/x86_64-linux-gnu/libc.so.6')),
       executable('lib64/ld-linux-x86-64.so.2', oneOf(libc, 'lib/x86_64-linux-gnu/ld-linux-x86-64.so.2')),
       executable('init', Buffer.from(init)),
+      ...Object.entries(files).map(([name, data]) => executable(name, data)),
     ]),
     { level: 6 },
   );

@@ -1,12 +1,16 @@
 // VcpuRegisters for tests: all zero but what the test names.
-import { GENERAL_REGISTERS, type VcpuRegisters } from '../../core/machine/registers.ts';
+import {
+  GENERAL_REGISTERS,
+  type MachineRegisters,
+  type VcpuRegisters,
+} from '../../core/machine/registers.ts';
 
 const zeros = Object.fromEntries(GENERAL_REGISTERS.map((name) => [name, 0n])) as Pick<
   VcpuRegisters,
   (typeof GENERAL_REGISTERS)[number]
 >;
 
-export function registersWith(values: Partial<VcpuRegisters>): VcpuRegisters {
+export function registersWith(values: Partial<MachineRegisters>): MachineRegisters {
   const flat = { selector: 0 };
   return {
     ...zeros,

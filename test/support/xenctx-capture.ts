@@ -1,7 +1,7 @@
 // Turns what xenctx -S -a -C printed of a domain back into that domain: registers, code and stack, in a dump-core file. With it
 // the other captures of the same domain can be compared although nobody kept its memory.
 import { type DumpImage, writeDumpCore } from '../../core/dump/dump-core.ts';
-import type { VcpuRegisters } from '../../core/machine/registers.ts';
+import type { MachineRegisters } from '../../core/machine/registers.ts';
 import { registersWith } from './registers.ts';
 import { SparseFile } from './sparse-file.ts';
 
@@ -53,7 +53,7 @@ const NAMES_32: Readonly<Record<string, string>> = {
   ebp: 'rbp',
 };
 
-function parseRegisters(text: string): VcpuRegisters {
+function parseRegisters(text: string): MachineRegisters {
   const values: Record<string, unknown> = {};
   for (const [, name = '', value] of text.matchAll(/\b(r\w\w?|e[a-ds][xpi]|[cd]r\d): ([0-9a-f]+)/g))
     values[NAMES_32[name] ?? name] = hex(value);
@@ -74,10 +74,10 @@ function parseRegisters(text: string): VcpuRegisters {
       ss: { selector: Number(hex(short[3])) },
       rsp: hex(short[4]),
     });
-  return registersWith(values as Partial<VcpuRegisters>); // keys are register names
+  return registersWith(values as Partial<MachineRegisters>); // keys are register names
 }
 
-function addMemory(memory: Memory, text: string, registers: VcpuRegisters): void {
+function addMemory(memory: Memory, text: string, registers: MachineRegisters): void {
   const cr3 = (registers.cr0 & 0x80000000n) === 0n ? undefined : registers.cr3;
   const code = /^Code .*\n(.*)$/m.exec(text)?.[1] ?? '';
   const bytes = code.match(/[0-9a-f]{2}/g)?.map((byte) => Number.parseInt(byte, 16)) ?? [];

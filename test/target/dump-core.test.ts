@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type DumpImage, writeDumpCore } from '../../core/dump/dump-core.ts';
-import { isDumpCore, openDumpCore } from '../../core/target/dump-core.ts';
+import { notDumpCore, openDumpCore } from '../../core/target/dump-core.ts';
 import { memorySource } from '../../symbols/bytes.ts';
 import { openElf } from '../../symbols/elf/elf-file.ts';
 import { FormatError, MemoryFault } from '../../symbols/errors.ts';
@@ -149,7 +149,7 @@ describe('hostile files', () => {
         for (const [offset, value] of changes) bytes[offset] = value;
         try {
           const source = memorySource('x', bytes);
-          if (isDumpCore(source)) byteAt(openDumpCore(source), 0x5000);
+          if (notDumpCore(source) === undefined) byteAt(openDumpCore(source), 0x5000);
         } catch (error) {
           expect(error instanceof FormatError || error instanceof MemoryFault).toBe(true);
         }

@@ -31,7 +31,8 @@ export function viewVcpu(
   symbols: ClassicSymbols,
   onFault: (fault: MemoryFault) => void,
 ): VcpuView {
-  const protectedMode = (registers.cr0 & CR0_PE) !== 0n;
+  // Linux, which dumps itself without control registers, runs in protected mode only.
+  const protectedMode = ((registers.cr0 ?? CR0_PE) & CR0_PE) !== 0n;
   const wordSize: WordSize = inLongMode(registers) ? 8 : protectedMode ? 4 : 2;
   const linear = (selector: number, offset: bigint): bigint => {
     if (wordSize === 8) return offset;

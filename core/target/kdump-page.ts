@@ -1,0 +1,30 @@
+// The packings of a page in a kdump-compressed file, by the flag of its descriptor.
+import { decompress as unpackZstd } from 'fzstd';
+import { FormatError } from '../../symbols/errors.ts';
+import { unpackZlib } from '../host/codecs.ts';
+import { unpackLzo } from './lzo.ts';
+import { unpackSnappy } from './snappy.ts';
+
+type Unpack = (packed: Uint8Array, size: number) => Uint8Array;
+
+/** makedumpfile 1.7.2 diskdump_mod.h: DUMP_DH_COMPRESSED_*. */
+const PACKINGS: readonly (readonly [flag: number, name: string, unpack: Unpack])[] = [
+  [0x01, 'zlib', unpackZlib],
+  [0x02, 'lzo', unpackLzo],
+  [0x04, 'snappy', unpackSnappy],
+  // Into a buffer of our own: fzstd would allocate what the frame claims.
+  [0x20, 'zstd', (packed, size) => unpackZstd(packed, new Uint8Array(size))],
+];
+
+/** @throws FormatError unless it unpacks to exactly `size` bytes. */
+export function unpackPage(packed: Uint8Array, flags: number, size: number): Uint8Array {
+  const [, name, unpack] = PACKINGS.find(([flag]) => (flags & flag) !== 0) ?? [0, 'raw', undefined];
+  let page: Uint8Array;
+  try {
+    page = unpack ? unpack(packed, size) : packed;
+  } catch (cause) {
+    throw new FormatError(`${name} page is damaged`, { cause });
+  }
+  if (page.length !== size) throw new FormatError(`${name} page of ${page.length} bytes, ${size} expected`);
+  return page;
+}
