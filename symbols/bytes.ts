@@ -36,7 +36,9 @@ export function checkRange(name: string, size: number, offset: number, length: n
 }
 
 /** Bytes that are in memory already. */
-export function memorySource(name: string, bytes: Uint8Array): ByteSource {
+export function memorySource(name: string, given: Uint8Array): ByteSource {
+  // What comes out is never a Buffer, whose slice() is no copy.
+  const bytes = new Uint8Array(given.buffer, given.byteOffset, given.length);
   return {
     name,
     size: bytes.length,

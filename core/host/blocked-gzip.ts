@@ -160,7 +160,9 @@ export class BlockedGzipSource implements ByteSource {
     if (!headed || view.getUint16(HEADER - 2, true) !== bytes.length - 1) throw damaged();
     let content: Uint8Array;
     try {
-      content = inflateRawSync(bytes.subarray(HEADER, -TRAILER), { maxOutputLength: BLOCK });
+      const inflated = inflateRawSync(bytes.subarray(HEADER, -TRAILER), { maxOutputLength: BLOCK });
+      // No Buffer leaves here: its slice() would be a window into the cache.
+      content = new Uint8Array(inflated.buffer, inflated.byteOffset, inflated.length);
     } catch (cause) {
       throw damaged(cause);
     }

@@ -67,9 +67,21 @@ class Heap {
   }
 }
 
+/** Indices in ascending order of start. */
+function orderOf(starts: readonly number[]): ArrayLike<number> {
+  const count = starts.length;
+  const room = 2 ** 21;
+  // Typed arrays are sorted several times faster without a comparison of ours: start and index as one number.
+  if (count <= room && starts.every((start) => start >= 0 && start < 2 ** 32))
+    return Float64Array.from(starts, (start, index) => start * room + index)
+      .sort()
+      .map((key) => key % room);
+  return Array.from(starts.keys()).sort((a, b) => (starts[a] ?? 0) - (starts[b] ?? 0));
+}
+
 export function coverOf(spans: Spans): Cover {
   const { starts, ends, values } = spans;
-  const order = Array.from(starts.keys()).sort((a, b) => (starts[a] ?? 0) - (starts[b] ?? 0));
+  const order = orderOf(starts);
   const cover: Cover = { starts: [], values: [] };
   const heap = new Heap(spans);
   for (let next = 0; next < order.length || heap.top !== undefined; ) {

@@ -46,17 +46,20 @@ export interface Scopes {
 export const scopeAt = ({ cover }: Scopes, place: number): number =>
   cover.values[lastAtOrBelow(cover.starts, place)] ?? NOTHING;
 
-/** The attributes of one function or inlined function that matter here. */
-interface ScopeEntry {
-  low: Value | undefined;
-  high: Value | undefined;
-  ranges: Value | undefined;
-  origin: Value | undefined;
-  sibling: Value | undefined;
-  callFile: number;
-  callLine: number;
-  callColumn: number;
-}
+/** The attributes of functions and inlined functions that matter here; by their place in this list they are kept. */
+const WANTED = [
+  dw.DW_AT_low_pc,
+  dw.DW_AT_high_pc,
+  dw.DW_AT_ranges,
+  dw.DW_AT_abstract_origin,
+  dw.DW_AT_sibling,
+  dw.DW_AT_call_file,
+  dw.DW_AT_call_line,
+  dw.DW_AT_call_column,
+];
+const [LOW, HIGH, RANGES, ORIGIN, SIBLING, CALL_FILE, CALL_LINE, CALL_COLUMN] = [
+  0, 1, 2, 3, 4, 5, 6, 7,
+] as const;
 
 /** @throws FormatError when an entry is malformed. */
 export function readScopes(unit: Unit): Scopes {
@@ -73,6 +76,9 @@ class ScopeReader {
     callLines: [],
     callColumns: [],
   };
+  /** Attributes of the entry that was read last, by their place in WANTED; form 0 when it has none. */
+  readonly #forms = WANTED.map(() => 0);
+  readonly #values = WANTED.map(() => 0);
 
   constructor(unit: Unit) {
     this.#unit = unit;
@@ -100,7 +106,8 @@ class ScopeReader {
       if (SCOPES.has(abbrev.tag)) inside = this.#readScope(cursor, abbrev, start, around);
       else if (abbrev.hasChildren && isLeaf(abbrev, plain)) {
         skipValues(cursor, abbrev.skipToSibling(header), header);
-        this.#jump(cursor, this.#value(cursor, abbrev, abbrev.sibling));
+        this.#read(cursor, abbrev, abbrev.sibling, SIBLING);
+        this.#jump(cursor);
         inside = undefined;
       } else skipValues(cursor, abbrev.skip(header), header);
       if (!abbrev.hasChildren || inside === undefined) continue;
@@ -113,21 +120,22 @@ class ScopeReader {
   /** The scope that children of the entry lie in; undefined when they were skipped. */
   #readScope(cursor: Cursor, abbrev: Abbrev, start: number, around: number): number | undefined {
     const unit = this.#unit;
-    const entry = this.#readEntry(cursor, abbrev);
-    const ranges = rangesOf(unit, entry.low, entry.high, entry.ranges);
+    this.#readEntry(cursor, abbrev);
+    const ranges = rangesOf(unit, this.#attribute(LOW), this.#attribute(HIGH), this.#attribute(RANGES));
     if (ranges.length === 0) {
-      if (!entry.sibling || !abbrev.hasChildren) return around;
-      this.#jump(cursor, entry.sibling);
+      if (this.#forms[SIBLING] === 0 || !abbrev.hasChildren) return around;
+      this.#jump(cursor);
       return undefined;
     }
     const { parents, names, callFiles, callLines, callColumns } = this.#scopes;
     const scope = parents.length;
     if (scope === MAX_SCOPES) throw cursor.error('too many functions');
+    const origin = this.#attribute(ORIGIN);
     parents.push(abbrev.tag === dw.DW_TAG_inlined_subroutine ? around : NOTHING);
-    names.push(entry.origin ? referenceOf(unit, entry.origin) : unit.header.offset + start);
-    callFiles.push(entry.callFile);
-    callLines.push(entry.callLine);
-    callColumns.push(entry.callColumn);
+    names.push(origin ? referenceOf(unit, origin) : unit.header.offset + start);
+    callFiles.push(this.#values[CALL_FILE] ?? 0);
+    callLines.push(this.#values[CALL_LINE] ?? 0);
+    callColumns.push(this.#values[CALL_COLUMN] ?? 0);
     for (const [from, to] of ranges) {
       if (!unit.sections.places.isCode(from)) continue;
       this.#spans.starts.push(from);
@@ -137,59 +145,33 @@ class ScopeReader {
     return scope;
   }
 
-  #readEntry(cursor: Cursor, abbrev: Abbrev): ScopeEntry {
-    const entry: ScopeEntry = {
-      low: undefined,
-      high: undefined,
-      ranges: undefined,
-      origin: undefined,
-      sibling: undefined,
-      callFile: 0,
-      callLine: 0,
-      callColumn: 0,
-    };
+  #readEntry(cursor: Cursor, abbrev: Abbrev): void {
+    this.#forms.fill(0);
+    this.#values.fill(0);
     const { names } = abbrev;
-    for (let i = 0; i < names.length; i++) {
-      const value = this.#value(cursor, abbrev, i);
-      switch (names[i]) {
-        case dw.DW_AT_low_pc:
-          entry.low = value;
-          break;
-        case dw.DW_AT_high_pc:
-          entry.high = value;
-          break;
-        case dw.DW_AT_ranges:
-          entry.ranges = value;
-          break;
-        case dw.DW_AT_abstract_origin:
-          entry.origin = value;
-          break;
-        case dw.DW_AT_sibling:
-          entry.sibling = value;
-          break;
-        case dw.DW_AT_call_file:
-          entry.callFile = value.value;
-          break;
-        case dw.DW_AT_call_line:
-          entry.callLine = value.value;
-          break;
-        case dw.DW_AT_call_column:
-          entry.callColumn = value.value;
-          break;
-      }
-    }
-    return entry;
+    for (let i = 0; i < names.length; i++) this.#read(cursor, abbrev, i, WANTED.indexOf(names[i] ?? 0));
   }
 
-  #value(cursor: Cursor, { forms, implicit }: Abbrev, index: number): Value {
+  /** Reads an attribute and keeps it at a place of WANTED, or nowhere. */
+  #read(cursor: Cursor, { forms, implicit }: Abbrev, index: number, keep: number): void {
     const { header, sections } = this.#unit;
     let form = forms[index] ?? 0;
     if (form === dw.DW_FORM_indirect) form = directForm(cursor);
-    return { form, value: readValue(cursor, form, implicit[index] ?? 0, header, sections.places) };
+    const value = readValue(cursor, form, implicit[index] ?? 0, header, sections.places);
+    if (keep < 0) return;
+    this.#forms[keep] = form;
+    this.#values[keep] = value;
   }
 
-  /** Goes on at a sibling: only forwards, so that every walk ends. */
-  #jump(cursor: Cursor, sibling: Value): void {
+  #attribute(at: number): Value | undefined {
+    const form = this.#forms[at] ?? 0;
+    return form === 0 ? undefined : { form, value: this.#values[at] ?? 0 };
+  }
+
+  /** Goes on at the sibling: only forwards, so that every walk ends. */
+  #jump(cursor: Cursor): void {
+    const sibling = this.#attribute(SIBLING);
+    if (!sibling) return;
     const offset = referenceOf(this.#unit, sibling) - this.#unit.header.offset;
     if (offset < cursor.offset) throw cursor.error('sibling lies behind');
     cursor.seek(offset);

@@ -1,4 +1,5 @@
 // Line tables (DWARF 5 §6.2, versions 2 to 5): header and program to rows in order of their places. Opens no source file.
+import { FormatError } from '../errors.ts';
 import * as dw from './constants.ts';
 import { Cursor } from './cursor.ts';
 import { readValue, type UnitShape } from './form.ts';
@@ -9,9 +10,11 @@ import type { DebugSections } from './sections.ts';
 /** The largest unit of a kernel has 100,000 rows. */
 const MAX_ROWS = 1 << 22;
 const MAX_TABLE = 64 << 20;
+const FIRST_ROWS = 1 << 11;
 
+/** A directory or file: its text is read when it is asked for. */
 interface FileEntry {
-  readonly name: string;
+  readonly name: () => string;
   readonly directory: number;
 }
 
@@ -21,21 +24,36 @@ interface LineHeader extends UnitShape {
   readonly lineRange: number;
   /** Operand counts of the standard opcodes, from opcode 1 on at index 1. */
   readonly operands: readonly number[];
-  readonly directories: readonly string[];
+  readonly directories: readonly FileEntry[];
   readonly files: readonly FileEntry[];
 }
 
 /** Rows as columns, in ascending order of place. A row holds up to the next one; `files` is NO_ROW where no code was described. */
 export interface Rows {
-  readonly places: number[];
-  readonly files: number[];
-  readonly lines: number[];
-  readonly columns: number[];
+  readonly places: Float64Array;
+  readonly files: Int32Array;
+  readonly lines: Uint32Array;
+  readonly columns: Uint32Array;
 }
 
 export const NO_ROW = -1;
 
-const noRows = (): Rows => ({ places: [], files: [], lines: [], columns: [] });
+const rowsOf = (count: number): Rows => ({
+  places: new Float64Array(count),
+  files: new Int32Array(count),
+  lines: new Uint32Array(count),
+  columns: new Uint32Array(count),
+});
+
+/** The first `count` rows, with room for `capacity`. */
+function resized(rows: Rows, count: number, capacity: number): Rows {
+  const copy = rowsOf(capacity);
+  copy.places.set(rows.places.subarray(0, count));
+  copy.files.set(rows.files.subarray(0, count));
+  copy.lines.set(rows.lines.subarray(0, count));
+  copy.columns.set(rows.columns.subarray(0, count));
+  return copy;
+}
 
 /** Line table of one unit. */
 export class LineTable {
@@ -62,21 +80,31 @@ export class LineTable {
     return this.#paths.get(file);
   }
 
+  /** A path that cannot be read is not known. */
   #makePath(file: number): string | undefined {
+    try {
+      return this.#joinedPath(file);
+    } catch (error) {
+      if (error instanceof FormatError) return undefined;
+      throw error;
+    }
+  }
+
+  #joinedPath(file: number): string | undefined {
     if (!this.#header) return undefined;
     const { version, files, directories } = this.#header;
     // Before version 5 files and directories count from 1, and directory 0 is the compilation directory.
     const entry = files[version >= 5 ? file : file - 1];
     if (!entry) return undefined;
-    const compDir = version >= 5 ? (directories[0] ?? this.#compDir) : this.#compDir;
+    const compDir = version >= 5 ? (directories[0]?.name() ?? this.#compDir) : this.#compDir;
     const directory =
-      entry.directory === 0 ? '' : (directories[version >= 5 ? entry.directory : entry.directory - 1] ?? '');
-    return join(compDir, join(directory, entry.name));
+      entry.directory === 0 ? undefined : directories[version >= 5 ? entry.directory : entry.directory - 1];
+    return join(compDir, join(directory?.name() ?? '', entry.name()));
   }
 }
 
 /** A line table that has nothing, for units without one. */
-export const emptyLineTable = (): LineTable => new LineTable(noRows(), undefined, '');
+export const emptyLineTable = (): LineTable => new LineTable(rowsOf(0), undefined, '');
 
 function join(directory: string, name: string): string {
   if (name.startsWith('/') || directory === '') return name;
@@ -147,11 +175,12 @@ function readHeader(
 type Names = Pick<LineHeader, 'directories' | 'files'>;
 
 function readOldNames(cursor: Cursor): Names {
-  const directories: string[] = [];
-  for (let name = cursor.text(); name !== ''; name = cursor.text()) directories.push(name);
+  const directories: FileEntry[] = [];
+  for (let name = cursor.text(); name !== ''; name = cursor.text())
+    directories.push({ name: () => name, directory: 0 });
   const files: FileEntry[] = [];
   for (let name = cursor.text(); name !== ''; name = cursor.text()) {
-    files.push({ name, directory: cursor.uleb() });
+    files.push({ name: () => name, directory: cursor.uleb() });
     cursor.skipLeb(); // time
     cursor.skipLeb(); // size
   }
@@ -159,7 +188,7 @@ function readOldNames(cursor: Cursor): Names {
 }
 
 function readNames(cursor: Cursor, sections: DebugSections, shape: UnitShape): Names {
-  const directories = readEntries(cursor, sections, shape).map(({ name }) => name);
+  const directories = readEntries(cursor, sections, shape);
   return { directories, files: readEntries(cursor, sections, shape) };
 }
 
@@ -170,11 +199,11 @@ function readEntries(cursor: Cursor, sections: DebugSections, shape: UnitShape):
   const entries: FileEntry[] = [];
   for (let count = cursor.uleb(); count > 0; count--) {
     const start = cursor.offset;
-    let name = '';
+    let name = () => '';
     let directory = 0;
     for (const [content, form] of formats) {
       const value = readValue(cursor, form, 0, shape, sections.places);
-      if (content === dw.DW_LNCT_path) name = pathText(cursor, sections, form, value);
+      if (content === dw.DW_LNCT_path) name = () => pathText(cursor, sections, form, value);
       else if (content === dw.DW_LNCT_directory_index) directory = value;
     }
     if (cursor.offset === start) throw cursor.error('file entries without content');
@@ -194,7 +223,8 @@ function pathText(cursor: Cursor, sections: DebugSections, form: number, value: 
 class LineProgram {
   readonly #header: LineHeader;
   readonly #places: Places;
-  readonly #rows: Rows = noRows();
+  #rows: Rows = rowsOf(FIRST_ROWS);
+  #count = 0;
   /** First row of each sequence; the last row of one is its end. */
   readonly #sequences: number[] = [];
   #sequence = 0;
@@ -264,22 +294,28 @@ class LineProgram {
 
   /** Of rows at one place the last one counts: it is of the instruction, the earlier ones are views of it. */
   #emit(file: number, cursor: Cursor): void {
+    const last = this.#count - 1;
+    if (last < this.#sequence || this.#rows.places[last] !== this.#place) this.#grow(cursor);
+    const row = this.#count - 1;
     const { places, files, lines, columns } = this.#rows;
-    const last = places.length - 1;
-    const row = last >= this.#sequence && places[last] === this.#place ? last : last + 1;
-    if (row === MAX_ROWS) throw cursor.error('too many rows');
     places[row] = this.#place;
     files[row] = file;
     lines[row] = this.#line;
     columns[row] = this.#column;
   }
 
+  #grow(cursor: Cursor): void {
+    if (this.#count === MAX_ROWS) throw cursor.error('too many rows');
+    const capacity = this.#rows.places.length;
+    if (this.#count === capacity) this.#rows = resized(this.#rows, capacity, capacity * 2);
+    this.#count++;
+  }
+
   #endSequence(cursor: Cursor): void {
-    const { places, files, lines, columns } = this.#rows;
     this.#emit(NO_ROW, cursor);
-    if (this.#places.isCode(places[this.#sequence] ?? 0)) this.#sequences.push(this.#sequence);
-    else for (const column of [places, files, lines, columns]) column.length = this.#sequence;
-    this.#sequence = places.length;
+    if (this.#places.isCode(this.#rows.places[this.#sequence] ?? 0)) this.#sequences.push(this.#sequence);
+    else this.#count = this.#sequence;
+    this.#sequence = this.#count;
     this.#place = 0;
     this.#file = 1;
     this.#line = 1;
@@ -293,21 +329,19 @@ class LineProgram {
       (start, index) => [start, this.#sequences[index + 1] ?? this.#sequence] as const,
     );
     bounds.sort(([a], [b]) => (places[a] ?? 0) - (places[b] ?? 0));
-    const sorted = noRows();
-    let reached = Number.NEGATIVE_INFINITY;
+    const sorted = rowsOf(this.#sequence);
+    let to = -1;
     for (const [start, end] of bounds) {
       for (let row = start; row < end; row++) {
         const place = places[row] ?? 0;
-        if (place < reached) continue;
-        const last = sorted.places.length - 1;
-        const to = sorted.places[last] === place ? last : last + 1;
+        if (to >= 0 && place < (sorted.places[to] ?? 0)) continue;
+        if (to < 0 || sorted.places[to] !== place) to++;
         sorted.places[to] = place;
         sorted.files[to] = files[row] ?? NO_ROW;
         sorted.lines[to] = lines[row] ?? 0;
         sorted.columns[to] = columns[row] ?? 0;
-        reached = place;
       }
     }
-    return sorted;
+    return to + 1 === this.#sequence ? sorted : resized(sorted, to + 1, to + 1);
   }
 }

@@ -104,6 +104,8 @@ export function readSymbolTable(elf: ElfFile): SymbolTable | undefined {
   const letters = new Uint8Array(rows);
   const nameStarts = new Uint32Array(rows);
   const sectionLetters = lettersOf(elf);
+  // In a relocatable file a symbol counts from its section.
+  const bases = elf.type === 'rel' ? elf.sections.map(({ address }) => address) : [];
   let count = 0;
   // Entry 0 is reserved.
   for (let row = 1; row < rows; row++) {
@@ -118,6 +120,12 @@ export function readSymbolTable(elf: ElfFile): SymbolTable | undefined {
     if (letter === 0) continue;
     low[count] = view.getUint32(at + (wide ? 8 : 4), true);
     high[count] = wide ? view.getUint32(at + 12, true) : 0;
+    const base = bases[shndx];
+    if (base !== undefined && base !== 0n) {
+      const value = base + (BigInt(high[count] ?? 0) << 32n) + BigInt(low[count] ?? 0);
+      low[count] = Number(value & 0xffffffffn);
+      high[count] = Number((value >> 32n) & 0xffffffffn);
+    }
     // A size beyond 4 GiB is nonsense in a symbol; it is cut.
     sizes[count] = view.getUint32(at + (wide ? 16 : 8), true);
     letters[count] = letter;

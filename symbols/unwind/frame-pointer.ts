@@ -71,6 +71,14 @@ function isEncodedRegisters(memory: StackMemory, rbp: bigint, isCode: (address: 
   }
 }
 
+/** What a stack may hold above its outermost frame: a pt_regs and some words. */
+const OUTERMOST = 512n;
+
+function isNearTop(stacks: readonly StackRange[], rsp: bigint): boolean {
+  const stack = stackOf(stacks, rsp);
+  return stack === undefined || stack.high - rsp <= OUTERMOST;
+}
+
 export interface FramePointerContext {
   readonly memory: StackMemory;
   readonly isCode: (address: bigint) => boolean;
@@ -87,7 +95,9 @@ export function framePointerRow(
   const { rsp, rbp } = registers;
   if (rbp === undefined) return { why: 'register is not known', register: 'rbp' };
   if (rsp === undefined) return { why: 'register is not known', register: 'rsp' };
-  if (rbp === 0n) return { why: 'end of stack' };
+  // A zero ends the chain, but code without frame pointers has zeros in rbp too.
+  if (rbp === 0n)
+    return isNearTop(stacks, rsp) ? { why: 'end of stack' } : { why: 'frame pointer is none', address: rbp };
   if (isEncodedRegisters(memory, rbp, isCode)) return ENCODED_REGISTERS;
   const known = stackOf(stacks, rbp);
   const changes = known !== undefined && known !== stackOf(stacks, rsp);

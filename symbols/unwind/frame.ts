@@ -10,7 +10,7 @@ export interface Frame {
   /** Where the address lay; undefined for the registers. */
   readonly stackAddress?: bigint | undefined;
   readonly how: FrameOrigin;
-  /** True when the address is an instruction that was interrupted; false when it lies behind a call. */
+  /** True when the address itself is meant (it was interrupted there, or would have gone on there); false when it lies behind a call. */
   readonly exact?: boolean;
   /** Registers as they are in this frame, as far as unwinding knows them. */
   readonly registers?: KnownRegisters;

@@ -18,6 +18,23 @@ export interface OrcTables {
   readonly readEntries: ReadAt;
   /** 20 bytes that name the format; undefined before 6.4. */
   readonly header: Uint8Array | undefined;
+  /** `new` when absent. */
+  readonly indirection?: Indirection;
+}
+
+/** Where the offset of sp_indirect is added: to the word that sp points to since 5.12 (aa5cacdc29d7), before to sp itself. */
+export type Indirection = 'new' | 'old' | 'unknown';
+
+type AddressOf = (name: string) => bigint | undefined;
+
+/**
+ * The same release brought per-CPU hardirq_stack_inuse, which was in pcpu_hot from 6.2 to 6.14; .orc_header is younger. The
+ * interrupt stack's pointer tells whether there are symbols of such data at all.
+ */
+function indirectionOf(addressOf: AddressOf): Indirection {
+  const has = (name: string): boolean => addressOf(name) !== undefined;
+  if (['__start_orc_header', 'hardirq_stack_inuse', 'pcpu_hot'].some(has)) return 'new';
+  return ['hardirq_stack_ptr', 'irq_stack_ptr', 'irq_stack_union'].some(has) ? 'old' : 'unknown';
 }
 
 type Base = RowRegister | 'prev_sp' | 'bp_indirect' | 'sp_indirect' | undefined;
@@ -83,20 +100,26 @@ function formatOf(header: Uint8Array | undefined): Format {
 const bit = (flags: number, position: number | undefined): boolean =>
   position !== undefined && ((flags >>> position) & 1) !== 0;
 
-function cfaRule(base: Base, offset: number): CfaRule | undefined {
+function cfaRule(base: Base, offset: number, indirection: Indirection): CfaRule | undefined {
   if (base === undefined || base === 'prev_sp') return undefined;
-  // [sp] + offset since 5.12 (aa5cacdc29d7), [bp + offset] in all.
-  if (base === 'sp_indirect') return { base: 'rsp', offset, load: 'at base' };
+  if (base === 'sp_indirect') {
+    if (indirection === 'unknown') return undefined;
+    return { base: 'rsp', offset, load: indirection === 'new' ? 'at base' : 'at place' };
+  }
   if (base === 'bp_indirect') return { base: 'rbp', offset, load: 'at place' };
   return { base, offset, load: 'none' };
 }
 
 /** Decodes the 6 bytes of an orc_entry. */
-export function decodeOrcEntry(bytes: Uint8Array, header: Uint8Array | undefined): UnwindRow {
+export function decodeOrcEntry(
+  bytes: Uint8Array,
+  header: Uint8Array | undefined,
+  indirection: Indirection = 'new',
+): UnwindRow {
   const format = formatOf(header);
   const view = new DataView(bytes.buffer, bytes.byteOffset, ENTRY_SIZE);
   const flags = view.getUint16(4, true);
-  const cfa = cfaRule(format.registers[flags & 0xf], view.getInt16(0, true));
+  const cfa = cfaRule(format.registers[flags & 0xf], view.getInt16(0, true), indirection);
   const typeBits = format.kinds === KINDS_3 ? 7 : 3;
   const kind = format.kinds[(flags >>> 8) & typeBits] ?? 'unknown';
   const bpOffset = view.getInt16(2, true);
@@ -135,7 +158,8 @@ export class OrcRows implements RowSource {
     }
     // The last entry only ends the one before it.
     if (low === 0 || low === this.#tables.count) return undefined;
-    return decodeOrcEntry(this.#tables.readEntries((low - 1) * ENTRY_SIZE, ENTRY_SIZE), this.#tables.header);
+    const { readEntries, header, indirection } = this.#tables;
+    return decodeOrcEntry(readEntries((low - 1) * ENTRY_SIZE, ENTRY_SIZE), header, indirection);
   }
 
   #address(index: number): bigint {
@@ -145,8 +169,11 @@ export class OrcRows implements RowSource {
   }
 }
 
-/** Tables of a vmlinux; undefined when it has none (built with frame pointers, or not Linux). Reads .orc_unwind_ip whole (1.5 MB). */
-export function orcFromElf(elf: ElfFile): OrcRows | undefined {
+/**
+ * Tables of a vmlinux; undefined when it has none (built with frame pointers, or not Linux). Reads .orc_unwind_ip whole (1.5 MB).
+ * @param addressOf its symbols; without them it is taken for a kernel since 5.12.
+ */
+export function orcFromElf(elf: ElfFile, addressOf?: AddressOf): OrcRows | undefined {
   const ips = findSection(elf, '.orc_unwind_ip');
   const entries = findSection(elf, '.orc_unwind');
   const header = findSection(elf, '.orc_header');
@@ -158,6 +185,7 @@ export function orcFromElf(elf: ElfFile): OrcRows | undefined {
     readIps: (offset, length) => ipBytes.subarray(offset, offset + length),
     readEntries: (offset, length) => elf.source.read(entries.offset + offset, length),
     header: header && header.size === 20 ? elf.source.read(header.offset, header.size) : undefined,
+    indirection: header || !addressOf ? 'new' : indirectionOf(addressOf),
   });
 }
 
@@ -167,10 +195,7 @@ const MAX_ENTRIES = 1 << 24;
  * Tables in guest memory, between the kernel's own symbols.
  * @param addressOf run-time address of a symbol.
  */
-export function orcFromMemory(
-  memory: MemorySource,
-  addressOf: (name: string) => bigint | undefined,
-): OrcRows | undefined {
+export function orcFromMemory(memory: MemorySource, addressOf: AddressOf): OrcRows | undefined {
   const [ipStart, ipStop] = [addressOf('__start_orc_unwind_ip'), addressOf('__stop_orc_unwind_ip')];
   const entryStart = addressOf('__start_orc_unwind');
   if (ipStart === undefined || ipStop === undefined || entryStart === undefined || ipStop <= ipStart)
@@ -189,5 +214,6 @@ export function orcFromMemory(
     readIps: readFrom(ipStart),
     readEntries: readFrom(entryStart),
     header: headerStart === undefined ? undefined : readFrom(headerStart)(0, 20),
+    indirection: indirectionOf(addressOf),
   });
 }

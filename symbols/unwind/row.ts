@@ -81,3 +81,8 @@ export interface RowRange {
 export function rowsByRange(ranges: readonly RowRange[]): RowSource {
   return { find: (pc) => ranges.find(({ low, high }) => pc >= low && pc < high)?.rows.find(pc) };
 }
+
+/** Rows of a file for code that runs `slide` above where the file was linked. */
+export function shiftedRows(rows: RowSource, slide: bigint): RowSource {
+  return slide === 0n ? rows : { find: (pc) => rows.find(BigInt.asUintN(64, pc - slide)) };
+}

@@ -1,7 +1,7 @@
 // The last resort: words on a stack that look like return addresses, and groups of them that look like an exception's. Stale ones
 // look so too: whoever follows them has to mark them.
 import type { MemoryFault } from '../errors.ts';
-import { WordReader } from '../memory.ts';
+import { type MemorySource, WordReader } from '../memory.ts';
 import { isBehindCall } from './call-site.ts';
 import { IRET_OFFSET, looksLikeIretFrame } from './pt-regs.ts';
 import { type StackRange, stackOf } from './stacks.ts';
@@ -12,6 +12,8 @@ const UNKNOWN_STACK = 16384n;
 
 export interface ScanContext {
   readonly memory: StackMemory;
+  /** Where code is read. */
+  readonly code: MemorySource;
   readonly isCode: (address: bigint) => boolean;
   readonly stacks: readonly StackRange[];
 }
@@ -33,7 +35,7 @@ function exceptionAt(memory: StackMemory, at: bigint, start: bigint): Step {
 
 /** Callers that the words from `start` up could be, lowest first; over a stack's link to the stack that was left. */
 export function* scanForCallers(context: ScanContext, start: bigint): Generator<Step, ScanEnd> {
-  const { memory, isCode, stacks } = context;
+  const { memory, code, isCode, stacks } = context;
   let fault: MemoryFault | undefined;
   const words = new WordReader(memory.memory, memory.wordSize, (seen) => {
     fault = seen;
@@ -59,7 +61,7 @@ export function* scanForCallers(context: ScanContext, start: bigint): Generator<
       const group = (): bigint[] => [0n, 1n, 2n, 3n, 4n].map((index) => words.word(at + index * step) ?? 0n);
       if (memory.wordSize === 8 && isSelector(words.word(at + step)) && looksLikeIretFrame(group(), isCode))
         yield exceptionAt(memory, at, from);
-      else if (isCode(value) && isBehindCall(memory.memory, value) !== false)
+      else if (isCode(value) && isBehindCall(code, value) !== false)
         yield { next: { rip: value, registers: { rsp: at + step }, exact: false }, at, how: 'scan' };
     }
     const linked = stack?.link === undefined ? undefined : words.word(stack.link);

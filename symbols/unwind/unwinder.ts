@@ -7,7 +7,7 @@ import type { Frame } from './frame.ts';
 import { type FramePointerContext, framePointerRow, justCalled } from './frame-pointer.ts';
 import { IRET_OFFSET, isUserMode, looksLikeIretFrame, type SavedContext } from './pt-regs.ts';
 import type { UnwindEnd, UnwindFailure } from './reason.ts';
-import type { KnownRegisters, RowSource, UnwindRow } from './row.ts';
+import { type KnownRegisters, ROW_REGISTERS, type RowSource, type UnwindRow } from './row.ts';
 import { type ScanEnd, scanForCallers } from './scan.ts';
 import { overflowAt, type StackOverflow, type StackRange, stackAt, stackOf } from './stacks.ts';
 import { executeRow, StackMemory, type State, type Step, savedContext, UnknownRegister } from './step.ts';
@@ -34,6 +34,8 @@ export type TracedReturn = (
 /** What unwinding rests on. */
 export interface UnwindContext {
   readonly memory: MemorySource;
+  /** Where the code that runs is read, in place of `memory`: it throws where that is no more (Linux frees its init text). */
+  readonly code?: MemorySource;
   /** Tables, best first. */
   readonly rows: readonly RowSource[];
   /** Whether an address can be code: return addresses that cannot end the trace. */
@@ -107,6 +109,12 @@ function findIn(source: RowSource, pc: bigint): UnwindRow | undefined {
   }
 }
 
+/** The general registers out of what may be all of a vCPU's. */
+const general = (registers: KnownRegisters): KnownRegisters =>
+  Object.fromEntries(
+    ROW_REGISTERS.flatMap((name) => (registers[name] === undefined ? [] : [[name, registers[name]]])),
+  );
+
 class Unwinding implements FramePointerContext {
   readonly #context: UnwindContext;
   readonly #way: UnwindWay;
@@ -119,14 +127,16 @@ class Unwinding implements FramePointerContext {
   #stackName: string | undefined;
   #scans = 0;
   readonly memory: StackMemory;
+  readonly code: MemorySource;
   readonly stacks: readonly StackRange[];
   readonly isCode: (address: bigint) => boolean;
 
   constructor(context: UnwindContext, start: UnwindStart) {
     this.#context = context;
     this.#way = context.way ?? 'auto';
-    this.#state = { rip: start.rip, registers: start.registers, exact: start.exact ?? true };
+    this.#state = { rip: start.rip, registers: general(start.registers), exact: start.exact ?? true };
     this.memory = new StackMemory(context.memory, context.wordSize ?? 8);
+    this.code = context.code ?? context.memory;
     this.stacks = context.stacks ?? [];
     this.isCode = context.isCode;
   }
@@ -167,7 +177,7 @@ class Unwinding implements FramePointerContext {
     const { registers, exact } = next;
     const common = { stackAddress: at, how, registers, stack: stack?.name };
     if (trampoline !== undefined)
-      yield { kind: 'frame', frame: { ...common, address: trampoline, exact: false } };
+      yield { kind: 'frame', frame: { ...common, address: trampoline, exact: true } };
     if (trampoline === next.rip) return;
     const frame: Frame = { ...common, address: next.rip, exact };
     yield { kind: 'frame', frame: doubt ? { ...frame, doubt } : frame };
@@ -264,7 +274,7 @@ class Unwinding implements FramePointerContext {
     try {
       const { next, exception } = executeRow(this.memory, this.#state, row);
       if (exception) return true;
-      return this.isCode(next.rip) && isBehindCall(this.memory.memory, next.rip) !== false;
+      return this.isCode(next.rip) && isBehindCall(this.code, next.rip) !== false;
     } catch (error) {
       failureOf(error);
       return false;
@@ -336,7 +346,7 @@ class Unwinding implements FramePointerContext {
       return { end: { why: 'return address is not code', address: next.rip }, resume };
     const astray = this.#astray(next.registers.rsp, row);
     if (astray) return { end: astray, resume };
-    const doubtful = !next.exact && isBehindCall(this.memory.memory, next.rip) === false;
+    const doubtful = !next.exact && isBehindCall(this.code, next.rip) === false;
     return doubtful ? { ...step, doubt: 'not behind a call' } : step;
   }
 
@@ -395,7 +405,7 @@ class Unwinding implements FramePointerContext {
         const at = row.kind === 'registers' ? beyond.at : beyond.at - BigInt(IRET_OFFSET);
         return this.#looksLikeRegisters(at);
       }
-      return this.isCode(beyond.next.rip) && isBehindCall(this.memory.memory, beyond.next.rip) !== false;
+      return this.isCode(beyond.next.rip) && isBehindCall(this.code, beyond.next.rip) !== false;
     } catch (error) {
       return failureOf(error).why === 'register is not known';
     }

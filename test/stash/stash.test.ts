@@ -194,6 +194,53 @@ describe('damage is noticed', () => {
   });
 });
 
+const compiler = spawnSync('gcc', ['--version']).status === 0 || process.env['CI'] === 'true';
+describe.runIf(compiler)('source lines', () => {
+  const SOURCE =
+    'static inline __attribute__((always_inline)) int twice(int x) {\n  volatile int y = x;\n  return y * 2;\n}\nint calls(int x) {\n  return twice(x) + 1;\n}\nint _start(void) { return calls(1); }\n';
+  /** An executable or a relocatable file, with its build-id. */
+  function compiled(kind: 'executable' | 'relocatable'): string {
+    writeFileSync(join(folder, 'lines.c'), SOURCE);
+    const path = join(folder, kind);
+    const link = kind === 'executable' ? ['-nostdlib', '-static'] : ['-r', '-nostdlib'];
+    const flags = ['-g', '-O1', '-fno-inline-small-functions', '-Wl,--build-id', ...link];
+    const { status, stderr } = spawnSync('gcc', [...flags, '-o', path, 'lines.c'], { cwd: folder });
+    if (status !== 0) throw new Error(String(stderr));
+    return path;
+  }
+  test.each(['executable', 'relocatable'] as const)('are the same from the stash: %s', async (kind) => {
+    const path = compiled(kind);
+    const { entry } = await stash.add(path);
+    expect(entry.debug).toBe(true);
+    stash.verify(entry);
+    const [kept, plain] = [stash.open(entry), openSymbolFile(path)];
+    const index = plain.table.find('calls') ?? 0;
+    const [start, size] = [plain.table.address(index), plain.table.size(index)];
+    expect(size).toBeGreaterThan(4);
+    const lines = new Set<number | undefined>();
+    for (let at = 0; at < size; at++) {
+      const frames = plain.debugInfo?.lookup(start + BigInt(at)) ?? [];
+      expect(kept.debugInfo?.lookup(start + BigInt(at))).toEqual(frames);
+      for (const { line, file } of frames) lines.add(file?.endsWith('lines.c') ? line : undefined);
+    }
+    expect([...lines]).toEqual(expect.arrayContaining([2, 3, 6]));
+    kept.close();
+    plain.close();
+  });
+  test('a damaged index is told by verify', async () => {
+    const { entry } = await stash.add(compiled('executable'));
+    const path = join(stash.folder, entry.buildId, 'debug-index');
+    const bytes = readFileSync(path);
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+    writeFileSync(path, bytes);
+    expect(() => stash.verify(entry)).toThrow('index of source lines is damaged');
+    rmSync(path);
+    const kept = stash.open(entry);
+    expect(kept.debugInfo?.lookup(kept.table.addressOf('calls') ?? 0n)).not.toEqual([]);
+    kept.close();
+  });
+});
+
 /** Puts a file into a stash in a process of its own, which says `started` when it has begun to write. */
 const ADDER = fileURLToPath(new URL('add.ts', import.meta.url));
 const LOADER = fileURLToPath(new URL('../../tools/dev/typescript.mjs', import.meta.url));

@@ -4,12 +4,13 @@ import { openElf } from '../../symbols/elf/elf-file.ts';
 import { MemoryFault } from '../../symbols/errors.ts';
 import type { MemorySource } from '../../symbols/memory.ts';
 import { cfiFromElf } from '../../symbols/unwind/dwarf-cfi.ts';
-import { decodeOrcEntry, orcFromElf } from '../../symbols/unwind/orc.ts';
+import { decodeOrcEntry, orcFromElf, orcFromMemory } from '../../symbols/unwind/orc.ts';
 import type { RowSource, UnwindRow } from '../../symbols/unwind/row.ts';
 import { type UnwindStart, unwind } from '../../symbols/unwind/unwinder.ts';
 import { writeElf } from '../support/elf-writer.ts';
 
 const bytesOf = (hex: string) => Uint8Array.from(Buffer.from(hex, 'hex'));
+const HEADER_2 = bytesOf('db84aed4103b31dd51e017f8f79783ca985c2c51');
 const HEADER_3 = bytesOf('fe5d32bf581bd63b2ca9a5c65ba5a625eab3fe24');
 const HEADER_4 = bytesOf('137c36ad7627c4dd55932176bb0ecdbd5041fc82');
 
@@ -21,6 +22,25 @@ function orc(spOffset: number, bpOffset: number, flags: number): Uint8Array {
   view.setInt16(2, bpOffset, true);
   view.setUint16(4, flags, true);
   return bytes;
+}
+
+/** The row that tables in guest memory give where the kernel has these symbols beside. */
+function rowOfMemory(entry: Uint8Array, symbols: readonly string[]): UnwindRow | undefined {
+  const ips = new Uint8Array(8);
+  new DataView(ips.buffer).setInt32(0, -0x1000, true);
+  const at = 0xffffffff82000000n;
+  const tables: Record<string, bigint> = {
+    __start_orc_unwind_ip: at,
+    __stop_orc_unwind_ip: at + 8n,
+    __start_orc_unwind: at + 8n,
+  };
+  const bytes = Buffer.concat([ips, entry, entry]);
+  const memory: MemorySource = {
+    read: (address, into) =>
+      into.set(bytes.subarray(Number(address - at), Number(address - at) + into.length)),
+  };
+  const addressOf = (name: string) => tables[name] ?? (symbols.includes(name) ? 1n : undefined);
+  return orcFromMemory(memory, addressOf)?.find(at - 0x800n);
 }
 
 describe('orc_entry', () => {
@@ -39,6 +59,10 @@ describe('orc_entry', () => {
     ['1: no information', orc(0, 0, 0), none, { kind: 'unknown' }],
     ['1: stack switch', orc(8, 0, 0x009), none, { cfa: { base: 'rsp', offset: 8, load: 'at base' } }],
     ['1: old stack in r10', orc(8, 0, 0x006), none, { cfa: { base: 'r10', offset: 8, load: 'none' } }],
+    ['2: call', orc(16, -16, 0x015), HEADER_2, { kind: 'call', signal: false }],
+    ['2: signal', orc(0, 0, 0x505), HEADER_2, { kind: 'registers', signal: true }],
+    ['2: end', orc(0, 0, 0x800), HEADER_2, { kind: 'end' }],
+    ['2: no information', orc(0, 0, 0), HEADER_2, { kind: 'unknown' }],
     ['3: call', orc(16, -16, 0x215), HEADER_3, { kind: 'call', signal: false }],
     ['3: end', orc(0, 0, 0x100), HEADER_3, { kind: 'end' }],
     ['3: undefined', orc(0, 0, 0), HEADER_3, { kind: 'unknown' }],
@@ -51,6 +75,29 @@ describe('orc_entry', () => {
     ],
   ])('format %s', (_, bytes, header, expected) => {
     expect(decodeOrcEntry(bytes, header)).toMatchObject(expected);
+  });
+
+  test.each([
+    ['4: end', orc(0, 0, 0x100), { kind: 'end' }],
+    ['4: rbp at CFA-16', orc(24, -16, 0x283), { saved: { rbp: { base: 'cfa', offset: -16 } } }],
+    ['4: stack switch', orc(8, 0, 0x209), { cfa: { base: 'rsp', offset: 8, load: 'at base' } }],
+    ['4: by rbp', orc(16, 0, 0x204), { cfa: { base: 'rbp', offset: 16, load: 'none' } }],
+    ['4: signal', orc(8, 0, 0xc03), { kind: 'iret frame', signal: true }],
+  ])('format %s', (_, bytes, expected) => {
+    expect(decodeOrcEntry(bytes, HEADER_4)).toMatchObject(expected);
+  });
+
+  test.each([
+    ['since 5.12', ['hardirq_stack_ptr', 'hardirq_stack_inuse'], 'at base'],
+    ['6.2 to 6.14', ['pcpu_hot'], 'at base'],
+    ['before 5.12', ['hardirq_stack_ptr'], 'at place'],
+    ['before 5.8', ['irq_stack_union'], 'at place'],
+  ])('stack switch %s', (_, symbols, load) => {
+    const row = rowOfMemory(orc(8, 0, 0x009), symbols);
+    expect(row?.cfa).toEqual({ base: 'rsp', offset: 8, load });
+  });
+  test('stack switch of a kernel that tells no data symbols', () => {
+    expect(rowOfMemory(orc(8, 0, 0x009), [])?.kind).toBe('unknown');
   });
 
   test('an address belongs to the last entry at or below it', () => {
@@ -266,6 +313,60 @@ describe('DWARF call frame information', () => {
       stackAddress: STACK + 56n,
       registers: { rsp: STACK + 64n, rbp: STACK + 0x80n },
     });
+  });
+  test.each<[string, string, object]>([
+    ['value offset', '140603', { rbp: { base: 'cfa', offset: -24, value: true } }],
+    ['value offset, signed', '15067f', { rbp: { base: 'cfa', offset: 8, value: true } }],
+    ['register', '090603', { rbp: { base: 'rbx', offset: 0, value: true } }],
+    ['value expression', '16060176', { rbp: { value: true } }],
+    ['undefined', '0706', { rbp: 'lost' }],
+  ])('rule of a register: %s', (_, instructions, saved) => {
+    expect(rowsOf(standard, fde(CODE, 0x40, instructions))?.find(CODE)).toMatchObject({
+      kind: 'call',
+      saved,
+    });
+  });
+  test('version 4 of i386: addresses of 4 bytes, its own register numbers', () => {
+    // no augmentation, address size 4, code alignment 1, data alignment -4, return address 8; def_cfa esp+4, return at CFA-4
+    const common = bytesOf('ffffffff0400040001' + '7c08' + '0c0404' + '8801');
+    const start = Buffer.alloc(12);
+    start.writeUInt32LE(0xc0100000, 4);
+    start.writeUInt32LE(0x40, 8);
+    // push ebp at once: CFA+8, ebp at CFA-8
+    const body = Buffer.concat([start, bytesOf('410e088502')]);
+    const size = (bytes: Uint8Array) => Uint8Array.of(bytes.length, 0, 0, 0);
+    const row = rowsOf(size(common), common, size(body), body)?.find(0xc0100004n);
+    expect(row).toMatchObject({
+      cfa: { base: 'rsp', offset: 8 },
+      saved: { rbp: { base: 'cfa', offset: -8 } },
+      returnAddress: { base: 'cfa', offset: -4 },
+    });
+  });
+  test.each([
+    ['absolute', 0x00, (start: bigint) => start],
+    ['8 bytes, from its own place', 0x1c, (start: bigint, place: bigint) => start - place],
+    ['from the text section', 0x24, (start: bigint) => start - CODE],
+  ])('pointers of .eh_frame: %s', (_, encoding, value) => {
+    const address = 0xffffffff82000000n;
+    const common = Buffer.concat([
+      bytesOf('0000000001' + '7a5200' + '017810' + '01'),
+      Uint8Array.of(encoding),
+    ]);
+    const padded = Buffer.concat([common, bytesOf('0c07089001'), Buffer.alloc(-(common.length + 5) & 7)]);
+    const body = Buffer.alloc(21);
+    body.writeUInt32LE(padded.length + 8, 0);
+    const place = address + BigInt(4 + padded.length + 8);
+    body.writeBigUInt64LE(BigInt.asUintN(64, value(CODE + 0x100n, place)), 4);
+    body.writeBigUInt64LE(0x40n, 12);
+    const size = (bytes: Uint8Array) => Uint8Array.of(bytes.length, 0, 0, 0);
+    const data = Buffer.concat([size(padded), padded, size(body), body]);
+    const sections = [
+      { name: '.text', address: CODE, data: new Uint8Array(16) },
+      { name: '.eh_frame', address, data },
+    ];
+    const [rows] = cfiFromElf(openElf(memorySource('vmlinux', writeElf({ sections }))));
+    expect(rows?.find(CODE + 0x110n)).toMatchObject({ kind: 'call', cfa: { base: 'rsp', offset: 8 } });
+    expect(rows?.find(CODE + 0x140n)).toBeUndefined();
   });
   test('damage is no row, not an error', () => {
     expect(rowsOf(standard, fde(CODE, 0x40, '3f'))?.find(CODE)).toBeUndefined();

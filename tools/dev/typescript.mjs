@@ -20,6 +20,5 @@ export async function load(url, context, nextLoad) {
   return { format: 'module', source: outputText, shortCircuit: true };
 }
 
-// The hook runs in a thread of its own, which loads this file again: register only from the main one.
-const { isMainThread } = await import('node:worker_threads');
-if (isMainThread) register(import.meta.url);
+// The hook runs in a thread of its own, which loads this file under this other name: it must not register once more.
+if (!import.meta.url.endsWith('?hook')) register(`${import.meta.url}?hook`);

@@ -27,6 +27,8 @@ export interface StashEntry {
   readonly sha256: string;
   /** CRC-32 of the kept symbol table. */
   readonly tableCrc: number;
+  /** CRC-32 of the kept index of source lines, where there is one. */
+  readonly linesCrc?: number | undefined;
 }
 
 /** Facts of the file itself. */
@@ -66,5 +68,6 @@ export function parseEntry(text: string, source: string): StashEntry {
     size: asNumber(top['size'], source),
     sha256: asString(top['sha256'], source),
     tableCrc: asNumber(top['tableCrc'], source),
+    linesCrc: asOptional(asNumber, top['linesCrc'], source),
   };
 }

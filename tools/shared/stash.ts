@@ -5,11 +5,15 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } fr
 import { basename, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { BlockedGzipSource, writeBlockedGzip } from '../../core/host/blocked-gzip.ts';
+import { hostCodecs } from '../../core/host/codecs.ts';
 import { FileSource } from '../../core/host/file-source.ts';
 import { NewFile, replaceFile } from '../../core/host/files.ts';
 import { withLock } from '../../core/host/lock.ts';
 import { isAlive } from '../../core/host/process-identity.ts';
-import { isElf, openElf } from '../../symbols/elf/elf-file.ts';
+import { type DebugInfo, openDebugInfo } from '../../symbols/dwarf/debug-info.ts';
+import { writeDebugIndex } from '../../symbols/dwarf/index-file.ts';
+import { type ElfFile, isElf, openElf } from '../../symbols/elf/elf-file.ts';
+import { layOutSections } from '../../symbols/elf/lay-out.ts';
 import { FormatError, PvhError } from '../../symbols/errors.ts';
 import { packSymbols, unpackSymbols } from '../../symbols/symbol-columns.ts';
 import type { SymbolTable } from '../../symbols/symbol-table.ts';
@@ -37,6 +41,7 @@ const files = (folder: string) => ({
   elf: join(folder, 'elf.gz'),
   blocks: join(folder, 'elf.gz.gzi'),
   table: join(folder, 'symbols'),
+  lines: join(folder, 'debug-index'),
 });
 
 const worth = ({ debug, symbols }: StashEntry): number => (debug ? 2 : 0) + (symbols > 0 ? 1 : 0);
@@ -121,11 +126,17 @@ export class Stash {
   open(entry: StashEntry): SymbolFile {
     const source = this.content(entry);
     try {
-      const elf = openElf(source);
+      const elf = layOutSections(openElf(source, hostCodecs));
       const warnings: string[] = [];
       const table = this.#keptTable(entry) ?? tableOfElf(elf, entry.name, warnings);
       const path = `${entry.name} (stashed)`;
-      return { path, table, elf, buildId: entry.buildId, warnings, close: () => source.close() };
+      const lines = this.#keptLines(entry, elf);
+      const close = (): void => {
+        lines?.close();
+        source.close();
+      };
+      const debugInfo = lines?.debugInfo ?? openDebugInfo(elf);
+      return { path, table, elf, buildId: entry.buildId, debugInfo, warnings, close };
     } catch (error) {
       source.close();
       throw error;
@@ -181,6 +192,9 @@ export class Stash {
     } finally {
       source.close();
     }
+    const { lines } = files(this.#folderOf(entry.buildId));
+    if (entry.linesCrc !== undefined && crc32(readFileSync(lines)) !== entry.linesCrc)
+      throw new FormatError('the kept index of source lines is damaged', { source: lines });
     if (!this.#keptTable(entry))
       throw new FormatError('the kept symbol table is damaged', {
         source: files(this.#folderOf(entry.buildId)).table,
@@ -215,6 +229,27 @@ export class Stash {
       return crc32(bytes) === tableCrc ? unpackSymbols(bytes, name) : undefined;
     } catch (error) {
       if (error instanceof FormatError || isAbsent(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Lines by the kept index; undefined when there is none or it is damaged. */
+  #keptLines(
+    { buildId }: StashEntry,
+    elf: ElfFile,
+  ): { debugInfo: DebugInfo | undefined; close(): void } | undefined {
+    let index: FileSource;
+    try {
+      index = new FileSource(files(this.#folderOf(buildId)).lines);
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+    try {
+      return { debugInfo: openDebugInfo(elf, index), close: () => index.close() };
+    } catch (error) {
+      index.close();
+      if (error instanceof FormatError) return undefined;
       throw error;
     }
   }
@@ -299,10 +334,34 @@ function digestOf(source: OpenSource): string {
   return digest.digest('hex');
 }
 
+/**
+ * Debug information that cannot be read is no reason not to keep the file.
+ * @returns CRC-32 of the index; undefined when there is none.
+ */
+function writeLines(path: string, elf: ElfFile): number | undefined {
+  const file = new NewFile(path);
+  try {
+    let size = 0;
+    let crc = 0;
+    for (const piece of writeDebugIndex(elf)) {
+      file.write(size, piece);
+      size += piece.length;
+      crc = crc32(piece, crc);
+    }
+    file.commit();
+    return crc;
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    return undefined;
+  } finally {
+    file.abort();
+  }
+}
+
 /** Writes all files of an entry into a folder; each is on the disk when this returns. */
 async function fillEntry(
   folder: string,
-  { source, elf, table, buildId }: StashableFile,
+  { source, elf, table, buildId, debugInfo }: StashableFile,
   name: string,
   onProgress: OnProgress,
 ): Promise<StashEntry> {
@@ -322,6 +381,7 @@ async function fillEntry(
   } finally {
     packed.abort();
   }
+  const linesCrc = debugInfo && writeLines(paths.lines, elf);
   const symbols = packSymbols(table);
   replaceFile(paths.table, symbols);
   const entry: StashEntry = {
@@ -331,6 +391,7 @@ async function fillEntry(
     size: source.size,
     sha256: digest.digest('hex'),
     tableCrc: crc32(symbols),
+    ...(linesCrc !== undefined && { linesCrc }),
   };
   replaceFile(paths.entry, renderEntry(entry));
   return entry;

@@ -4,7 +4,9 @@ import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { hostCodecs } from '../../core/host/codecs.ts';
 import { FileSource } from '../../core/host/file-source.ts';
 import { type ByteSource, memorySource } from '../../symbols/bytes.ts';
+import { type DebugInfo, openDebugInfo } from '../../symbols/dwarf/debug-info.ts';
 import { type ElfFile, isElf, openElf } from '../../symbols/elf/elf-file.ts';
+import { layOutSections } from '../../symbols/elf/lay-out.ts';
 import { readSymbolTable } from '../../symbols/elf/symtab.ts';
 import { FormatError } from '../../symbols/errors.ts';
 import { isBzImage, unpackBzImage } from '../../symbols/kernel/bzimage.ts';
@@ -17,10 +19,12 @@ import type { SymbolTable } from '../../symbols/symbol-table.ts';
 export interface SymbolFile {
   readonly path: string;
   readonly table: SymbolTable;
-  /** Set when there is an ELF file; readable until close(). */
+  /** Set when there is an ELF file; readable until close(). Sections of a module have made-up addresses (layOutSections). */
   readonly elf?: ElfFile | undefined;
   /** GNU build-id in lower-case hex, where the file has one. */
   readonly buildId: string | undefined;
+  /** Source lines and inlined functions, by the addresses for which the file is linked. */
+  readonly debugInfo?: DebugInfo | undefined;
   /** What a user should know although it goes on. */
   readonly warnings: readonly string[];
   close(): void;
@@ -77,9 +81,10 @@ export function tableOfElf(elf: ElfFile, path: string, warnings: string[]): Symb
 }
 
 function fromElf(path: string, source: ByteSource, close: () => void): SymbolFile {
-  const elf = openElf(source);
+  const elf = layOutSections(openElf(source, hostCodecs));
   const warnings: string[] = [];
-  return { path, table: tableOfElf(elf, path, warnings), elf, buildId: fileBuildId(elf), warnings, close };
+  const table = tableOfElf(elf, path, warnings);
+  return { path, table, elf, buildId: fileBuildId(elf), debugInfo: openDebugInfo(elf), warnings, close };
 }
 
 function fromText(path: string, source: ByteSource): SymbolFile {
