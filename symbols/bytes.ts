@@ -14,6 +14,12 @@ export interface ByteSource {
   readInto?(offset: number, into: Uint8Array): void;
 }
 
+/** Fills `into` from `offset` of a source on. @throws FormatError when the range is not inside the source. */
+export function readInto(source: ByteSource, offset: number, into: Uint8Array): void {
+  if (source.readInto) source.readInto(offset, into);
+  else into.set(source.read(offset, into.length));
+}
+
 /** @throws FormatError unless offset..offset+length lies in 0..size; NaN and fractions are refused too. */
 export function checkRange(name: string, size: number, offset: number, length: number): void {
   const inside =

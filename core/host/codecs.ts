@@ -1,5 +1,5 @@
-// Decompressors that need node: or a native package, for symbols/kernel/decompress.ts, symbols/elf/compressed.ts and the
-// pages of kdump files.
+// Decompressors that need node: or a native package, for symbols/kernel/decompress.ts, symbols/elf/compressed.ts and
+// the pages of kdump files.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { gunzipSync, inflateSync } from 'node:zlib';
@@ -41,13 +41,9 @@ function unpackXz(format: 'xz' | 'lzma', stream: Uint8Array, maxBytes: number): 
   return stdout;
 }
 
-/** A zlib stream of a known size. @throws anything when it is damaged or larger. */
-export const unpackZlib = (stream: Uint8Array, maxBytes: number): Uint8Array =>
-  inflateSync(stream, { maxOutputLength: Math.max(1, maxBytes) });
-
-export const hostCodecs: Required<Codecs & ElfCodecs> = {
+export const hostCodecs: Codecs & Required<ElfCodecs> = {
   gzip: (stream, maxBytes) => gunzipSync(stream, { maxOutputLength: Math.max(1, maxBytes) }),
-  zlib: unpackZlib,
+  zlib: (stream, maxBytes) => inflateSync(stream, { maxOutputLength: Math.max(1, maxBytes) }),
   xz: (stream, maxBytes) => unpackXz('xz', stream, maxBytes),
   lzma: (stream, maxBytes) => unpackXz('lzma', stream, maxBytes),
 };

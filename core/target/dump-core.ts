@@ -1,5 +1,5 @@
 // A file of `xl dump-core` (Xen's or ours) as a Target. Reads on demand: memory use does not follow the file's size.
-import { ByteReader, type ByteSource } from '../../symbols/bytes.ts';
+import { ByteReader, type ByteSource, readInto } from '../../symbols/bytes.ts';
 import { type ElfFile, type ElfSection, findSection, isElf, openElf } from '../../symbols/elf/elf-file.ts';
 import { type ElfNote, parseNotes } from '../../symbols/elf/notes.ts';
 import { FormatError } from '../../symbols/errors.ts';
@@ -98,22 +98,30 @@ function readVcpus(elf: ElfFile, pv: boolean, lacks: string[]): TargetVcpu[] {
   });
 }
 
-/** Adds page slots one by one; neighbours in memory and in the file become one run. */
+/** Joins page slots that are neighbours in memory and in the file. Counts frames, not bytes: small numbers are no objects. */
 class RunBuilder {
-  readonly runs: (Run & { length: number })[] = [];
-  #last: (Run & { length: number }) | undefined;
+  readonly #runs: { readonly frame: number; readonly slot: number; count: number }[] = [];
+  #last: { readonly frame: number; readonly slot: number; count: number } | undefined;
 
   /** @returns false when there are too many runs. */
-  add(frame: number, offset: number): boolean {
+  add(frame: number, slot: number): boolean {
     const last = this.#last;
-    const start = frame * PAGE;
-    if (last && start === last.start + last.length && offset === last.offset + last.length) {
-      last.length += PAGE;
+    if (last && frame === last.frame + last.count && slot === last.slot + last.count) {
+      last.count++;
       return true;
     }
-    this.#last = { start, length: PAGE, offset };
-    this.runs.push(this.#last);
-    return this.runs.length < MAX_RUNS;
+    this.#last = { frame, slot, count: 1 };
+    this.#runs.push(this.#last);
+    return this.#runs.length < MAX_RUNS;
+  }
+
+  /** @param offset of slot 0 in the file. */
+  runs(offset: number): Run[] {
+    return this.#runs.map(({ frame, slot, count }) => ({
+      start: frame * PAGE,
+      length: count * PAGE,
+      offset: offset + slot * PAGE,
+    }));
   }
 }
 
@@ -136,10 +144,12 @@ function tableRuns(elf: ElfFile, table: FrameTable): Run[] {
   const pages = wanted(elf, '.xen_pages');
   const slots = Math.min(Math.floor(section.size / table.entrySize), Math.floor(pages.size / PAGE));
   const builder = new RunBuilder();
+  const chunk = new Uint8Array(TABLE_CHUNK * table.entrySize);
   let previous = -1;
   for (let slot = 0; slot < slots; slot += TABLE_CHUNK) {
     const count = Math.min(TABLE_CHUNK, slots - slot);
-    const bytes = source.read(section.offset + slot * table.entrySize, count * table.entrySize);
+    const bytes = chunk.subarray(0, count * table.entrySize);
+    readInto(source, section.offset + slot * table.entrySize, bytes);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     for (let index = 0; index < count; index++) {
       const at = index * table.entrySize + table.at;
@@ -147,7 +157,7 @@ function tableRuns(elf: ElfFile, table: FrameTable): Run[] {
       if (high === 0xffffffff) continue;
       const frame = high * 2 ** 32 + view.getUint32(at, true);
       const possible = frame < 2 ** 40 && (!table.ascending || frame > previous);
-      if (!possible || !builder.add(frame, pages.offset + (slot + index) * PAGE))
+      if (!possible || !builder.add(frame, slot + index))
         throw new FormatError(`frame number 0x${frame.toString(16)} out of order`, {
           source: source.name,
           offset: section.offset + slot * table.entrySize + at,
@@ -155,7 +165,8 @@ function tableRuns(elf: ElfFile, table: FrameTable): Run[] {
       previous = frame;
     }
   }
-  return table.ascending ? builder.runs : disjointRuns(builder.runs);
+  const runs = builder.runs(pages.offset);
+  return table.ascending ? runs : disjointRuns(runs);
 }
 
 /** Target over an opened dump-core file. Use openDumpCore. */

@@ -1,5 +1,5 @@
 // Guest-physical memory that lies in runs of a file: which byte of the file is which of the guest. Knows no file format.
-import type { ByteSource } from '../../symbols/bytes.ts';
+import { type ByteSource, readInto } from '../../symbols/bytes.ts';
 import { FormatError, MemoryFault } from '../../symbols/errors.ts';
 
 const PAGE = 4096;
@@ -75,8 +75,7 @@ export function readRuns(source: ByteSource, runs: readonly Run[], address: numb
 /** Reads file bytes that stand for guest memory at `at`: what the file does not have is a MemoryFault. */
 export function fillFrom(source: ByteSource, offset: number, into: Uint8Array, at: number): void {
   try {
-    if (source.readInto) source.readInto(offset, into);
-    else into.set(source.read(offset, into.length));
+    readInto(source, offset, into);
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     throw new MemoryFault('physical', BigInt(at), 'read error', error.message);

@@ -1,0 +1,159 @@
+// Dump files that were cut, damaged or made to hurt: a typed error or a partial answer, soon, and with bounded memory.
+import { deflateSync } from 'node:zlib';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { openDumpFile } from '../../core/target/dump-file.ts';
+import { VirtualMemory } from '../../core/target/virtual-memory.ts';
+import { type ByteSource, checkRange, memorySource } from '../../symbols/bytes.ts';
+import { FormatError, MemoryFault } from '../../symbols/errors.ts';
+import { writeElf } from '../support/elf-writer.ts';
+import { flatten, writeKdump } from '../support/kdump-writer.ts';
+import { prstatusNote, qemuNote, vmcoreinfoNote } from '../support/vmcore-notes.ts';
+
+const page = (fill: number) => new Uint8Array(4096).fill(fill);
+const qemu = qemuNote({ 16: 0xffffffff81000000n, 48: 0x80050033n, 51: 0x1000n, 52: 0x20n });
+const linux = Buffer.concat([
+  prstatusNote({ 16: 0xffffffff81000000n }),
+  vmcoreinfoNote(['SYMBOL(swapper_pg_dir)=ffffffff80001000', 'NUMBER(phys_base)=0']),
+]);
+const elf = (notes: Uint8Array): Uint8Array =>
+  writeElf({
+    type: 4,
+    segments: [
+      { type: 4, data: notes },
+      { type: 1, physicalAddress: 0x1000n, data: page(1) },
+      { type: 1, physicalAddress: 0x2000n, data: page(2) },
+    ],
+  });
+const kdump = writeKdump({
+  notes: linux,
+  dumpLevel: 31,
+  filtered: [5],
+  pages: [1, 2, 3].map((pfn) => ({ pfn, flags: 1, bytes: deflateSync(page(pfn)) })),
+});
+const files: [string, Uint8Array][] = [
+  ['ELF of QEMU', elf(qemu)],
+  ['ELF of Linux', elf(linux)],
+  ['kdump', kdump],
+  [
+    'flattened kdump',
+    flatten([
+      [0, kdump.subarray(0, 5000)],
+      [5000, kdump.subarray(5000)],
+    ]),
+  ],
+];
+
+/** Does all that a tool does. @returns what it threw; undefined when nothing. */
+function use(source: ByteSource): unknown {
+  try {
+    const target = openDumpFile(source, () => undefined);
+    expect(target.lacks.length).toBeGreaterThan(0);
+    let end = 0;
+    for (const [gfn, count] of target.frames) {
+      expect(gfn).toBeGreaterThanOrEqual(end);
+      end = gfn + count;
+    }
+    const into = new Uint8Array(8192);
+    for (const { registers } of target.vcpus.slice(0, 4)) {
+      const reads = [() => target.readPhysical(0x1ffe, into)];
+      if (registers) reads.push(() => new VirtualMemory(target, registers).read(registers.rip, into));
+      for (const read of reads)
+        try {
+          read();
+        } catch (error) {
+          if (!(error instanceof MemoryFault)) throw error;
+        }
+    }
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
+describe.each(files)('%s', (_, bytes) => {
+  test('whole', () => {
+    expect(use(memorySource('dump', bytes))).toBeUndefined();
+  });
+  test('cut at 300 places', () => {
+    for (let step = 0; step < 300; step++) {
+      const error = use(memorySource('dump', bytes.subarray(0, Math.floor((bytes.length * step) / 300))));
+      if (error !== undefined) expect(error).toBeInstanceOf(FormatError);
+    }
+  });
+  test('3000 mutations', () => {
+    const interesting = fc.constantFrom(0, 1, 0x7f, 0x80, 0xff);
+    const place = fc.oneof(fc.nat(0x2ff), fc.integer({ min: 4096, max: 0x1200 }), fc.nat(bytes.length - 1));
+    const change = fc.tuple(place, fc.oneof(interesting, fc.nat(255)));
+    fc.assert(
+      fc.property(fc.array(change, { minLength: 1, maxLength: 6 }), (changes) => {
+        const damaged = bytes.slice();
+        for (const [at, value] of changes) if (at < damaged.length) damaged[at] = value;
+        const error = use(memorySource('dump', damaged));
+        if (error !== undefined) expect(error).toBeInstanceOf(FormatError);
+      }),
+      { numRuns: 3000, seed: 6 },
+    );
+  });
+});
+
+/** A file of 2^50 bytes: some at its start, else zeros. Keeps the largest piece that was asked for. */
+class HugeFile implements ByteSource {
+  readonly name = 'huge';
+  readonly size: number = 2 ** 50;
+  readonly #start: Uint8Array;
+  largest = 0;
+  total = 0;
+
+  constructor(start: Uint8Array) {
+    this.#start = start;
+  }
+
+  read(offset: number, length: number): Uint8Array {
+    checkRange(this.name, this.size, offset, length);
+    this.largest = Math.max(this.largest, length);
+    this.total += length;
+    const bytes = new Uint8Array(length);
+    if (offset < this.#start.length) bytes.set(this.#start.subarray(offset, offset + length));
+    return bytes;
+  }
+}
+
+test.each([
+  [
+    'kdump bitmaps',
+    kdump,
+    [
+      [436, 0x7ffffffe],
+      [440, 0x3fffffff],
+      [4096 + 96, 0x3fffffff],
+    ],
+  ],
+  ['kdump notes', kdump, [[4096 + 60, 0xff]]],
+  ['ELF notes', elf(qemu), [[64 + 32 + 4, 0xff]]],
+  [
+    'ELF memory',
+    elf(qemu),
+    [
+      [64 + 56 + 32 + 4, 0xff],
+      [64 + 56 + 40 + 4, 0xff],
+    ],
+  ],
+  [
+    'ELF section headers',
+    elf(qemu),
+    [
+      [40, 4096],
+      [56, 0xffff],
+      [60, 0xffffffff],
+    ],
+  ],
+] as const)('sizes that a sparse file of 2^50 bytes could back: %s', (_, bytes, words) => {
+  const start = bytes.slice();
+  for (const [at, value] of words) new DataView(start.buffer).setUint32(at, value, true);
+  const file = new HugeFile(start);
+  const error = use(file);
+  if (error !== undefined) expect(error).toBeInstanceOf(FormatError);
+  expect(file.largest).toBeLessThanOrEqual(16 << 20);
+  expect(file.total).toBeLessThanOrEqual(1 << 30);
+});
