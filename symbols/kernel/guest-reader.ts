@@ -45,10 +45,11 @@ export class GuestReader implements MemorySource {
   unsigned(address: bigint, width: Width): bigint {
     const at = Number(address & 0xfffn);
     if (at + width > PAGE) return viewOf(this.bytes(address, width), width);
-    const view = this.#page(address - BigInt(at));
-    if (width === 8) return view.getBigUint64(at, true);
+    const page = this.#page(address - BigInt(at));
+    if (page instanceof MemoryFault) throw new MemoryFault('virtual', address, page.reason);
+    if (width === 8) return page.getBigUint64(at, true);
     return BigInt(
-      width === 4 ? view.getUint32(at, true) : width === 2 ? view.getUint16(at, true) : view.getUint8(at),
+      width === 4 ? page.getUint32(at, true) : width === 2 ? page.getUint16(at, true) : page.getUint8(at),
     );
   }
 
@@ -70,7 +71,7 @@ export class GuestReader implements MemorySource {
     return textUntilNul(bytes, 0);
   }
 
-  #page(base: bigint): DataView {
+  #page(base: bigint): DataView | MemoryFault {
     const address = BigInt.asUintN(64, base);
     let page = this.#pages.get(address);
     if (page) this.#pages.delete(address);
@@ -80,7 +81,6 @@ export class GuestReader implements MemorySource {
       if (oldest !== undefined) this.#pages.delete(oldest);
     }
     this.#pages.set(address, page);
-    if (page instanceof MemoryFault) throw page;
     return page;
   }
 

@@ -1,6 +1,7 @@
 // The kernel's log out of guest memory: the lockless ring of 5.10 and later (linux kernel/printk/printk_ringbuffer.h), and the
 // records of before (struct printk_log). Gives records; printk-text.ts makes lines of them.
 import { FormatError } from '../errors.ts';
+import type { GuestReader } from './guest-reader.ts';
 import { attempt, type LinuxMemory } from './linux-memory.ts';
 
 export interface PrintkRecord {
@@ -47,6 +48,16 @@ interface Ring {
   readonly tail: bigint;
   readonly data: bigint;
   readonly sizeBits: number;
+  /** Offsets in a descriptor. */
+  readonly state: bigint;
+  readonly begin: bigint;
+  readonly next: bigint;
+  /** Offsets in an info. */
+  readonly seq: bigint;
+  readonly timestamp: bigint;
+  readonly textLength: bigint;
+  readonly facility: bigint;
+  readonly caller: bigint;
 }
 
 const ID_BITS = 62;
@@ -58,7 +69,9 @@ function openRing(linux: LinuxMemory): Ring {
   const ring = linux.reader.u64(linux.address('prb'));
   const descriptors = ring + linux.offset('printk_ringbuffer', 'desc_ring');
   const data = ring + linux.offset('printk_ringbuffer', 'text_data_ring');
-  const opened = {
+  const block = linux.offset('prb_desc', 'text_blk_lpos');
+  const textLength = linux.offset('printk_info', 'text_len');
+  const opened: Ring = {
     countBits: linux.u32(descriptors, 'prb_desc_ring', 'count_bits'),
     descriptors: linux.u64(descriptors, 'prb_desc_ring', 'descs'),
     descriptorSize: BigInt(linux.size('prb_desc')),
@@ -68,6 +81,17 @@ function openRing(linux: LinuxMemory): Ring {
     tail: BigInt.asUintN(ID_BITS, linux.u64(descriptors, 'prb_desc_ring', 'tail_id')),
     data: linux.u64(data, 'prb_data_ring', 'data'),
     sizeBits: linux.u32(data, 'prb_data_ring', 'size_bits'),
+    state: linux.offset('prb_desc', 'state_var'),
+    begin: block + linux.offset('prb_data_blk_lpos', 'begin'),
+    next: block + linux.offset('prb_data_blk_lpos', 'next'),
+    seq: linux.offset('printk_info', 'seq'),
+    timestamp: linux.offset('printk_info', 'ts_nsec'),
+    textLength,
+    // VMCOREINFO has no line for it: it has followed the length since 5.10.
+    facility: linux.has('printk_info', 'facility')
+      ? linux.offset('printk_info', 'facility')
+      : textLength + 2n,
+    caller: linux.offset('printk_info', 'caller_id'),
   };
   if (opened.countBits > MAX_COUNT_BITS || opened.sizeBits > 31)
     throw new FormatError(`a log of 2^${opened.countBits} records and 2^${opened.sizeBits} bytes`);
@@ -86,36 +110,28 @@ function* ringRecords(linux: LinuxMemory): Generator<PrintkRecord> {
   }
 }
 
-function ringRecord(linux: LinuxMemory, ring: Ring, id: bigint, slot: bigint): PrintkRecord | undefined {
+function ringRecord({ reader }: LinuxMemory, ring: Ring, id: bigint, slot: bigint): PrintkRecord | undefined {
   const descriptor = ring.descriptors + slot * ring.descriptorSize;
-  const stateAt = linux.offset('prb_desc', 'state_var') + atomicOffset(linux);
-  const state = linux.reader.u64(descriptor + stateAt);
+  const state = reader.u64(descriptor + ring.state);
   const kind = state >> BigInt(ID_BITS);
   if ((kind !== COMMITTED && kind !== FINALIZED) || BigInt.asUintN(ID_BITS, state) !== id) return undefined;
   const info = ring.infos + slot * ring.infoSize;
-  const block = descriptor + linux.offset('prb_desc', 'text_blk_lpos');
-  const begin = linux.u64(block, 'prb_data_blk_lpos', 'begin');
-  const next = linux.u64(block, 'prb_data_blk_lpos', 'next');
-  const length = Number(linux.reader.unsigned(info + linux.offset('printk_info', 'text_len'), 2));
-  const facility = linux.offset('printk_info', 'facility');
+  const begin = reader.u64(descriptor + ring.begin);
+  const next = reader.u64(descriptor + ring.next);
+  const length = Number(reader.unsigned(info + ring.textLength, 2));
   return {
-    seq: linux.u64(info, 'printk_info', 'seq'),
-    timestampNs: linux.u64(info, 'printk_info', 'ts_nsec'),
-    level: levelOf(linux.reader.u8(info + facility + 1n)),
-    facility: linux.reader.u8(info + facility),
-    caller: callerName(linux.u32(info, 'printk_info', 'caller_id')),
-    text: decode(ringText(linux, ring, id, begin, next, length)),
+    seq: reader.u64(info + ring.seq),
+    timestampNs: reader.u64(info + ring.timestamp),
+    level: levelOf(reader.u8(info + ring.facility + 1n)),
+    facility: reader.u8(info + ring.facility),
+    caller: callerName(reader.u32(info + ring.caller)),
+    text: decode(ringText(reader, ring, id, begin, next, length)),
   };
-}
-
-/** VMCOREINFO has a line for the counter in atomic_long_t; in BTF the state is read where it begins. */
-function atomicOffset(linux: LinuxMemory): bigint {
-  return BigInt(linux.layouts?.offsetOf('atomic_long_t', 'counter') ?? 0);
 }
 
 /** Text of a record, behind the u64 with its id. A block that would not fit starts again at the ring's begin. */
 function ringText(
-  { reader }: LinuxMemory,
+  reader: GuestReader,
   ring: Ring,
   id: bigint,
   begin: bigint,
@@ -136,7 +152,7 @@ function ringText(
 
 /** struct printk_log before caller_id: 16 bytes. */
 const LOG_HEADER = 16;
-const MAX_LOG = 1 << 31;
+const MAX_LOG = 2 ** 31;
 
 /** 3.5 to 5.9: records one behind the other, the first of them at log_first_idx. */
 function* logRecords(linux: LinuxMemory): Generator<PrintkRecord> {
