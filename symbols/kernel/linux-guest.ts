@@ -72,7 +72,8 @@ export class LinuxGuest {
     if (perCpu.value === undefined) return { missing: perCpu.missing };
     return attempt(() => {
       const address = perCpu.value.currentTask(cpu);
-      return readTask(this.linux, address, this.#idleTasks().has(address));
+      // Before the scheduler is set up the task does not say so itself.
+      return { ...readTask(this.linux, address, this.#idleTasks().has(address)), onCpu: true };
     });
   }
 

@@ -24,7 +24,10 @@ export function guestClock(linux: LinuxMemory): GuestClock {
   const fraction = linux.u64(timekeeper, 'timekeeper', 'tkr_mono.xtime_nsec');
   const shift = linux.u32(timekeeper, 'timekeeper', 'tkr_mono.shift');
   const wall = linux.u64(timekeeper, 'timekeeper', 'xtime_sec');
+  if (wall === 0n) throw new FormatError('the clock is not set yet');
   if (shift > MAX_SHIFT || wall > MAX_WALL)
     throw new FormatError(`a clock of shift ${shift} and ${wall} seconds`);
-  return { monotonicNs: base + (fraction >> BigInt(shift)), wallSeconds: Number(wall) };
+  // The base is signed: below zero until the first second is full.
+  const monotonicNs = BigInt.asIntN(64, base + (fraction >> BigInt(shift)));
+  return { monotonicNs, wallSeconds: Number(wall) };
 }

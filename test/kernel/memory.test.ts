@@ -19,6 +19,17 @@ import { Host } from './guest.ts';
 
 const MODULES = ['loop', 'dummy'];
 
+/** What is known of a dump without any file. */
+function openGuest(core: string): { target: Target; table: SymbolTable; guest: LinuxGuest } {
+  const target = openCoreFile(core);
+  const registers = target.vcpus[0]?.registers;
+  if (!registers) throw new Error('no registers');
+  const memory = new VirtualMemory(target, registers);
+  const table = findKallsyms(memory);
+  if (!table) throw new Error('no kallsyms');
+  return { target, table, guest: new LinuxGuest({ memory, addressOf: (name) => table.addressOf(name) }) };
+}
+
 /** Tells all about itself, each line with a word in front, and panics. */
 const INIT = `${INIT_PROLOGUE}
 for m in /loop.ko /dummy.ko; do insmod $m; done
@@ -78,14 +89,7 @@ describe.runIf(debianArchive).each(metas)('%s', { timeout: 300_000 }, (meta) => 
     });
     await host.untilShutdown(domid);
     console = host.console(domid).split('\n');
-    target = openCoreFile(host.file(domid, 'core.elf'));
-    const registers = target.vcpus[0]?.registers;
-    if (!registers) throw new Error('no registers');
-    const memory = new VirtualMemory(target, registers);
-    const found = findKallsyms(memory);
-    if (!found) throw new Error('no kallsyms');
-    table = found;
-    guest = new LinuxGuest({ memory, addressOf: (name) => found.addressOf(name) });
+    ({ target, table, guest } = openGuest(host.file(domid, 'core.elf')));
   }, 300_000);
 
   afterAll(() => {
@@ -234,3 +238,31 @@ describe.runIf(debianArchive).each(metas)('%s', { timeout: 300_000 }, (meta) => 
     expect(new Symbolizer(symbols).symbolize(BigInt(`0x${address}`))?.offset).toBe(0n);
   });
 });
+
+test.runIf(debianArchive)(
+  'a death before there is a console: what happened is in memory',
+  async () => {
+    using host = new Host();
+    // So little memory that the kernel trips over it before its scheduler and consoles are up.
+    const domid = host.create('early', {
+      on_crash: '"preserve"',
+      memory: '256',
+      kernel: `"${debianKernel('linux-image-cloud-amd64').vmlinuz}"`,
+      vcpus: '2',
+      extra: '"console=hvc0 mem=4M"',
+    });
+    await host.untilShutdown(domid);
+    expect(host.console(domid)).toBe('');
+    const early = openGuest(host.file(domid, 'core.elf'));
+    const facts = early.guest.facts();
+    expect(facts.panicMessage.value).toBe('Attempted to kill the idle task!');
+    expect(facts.cause.value?.text).toMatch(/^(?:kernel BUG at|BUG:) /);
+    expect(facts.taints.value?.letters).toMatch(/^GD/);
+    expect(facts.wallClock).toEqual({ missing: 'the clock is not set yet' });
+    expect(facts.uptime.value?.from).toBe('printk');
+    expect(early.guest.log().value?.[0]?.text).toMatch(/^Linux version /);
+    expect(early.guest.currentTask(0).value).toMatchObject({ pid: 0, isIdle: true, onCpu: true });
+    early.target.close();
+  },
+  300_000,
+);

@@ -209,6 +209,18 @@ describe('where tables fail', () => {
       'no unwind information',
     );
   });
+  test('an instruction that returns tells its caller by itself', () => {
+    const code = CALLS.slice();
+    code[0] = 0xc3;
+    const task = { [-0x200]: CODE + 0x110n };
+    const rows = [rowsBy([undefined, end])];
+    expect(trace({ task, code }, { rows, way: 'orc' }, {})).toEqual([
+      '<TASK>',
+      'registers 0',
+      'registers 110',
+      'end of stack',
+    ]);
+  });
   test('a return address behind no call is doubted, not refused', () => {
     const rows = [rowsBy([call(16), undefined, end])];
     expect(trace({ task }, { rows }, {})).toEqual([
@@ -279,7 +291,7 @@ describe('frame pointers', () => {
   test.each([
     ['push rbp', '55', -0x100, 'fp 110'],
     ['mov rbp, rsp', '4889e5', -0x108, 'fp 110'],
-    ['ret', 'c3', -0x100, 'fp 110'],
+    ['ret', 'c3', -0x100, 'registers 110'],
   ])('an instruction before they are set up: %s', (_, hex, rsp, second) => {
     const code = CALLS.slice();
     code.set(bytesOf(hex), 0);
