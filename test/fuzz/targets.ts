@@ -9,6 +9,8 @@ import { DWARF_INDEX } from './targets/dwarf-index.ts';
 import { ELF } from './targets/elf.ts';
 import { FAULTY } from './targets/faulty.ts';
 import { KALLSYMS } from './targets/kallsyms.ts';
+import { KEPT_SYMBOLS } from './targets/kept-symbols.ts';
+import { LOG } from './targets/log.ts';
 import { ORC } from './targets/orc.ts';
 import { SYSTEM_MAP } from './targets/system-map.ts';
 import { UNWIND } from './targets/unwind.ts';
@@ -23,6 +25,8 @@ export const TARGETS: readonly FuzzTarget[] = [
   UNWIND,
   KALLSYMS,
   SYSTEM_MAP,
+  KEPT_SYMBOLS,
+  LOG,
   BZIMAGE,
   DUMP_CORE,
 ];

@@ -46,7 +46,6 @@ test.runIf(can)('a file from debuginfod', () => {
   ]);
   expect(String(made.stderr)).toBe('');
   const file = openSymbolFile(path);
-  const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
   const { stdout, stderr } = spawnSync('unshare', [...ALONE, SCRIPT], {
     encoding: 'utf8',
     timeout: 60_000,
@@ -54,8 +53,8 @@ test.runIf(can)('a file from debuginfod', () => {
       ...process.env,
       FOLDER: folder,
       NODE: process.execPath,
-      LOADER: here('../../tools/dev/typescript.mjs'),
-      CLIENT: here('fetch.ts'),
+      LOADER: fileURLToPath(new URL('../../tools/dev/typescript.mjs', import.meta.url)),
+      CLIENT: fileURLToPath(new URL('fetch.ts', import.meta.url)),
       BUILD_ID: file.buildId ?? '',
       DEBUGINFOD_URLS: 'http://127.0.0.1:8002',
       PVH_STASH_DIR: join(folder, 'stash'),

@@ -17,6 +17,9 @@ export const SYSTEM_MAP: FuzzTarget = {
       whole.slice(0, 1024),
       whole.slice(middle, middle + 1024),
       ascii('ffffffff81000000 T _text\r\nffffffff81000000 T _stext\r\nffffffff82000000 T _etext\r\n'),
+      ascii(
+        'ffffffffc0000000 t loop_init\t[loop]\nffffffffc0000040 t step\t[loop]\nffffffffc0001000 t f\t[bpf]\n',
+      ),
       ascii('0000000000000000 A __per_cpu_start\n                 U missing\n00000000 t short\n'),
     ];
   },
