@@ -23,10 +23,12 @@ import { UnitSet } from './unit-set.ts';
 
 /** Offsets of blocks and scopes are u32. */
 const MAX_BODY = 0xffff_ffff;
+/** Rows, scopes and abbreviations of all units: many units may name one large table. A kernel has 6 million. */
+const MAX_WORK = 1 << 27;
 
 /**
  * The bytes of an index, piece by piece: for a 6.1 kernel 30 MB.
- * @throws FormatError when the file has no debug information. Units that cannot be read are left out.
+ * @throws FormatError when the file has no debug information or too much. Units that cannot be read are left out.
  */
 export function* writeDebugIndex(elf: ElfFile): Generator<Uint8Array> {
   const sections = new DebugSections(elf);
@@ -36,10 +38,14 @@ export function* writeDebugIndex(elf: ElfFile): Generator<Uint8Array> {
   const writer = new IndexWriter(sections.places);
   yield encodeHeader(elf);
   const map = new UnitMap(units).byUnit();
+  let work = 0;
   for (const { offset } of units.headers()) {
     const own = map.get(offset);
     const code = own && units.code(offset);
-    if (code) yield writer.unit(code, own);
+    if (!code) continue;
+    work += code.work;
+    if (work > MAX_WORK) throw new FormatError('too much debug information', { source: elf.source.name });
+    yield writer.unit(code, own);
   }
   yield* writer.tables();
 }

@@ -12,7 +12,7 @@ const MAX_UNIT = 256 << 20;
 /** Header and root entry, as a rule. */
 const HEAD = 512;
 /** Entries of range lists that one unit may have read: lists can be named by many entries. The largest kernel unit has 20,000. */
-const MAX_RANGE_ENTRIES = 1 << 22;
+const MAX_RANGE_ENTRIES = 1 << 20;
 const TYPE_UNITS: ReadonlySet<number> = new Set([dw.DW_UT_type, dw.DW_UT_split_type]);
 
 /** An attribute's value as readValue gives it, with its form. */
