@@ -9,8 +9,8 @@ import type { DebugSections } from './sections.ts';
 import { Unit, type UnitHeader } from './unit.ts';
 
 const MAX_TABLE = 64 << 20;
-/** Abbreviations that may be read to see where units have their code: many units may name one large table. A kernel has 300,000. */
-const MAX_ABBREVS = 1 << 23;
+/** Abbreviations that may be read to see where units have their code: tables may overlap. A kernel has 300,000. */
+const MAX_ABBREVS = 1 << 21;
 
 /** Spans of code by the offset of their unit in .debug_info; NOTHING between them. */
 export const unitOffsetAt = ({ starts, values }: Cover, place: number): number =>
@@ -70,12 +70,11 @@ function readSet(cursor: Cursor, sections: DebugSections, spans: Spans, units: S
 /** Ranges that the units say themselves that they have. Units that cannot be read say nothing, nor do those behind the first millions. */
 export function readUnitRanges(sections: DebugSections, headers: Iterable<UnitHeader>): Cover {
   const spans = noSpans();
-  let abbrevs = 0;
+  const before = sections.abbrevs.read;
   for (const header of headers) {
-    if (abbrevs > MAX_ABBREVS) break;
+    if (sections.abbrevs.read - before > MAX_ABBREVS) break;
     try {
       const unit = new Unit(sections, header);
-      abbrevs += unit.abbrevs.length;
       const { root } = unit;
       const ranges = rangesOf(
         unit,

@@ -24,7 +24,7 @@ import { UnitSet } from './unit-set.ts';
 /** Offsets of blocks and scopes are u32. */
 const MAX_BODY = 0xffff_ffff;
 /** Rows, scopes and abbreviations of all units: many units may name one large table. A kernel has 6 million. */
-const MAX_WORK = 1 << 27;
+const MAX_WORK = 1 << 26;
 
 /**
  * The bytes of an index, piece by piece: for a 6.1 kernel 30 MB.
@@ -44,7 +44,8 @@ export function* writeDebugIndex(elf: ElfFile): Generator<Uint8Array> {
     const code = own && units.code(offset);
     if (!code) continue;
     work += code.work;
-    if (work > MAX_WORK) throw new FormatError('too much debug information', { source: elf.source.name });
+    if (work + sections.abbrevs.read > MAX_WORK)
+      throw new FormatError('too much debug information', { source: elf.source.name });
     yield writer.unit(code, own);
   }
   yield* writer.tables();

@@ -1,7 +1,7 @@
 // Units of .debug_info (DWARF 5 §7.5.1): header, root entry, and what forms of their entries point at. Walks no entries.
 import type { ByteSource } from '../bytes.ts';
 import { FormatError } from '../errors.ts';
-import { type AbbrevTable, readAbbrevs } from './abbrev.ts';
+import type { AbbrevTable } from './abbrev.ts';
 import * as dw from './constants.ts';
 import { Cursor } from './cursor.ts';
 import { directForm, readValue, type UnitShape } from './form.ts';
@@ -81,7 +81,7 @@ export class Unit {
   constructor(sections: DebugSections, header: UnitHeader) {
     this.sections = sections;
     this.header = header;
-    this.abbrevs = readAbbrevs(sections.get('.debug_abbrev'), header.abbrevOffset);
+    this.abbrevs = sections.abbrevs.at(sections.get('.debug_abbrev'), header.abbrevOffset, header);
     this.#bytes = sections.get('.debug_info').read(header.offset, Math.min(HEAD, header.size));
     this.root = this.#readRoot();
   }
