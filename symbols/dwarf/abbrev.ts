@@ -59,7 +59,7 @@ const FIRST_READ = 8 << 10;
  * Reads the table at `offset` of .debug_abbrev.
  * @throws FormatError when it is malformed or unbelievably large.
  */
-export function readAbbrevs(section: ByteSource, offset: number): AbbrevTable {
+function readAbbrevs(section: ByteSource, offset: number): AbbrevTable {
   // Tables do not tell their length.
   for (let size = FIRST_READ; ; size *= 8) {
     const available = Math.min(size, section.size - offset);
@@ -97,5 +97,24 @@ function readAbbrev(cursor: Cursor): Abbrev {
     names.push(name);
     forms.push(form);
     implicit.push(value);
+  }
+}
+
+/** Reads tables and keeps the last one: units of one link-time optimisation share theirs. */
+export class AbbrevTables {
+  /** How many abbreviations were read so far. */
+  read = 0;
+  #key = '';
+  #table: AbbrevTable = [];
+
+  /** @throws FormatError as readAbbrevs does. */
+  at(section: ByteSource, offset: number, { version, offsetSize, addressSize }: UnitShape): AbbrevTable {
+    // Skip plans depend on the shape of the unit.
+    const key = [offset, version, offsetSize, addressSize].join();
+    if (key === this.#key) return this.#table;
+    this.#table = readAbbrevs(section, offset);
+    this.#key = key;
+    this.read += this.#table.length;
+    return this.#table;
   }
 }

@@ -9,6 +9,8 @@ import type { DebugSections } from './sections.ts';
 import { Unit, type UnitHeader } from './unit.ts';
 
 const MAX_TABLE = 64 << 20;
+/** Abbreviations that may be read to see where units have their code: tables may overlap. A kernel has 300,000. */
+const MAX_ABBREVS = 1 << 21;
 
 /** Spans of code by the offset of their unit in .debug_info; NOTHING between them. */
 export const unitOffsetAt = ({ starts, values }: Cover, place: number): number =>
@@ -65,10 +67,12 @@ function readSet(cursor: Cursor, sections: DebugSections, spans: Spans, units: S
   cursor.seek(end);
 }
 
-/** Ranges that the units say themselves that they have. Units that cannot be read say nothing. */
+/** Ranges that the units say themselves that they have. Units that cannot be read say nothing, nor do those behind the first millions. */
 export function readUnitRanges(sections: DebugSections, headers: Iterable<UnitHeader>): Cover {
   const spans = noSpans();
+  const before = sections.abbrevs.read;
   for (const header of headers) {
+    if (sections.abbrevs.read - before > MAX_ABBREVS) break;
     try {
       const unit = new Unit(sections, header);
       const { root } = unit;

@@ -1,11 +1,11 @@
 // Lines and inlined functions of an ELF file by address: out of its DWARF, a unit at a time, or out of an index made earlier.
 import type { ByteSource } from '../bytes.ts';
 import type { ElfFile } from '../elf/elf-file.ts';
-import { readAranges, readUnitRanges, unitOffsetAt } from './aranges.ts';
-import { type Cover, NOTHING } from './cover.ts';
+import { NOTHING } from './cover.ts';
 import { IndexInfo } from './index-info.ts';
 import { DebugSections } from './sections.ts';
 import type { DebugInfo, SourceFrame } from './source-frame.ts';
+import { UnitMap } from './unit-map.ts';
 import { UnitSet } from './unit-set.ts';
 
 export type { DebugInfo, SourceFrame } from './source-frame.ts';
@@ -21,15 +21,13 @@ export function openDebugInfo(elf: ElfFile, index?: ByteSource): DebugInfo | und
   return sections.has('.debug_info') ? new DwarfInfo(sections) : undefined;
 }
 
-const NO_COVER: Cover = { starts: [], values: [] };
-
 class DwarfInfo implements DebugInfo {
   readonly #units: UnitSet;
-  #aranges: ReturnType<typeof readAranges> | undefined;
-  #ranges: Cover | undefined;
+  readonly #map: UnitMap;
 
   constructor(sections: DebugSections) {
     this.#units = new UnitSet(sections);
+    this.#map = new UnitMap(this.#units);
   }
 
   get warnings(): readonly string[] {
@@ -40,22 +38,7 @@ class DwarfInfo implements DebugInfo {
     const { places } = this.#units.sections;
     const place = places.of(address);
     if (!places.isCode(place)) return [];
-    const offset = this.#unitOffset(place);
+    const offset = this.#map.at(place);
     return offset === NOTHING ? [] : (this.#units.code(offset)?.frames(place) ?? []);
-  }
-
-  #unitOffset(place: number): number {
-    const units = this.#units;
-    this.#aranges ??= units.guard(() => readAranges(units.sections)) ?? { cover: NO_COVER, units: new Set() };
-    const told = this.#aranges.units;
-    const offset = unitOffsetAt(this.#aranges.cover, place);
-    if (offset !== NOTHING) return offset;
-    // A unit may have no .debug_aranges (clang writes none), so the others say themselves where their code is.
-    this.#ranges ??=
-      units.guard(() => {
-        const untold = units.headers().filter((header) => !told.has(header.offset));
-        return readUnitRanges(units.sections, untold);
-      }) ?? NO_COVER;
-    return unitOffsetAt(this.#ranges, place);
   }
 }

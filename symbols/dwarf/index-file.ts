@@ -1,7 +1,7 @@
 // Writes a debug index: everything that lookups by address need, so that they need no DWARF. Reads none: index-info.ts does.
 import type { ElfFile } from '../elf/elf-file.ts';
 import { FormatError } from '../errors.ts';
-import { NOTHING } from './cover.ts';
+import { type Cover, NOTHING } from './cover.ts';
 import {
   BLOCK_INTERVALS,
   COLUMN_CHANGES,
@@ -18,14 +18,17 @@ import { NO_ROW } from './line.ts';
 import type { Places } from './places.ts';
 import { DebugSections } from './sections.ts';
 import type { UnitCode } from './unit-code.ts';
+import { UnitMap } from './unit-map.ts';
 import { UnitSet } from './unit-set.ts';
 
 /** Offsets of blocks and scopes are u32. */
 const MAX_BODY = 0xffff_ffff;
+/** Rows, scopes and abbreviations of all units: many units may name one large table. A kernel has 6 million. */
+const MAX_WORK = 1 << 26;
 
 /**
  * The bytes of an index, piece by piece: for a 6.1 kernel 30 MB.
- * @throws FormatError when the file has no debug information. Units that cannot be read are left out.
+ * @throws FormatError when the file has no debug information or too much. Units that cannot be read are left out.
  */
 export function* writeDebugIndex(elf: ElfFile): Generator<Uint8Array> {
   const sections = new DebugSections(elf);
@@ -34,9 +37,16 @@ export function* writeDebugIndex(elf: ElfFile): Generator<Uint8Array> {
   const units = new UnitSet(sections);
   const writer = new IndexWriter(sections.places);
   yield encodeHeader(elf);
-  for (const header of units.headers()) {
-    const code = units.code(header.offset);
-    if (code) yield writer.unit(code);
+  const map = new UnitMap(units).byUnit();
+  let work = 0;
+  for (const { offset } of units.headers()) {
+    const own = map.get(offset);
+    const code = own && units.code(offset);
+    if (!code) continue;
+    work += code.work;
+    if (work + sections.abbrevs.read > MAX_WORK)
+      throw new FormatError('too much debug information', { source: elf.source.name });
+    yield writer.unit(code, own);
   }
   yield* writer.tables();
 }
@@ -110,10 +120,10 @@ class IndexWriter {
   }
 
   /** Scope records and blocks of one unit. */
-  unit(code: UnitCode): Uint8Array {
+  unit(code: UnitCode, own: Cover): Uint8Array {
     const scopes = new ScopeRecords(code, (path) => this.#file(path), this.#strings);
     const blocks = new BlockEncoder();
-    for (const { place, row, scope } of intervalsOf(code)) {
+    for (const { place, row, scope } of intervalsOf(code, own)) {
       const { rows } = code.lines;
       const known = row !== NO_ROW;
       blocks.add(
@@ -276,22 +286,27 @@ interface Interval {
   readonly scope: number;
 }
 
-/** Line rows and scopes of a unit as one sequence: each interval starts where one of the two changes. */
-function* intervalsOf({ lines: { rows }, scopes: { cover } }: UnitCode): Generator<Interval> {
+/**
+ * Line rows and scopes of a unit as one sequence: each interval starts where one of the two changes. What is not the unit's own (the
+ * room before functions that can be patched lies in a line sequence, yet in no unit) has neither.
+ */
+function* intervalsOf({ lines: { rows }, scopes: { cover } }: UnitCode, own: Cover): Generator<Interval> {
   let row = 0;
   let span = 0;
+  let part = 0;
   let scope = NOTHING;
   let line = NO_ROW;
-  while (row < rows.places.length || span < cover.starts.length) {
-    const place = Math.min(
-      rows.places[row] ?? Number.POSITIVE_INFINITY,
-      cover.starts[span] ?? Number.POSITIVE_INFINITY,
-    );
+  let isOwn = false;
+  const never = Number.POSITIVE_INFINITY;
+  while (row < rows.places.length || span < cover.starts.length || part < own.starts.length) {
+    const place = Math.min(rows.places[row] ?? never, cover.starts[span] ?? never, own.starts[part] ?? never);
     if (rows.places[row] === place) {
       line = rows.files[row] === NO_ROW ? NO_ROW : row;
       row++;
     }
     if (cover.starts[span] === place) scope = cover.values[span++] ?? NOTHING;
-    yield { place, row: line, scope };
+    // One part may end where the next begins.
+    while (own.starts[part] === place) isOwn = own.values[part++] !== NOTHING;
+    yield isOwn ? { place, row: line, scope } : { place, row: NO_ROW, scope: NOTHING };
   }
 }

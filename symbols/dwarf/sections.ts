@@ -4,6 +4,7 @@ import { SHF_ALLOC, SHF_COMPRESSED, SHT_NOBITS } from '../elf/constants.ts';
 import { type ElfFile, type ElfSection, findSection } from '../elf/elf-file.ts';
 import { placeSections, readRelocated } from '../elf/relocate.ts';
 import { FormatError } from '../errors.ts';
+import { AbbrevTables } from './abbrev.ts';
 import { Places } from './places.ts';
 
 /** Sections that have to be in memory whole (compressed, relocatable): the largest module has 60 MB of .debug_info. */
@@ -20,6 +21,7 @@ const isDebugSection = ({ type, size, flags }: ElfSection): boolean =>
 export class DebugSections {
   readonly elf: ElfFile;
   readonly places: Places;
+  readonly abbrevs: AbbrevTables = new AbbrevTables();
   readonly #opened = new Map<string, ByteSource | undefined>();
 
   constructor(elf: ElfFile) {

@@ -24,6 +24,8 @@ export class UnitCode {
   readonly scopes: Scopes;
   /** What could not be read. */
   readonly damage: readonly FormatError[];
+  /** How much was decoded: rows and scopes. */
+  readonly work: number;
   readonly #unitAt: (place: number) => Unit | undefined;
   readonly #names = new Map<number, string | undefined>();
 
@@ -44,6 +46,7 @@ export class UnitCode {
     this.lines = attempt(() => unitLines(unit), emptyLineTable);
     this.scopes = attempt(() => readScopes(unit), noScopes);
     this.damage = damage;
+    this.work = this.lines.rows.places.length + this.scopes.cover.starts.length;
   }
 
   /** Name of a scope; undefined when it has none that can be read. */

@@ -1,7 +1,7 @@
 // Units of .debug_info (DWARF 5 §7.5.1): header, root entry, and what forms of their entries point at. Walks no entries.
 import type { ByteSource } from '../bytes.ts';
 import { FormatError } from '../errors.ts';
-import { type AbbrevTable, readAbbrevs } from './abbrev.ts';
+import type { AbbrevTable } from './abbrev.ts';
 import * as dw from './constants.ts';
 import { Cursor } from './cursor.ts';
 import { directForm, readValue, type UnitShape } from './form.ts';
@@ -12,7 +12,7 @@ const MAX_UNIT = 256 << 20;
 /** Header and root entry, as a rule. */
 const HEAD = 512;
 /** Entries of range lists that one unit may have read: lists can be named by many entries. The largest kernel unit has 20,000. */
-const MAX_RANGE_ENTRIES = 1 << 22;
+const MAX_RANGE_ENTRIES = 1 << 20;
 const TYPE_UNITS: ReadonlySet<number> = new Set([dw.DW_UT_type, dw.DW_UT_split_type]);
 
 /** An attribute's value as readValue gives it, with its form. */
@@ -81,7 +81,7 @@ export class Unit {
   constructor(sections: DebugSections, header: UnitHeader) {
     this.sections = sections;
     this.header = header;
-    this.abbrevs = readAbbrevs(sections.get('.debug_abbrev'), header.abbrevOffset);
+    this.abbrevs = sections.abbrevs.at(sections.get('.debug_abbrev'), header.abbrevOffset, header);
     this.#bytes = sections.get('.debug_info').read(header.offset, Math.min(HEAD, header.size));
     this.root = this.#readRoot();
   }
