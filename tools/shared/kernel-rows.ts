@@ -22,7 +22,7 @@ const moved = (rows: RowSource, slide: bigint): RowSource =>
 
 /** ORC tables of the image and of the modules. */
 export function orcRows({ elf, slide, memory, addressOf, linux }: OrcSources): RowSource[] {
-  const fromFile = elf && orcFromElf(elf);
+  const fromFile = elf && orcFromElf(elf, addressOf);
   const image = fromFile ? moved(fromFile, slide) : memory && orcFromMemory(memory, addressOf);
   return [...(image ? [image] : []), ...(linux ? [moduleRows(linux)] : [])];
 }
