@@ -69,3 +69,8 @@ export interface UnwindRow {
 export interface RowSource {
   find(pc: bigint): UnwindRow | undefined;
 }
+
+/** Rows of a file for code that runs `slide` above where the file was linked. */
+export function shiftedRows(rows: RowSource, slide: bigint): RowSource {
+  return slide === 0n ? rows : { find: (pc) => rows.find(BigInt.asUintN(64, pc - slide)) };
+}

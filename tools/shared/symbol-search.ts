@@ -83,8 +83,8 @@ function withWarning(file: SymbolFile, warning: string): SymbolFile {
 }
 
 /**
- * Looks everywhere. Nothing found is an answer, and so is a file that is damaged: `looked` has the reasons.
- * @throws the system's error when the stash cannot be written.
+ * Looks everywhere. Nothing found is an answer, and so are a file that is damaged and a stash that cannot be written: `looked` has
+ * the reasons.
  */
 export async function searchSymbols(wanted: WantedSymbols, options: SearchOptions): Promise<SearchResult> {
   const { env, root = '/', progress = () => undefined } = options;
@@ -105,17 +105,30 @@ export async function searchSymbols(wanted: WantedSymbols, options: SearchOption
         : stash.find(buildId);
     return entry && stash.open(entry);
   };
+  // A file without source lines is better than none, and one with them better still.
+  let plain: SymbolFile | undefined;
+  const isBest = (file: SymbolFile | undefined): file is SymbolFile => {
+    if (!file || file.debugInfo) return file !== undefined;
+    if (plain) file.close();
+    plain ??= file;
+    return false;
+  };
+  const best = (file: SymbolFile): SearchResult => {
+    plain?.close();
+    return { file: guess(file), looked };
+  };
   const kept = attempt(`stash ${stash.folder}`, wanted, looked, stashed);
-  if (kept) return { file: guess(kept), looked };
+  if (isBest(kept)) return best(kept);
   for (const place of places(wanted)) {
     const path = join(root, place);
     const file = attempt(path, wanted, looked, () => openSymbolFile(path));
-    if (file) return { file: guess(file), looked };
+    if (isBest(file)) return best(file);
   }
-  if (buildId === undefined) return { file: undefined, looked };
-  const fetched = await fetchDebugInfo(buildId, stash, { env, progress });
-  looked.push(...fetched.failures);
-  return { file: fetched.found ? attempt('stash', wanted, looked, stashed) : undefined, looked };
+  const fetched = buildId === undefined ? undefined : await fetchDebugInfo(buildId, stash, { env, progress });
+  looked.push(...(fetched?.failures ?? []));
+  const file = fetched?.found ? attempt('stash', wanted, looked, stashed) : undefined;
+  if (file) return best(file);
+  return { file: plain && guess(plain), looked };
 }
 
 /** A sentence for a search in vain. */
