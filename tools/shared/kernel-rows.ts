@@ -19,7 +19,7 @@ export interface OrcSources {
 
 /** ORC tables of the image and of the modules. */
 export function orcRows({ elf, slide, memory, addressOf, linux }: OrcSources): RowSource[] {
-  const fromFile = elf && orcFromElf(elf);
+  const fromFile = elf && orcFromElf(elf, addressOf);
   const image = fromFile ? shiftedRows(fromFile, slide) : memory && orcFromMemory(memory, addressOf);
   return [...(image ? [image] : []), ...(linux ? [moduleRows(linux)] : [])];
 }
