@@ -8,7 +8,10 @@ import { DWARF } from './targets/dwarf.ts';
 import { ELF } from './targets/elf.ts';
 import { FAULTY } from './targets/faulty.ts';
 import { KALLSYMS } from './targets/kallsyms.ts';
+import { LINUX } from './targets/linux.ts';
 import { ORC } from './targets/orc.ts';
+import { PAGE } from './targets/page.ts';
+import { STASH } from './targets/stash.ts';
 import { SYSTEM_MAP } from './targets/system-map.ts';
 import { UNWIND } from './targets/unwind.ts';
 
@@ -23,6 +26,9 @@ export const TARGETS: readonly FuzzTarget[] = [
   SYSTEM_MAP,
   BZIMAGE,
   DUMP_CORE,
+  LINUX,
+  PAGE,
+  STASH,
 ];
 
 /** @throws Error when there is none of this name. */
