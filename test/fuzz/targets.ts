@@ -9,6 +9,7 @@ import { ELF } from './targets/elf.ts';
 import { FAULTY } from './targets/faulty.ts';
 import { KALLSYMS } from './targets/kallsyms.ts';
 import { LINUX } from './targets/linux.ts';
+import { MEMORY_DUMP } from './targets/memory-dump.ts';
 import { ORC } from './targets/orc.ts';
 import { PAGE } from './targets/page.ts';
 import { STASH } from './targets/stash.ts';
@@ -26,6 +27,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   SYSTEM_MAP,
   BZIMAGE,
   DUMP_CORE,
+  MEMORY_DUMP,
   LINUX,
   PAGE,
   STASH,
