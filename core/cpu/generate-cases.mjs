@@ -157,6 +157,7 @@ const COST = 'chargeBudget(load<i16>(rec, R_COST));';
 /** A push moves rsp also when it changed decoded code: what follows looks at codeChanged. */
 const PUSH_64 = (value) => `const address: u64 = load<u64>(RSP) - 8; const v: i64 = ${value};
       ${writeMemory(3, 'v', FAULT)} store<u64>(RSP, address);`;
+const NOTE_CALL = 'if (RECORDING) noteCall(address, <u64>v);';
 const RETURN_RIP = '<i64>(load<u64>(RIP_PAGE) + load<u16>(rec, R_OFFSET) + load<u8>(rec, R_LENGTH))';
 
 /** Generic functions `op<Name>(rec)`: mnemonics by family file, see loop.template.ts for the imports. */
@@ -473,15 +474,15 @@ export function familyCases() {
   add('JMP', 'rec = branchTo(rec); continue;');
   add('JMP_LINKED', `${COST} ${CHAIN}`);
   add('CALL', `rec = callNear(rec); continue;`);
-  add('CALL_64', `${PUSH_64(RETURN_RIP)} rec = branchTo(rec); continue;`);
+  add('CALL_64', `${PUSH_64(RETURN_RIP)} ${NOTE_CALL} rec = branchTo(rec); continue;`);
   add(
     'CALL_64_LINKED',
-    `${PUSH_64(RETURN_RIP)} if (codeChanged) { rec = branchTo(rec); continue; } ${COST} ${CHAIN}`,
+    `${PUSH_64(RETURN_RIP)} ${NOTE_CALL} if (codeChanged) { rec = branchTo(rec); continue; } ${COST} ${CHAIN}`,
   );
   add('RET', 'rec = returnNear(rec); continue;');
   add(
     'RET_64',
-    `const address: u64 = load<u64>(RSP); ${readMemory(3, 'v')} if (!isCanonical(<u64>v)) { raiseFault(GP, 0); break; } store<u64>(RSP, address + 8 + load<u64>(rec, R_IMM)); rec = jumpTo(rec, <u64>v); continue;`,
+    `const address: u64 = load<u64>(RSP); ${readMemory(3, 'v')} if (!isCanonical(<u64>v)) { raiseFault(GP, 0); break; } if (RECORDING) noteReturn(address, <u64>v); store<u64>(RSP, address + 8 + load<u64>(rec, R_IMM)); rec = jumpTo(rec, <u64>v); continue;`,
   );
   add('JMP_E', 'rec = jumpIndirect(rec); continue;');
   add('CALL_E', 'rec = callIndirect(rec); continue;');

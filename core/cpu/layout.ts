@@ -127,6 +127,15 @@ export const EXIT_PORT_IN = 6;
 export const EXIT_PORT_OUT = 7;
 export const EXIT_SHUTDOWN = 8;
 
+// Kinds of transfer that a recording build tells of (assembly/transfers.ts).
+export const TRANSFER_CALL = 0;
+export const TRANSFER_RETURN = 1;
+export const TRANSFER_EVENT = 2;
+export const TRANSFER_IRET = 3;
+export const TRANSFER_FAR_RETURN = 4;
+export const TRANSFER_RING_CHANGE = 5;
+export const TRANSFER_USER = 8; // added to EVENT and IRET: the code on the other side is not in ring 0
+
 // Shared by all vCPUs (from here on nothing is per vCPU).
 export const SHARED = 0x22000;
 export const VIRTUAL_TIME = 0x22000; // u64 ns: retired instructions of all vCPUs + skipped idle

@@ -27,7 +27,12 @@ export interface MachineOptions {
   readonly apicIds: readonly number[];
   /** Seed of RDRAND and RDSEED. */
   readonly seed: number;
+  /** Hears of the guest's calls, returns and events when `module` is a recording build (core/cpu/assembly/transfers.ts). */
+  readonly onTransfer?: TransferListener;
 }
+
+/** `kind` is a TRANSFER_* of core/cpu/layout.ts; addresses are signed, which is exact for canonical ones. */
+export type TransferListener = (vcpu: number, kind: number, at: number, address: number, rsp: number) => void;
 
 export type VcpuRunState = 'running' | 'halted' | 'wait-for-sipi' | 'offline';
 
@@ -85,6 +90,7 @@ export class Machine {
           throw new InternalError(`cpu.wasm aborted at ${line}:${column}`);
         },
       },
+      record: { transfer: options.onTransfer ?? (() => {}) },
     });
     this.#cpu = instance.exports as unknown as CpuExports; // the module is ours; wasm.ts lists what it exports
     this.#bytes = new Uint8Array(this.#memory.buffer);

@@ -74,7 +74,6 @@ class KdumpTarget implements Target {
   #frames: (readonly [number, number])[] | undefined;
   /** Unpacked blocks by number, oldest use first. */
   readonly #blocks = new Map<number, Uint8Array>();
-  #closed = false;
 
   constructor(source: ByteSource, release: () => void) {
     const header = readKdumpHeader(source);
@@ -127,7 +126,6 @@ class KdumpTarget implements Target {
   }
 
   close(): void {
-    this.#closed = true;
     this.#blocks.clear();
     this.#release();
   }
@@ -148,7 +146,6 @@ class KdumpTarget implements Target {
 
   /** @throws MemoryFault when the page is not there, or damaged. */
   #unpack(number: number, at: number): Uint8Array {
-    if (this.#closed) throw new FormatError('read after close', { source: this.#source.name });
     let place: number | undefined;
     try {
       const { firstPfn, endPfn } = this.#header;

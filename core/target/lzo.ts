@@ -63,7 +63,7 @@ export function unpackLzo(block: Uint8Array, size: number): Uint8Array {
       next = low & 3;
       const tail = (low >>> 2) + (byte() << 6);
       const distance = near ? tail + 1 : M4_BASE + ((instruction & 8) << 11) + tail;
-      if (distance === M4_BASE) break;
+      if (!near && distance === M4_BASE) break;
       match(distance, count);
     } else if (state === 0) {
       literals(extended(4, instruction) + 3);

@@ -7,9 +7,8 @@ import type { Unit, Value } from './unit.ts';
 /** Start and end (exclusive) as places. */
 export type Range = readonly [start: number, end: number];
 
-/** The largest function of a kernel has some hundred. */
-const MAX_RANGES = 1 << 16;
 const FIRST_READ = 256;
+const MAX_LIST = 1 << 24;
 
 /** @throws FormatError when the list is malformed. */
 export function rangesOf(
@@ -38,7 +37,7 @@ function readList(unit: Unit, { form, value }: Value): readonly Range[] {
     try {
       return isList5 ? readRnglist(unit, cursor) : readOldList(unit, cursor);
     } catch (error) {
-      if (available < size) throw error;
+      if (available < size || size >= MAX_LIST) throw error;
     }
   }
 }
@@ -67,8 +66,8 @@ function readRnglist(unit: Unit, cursor: Cursor): readonly Range[] {
   const { places } = unit.sections;
   const ranges: Range[] = [];
   let base = unitBase(unit);
-  for (let count = 0; ; count++) {
-    if (count > MAX_RANGES) throw cursor.error('range list too long');
+  for (;;) {
+    unit.countRangeEntry(cursor);
     const kind = cursor.u8();
     let start = 0;
     let end = 0;
@@ -123,8 +122,8 @@ function readOldList(unit: Unit, cursor: Cursor): readonly Range[] {
     return addressSize === 8 ? low | (BigInt(cursor.u32()) << 32n) : low;
   };
   let base = unitBase(unit);
-  for (let count = 0; ; count++) {
-    if (count > MAX_RANGES) throw cursor.error('range list too long');
+  for (;;) {
+    unit.countRangeEntry(cursor);
     const start = word();
     const end = word();
     if (start === 0n && end === 0n) return ranges;

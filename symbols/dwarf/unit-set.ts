@@ -6,7 +6,9 @@ import { readUnitHeader, Unit, type UnitHeader, unitHeaders } from './unit.ts';
 import { UnitCode } from './unit-code.ts';
 
 /** A stack comes back to the same units. 64 of a kernel are 20 MB. */
-const MAX_UNITS = 64;
+const MAX_CODES = 64;
+/** Units that names were looked up in: those of link-time optimisation refer to each other. */
+const MAX_UNITS = 16;
 const MAX_WARNINGS = 16;
 
 export class UnitSet {
@@ -15,6 +17,7 @@ export class UnitSet {
   readonly warnings: string[] = [];
   /** By offset in .debug_info, oldest use first. */
   readonly #codes = new Map<number, UnitCode | undefined>();
+  readonly #units = new Map<number, Unit>();
   #headers: { readonly offsets: number[]; readonly headers: UnitHeader[] } | undefined;
 
   constructor(sections: DebugSections) {
@@ -34,8 +37,7 @@ export class UnitSet {
       return new UnitCode(new Unit(this.sections, header), (place) => this.#unitAt(place));
     });
     for (const { message } of code?.damage ?? []) this.#warn(message);
-    const [oldest] = this.#codes.keys();
-    if (this.#codes.size === MAX_UNITS && oldest !== undefined) this.#codes.delete(oldest);
+    dropOldest(this.#codes, MAX_CODES);
     this.#codes.set(offset, code);
     return code;
   }
@@ -55,11 +57,17 @@ export class UnitSet {
     }
   }
 
-  /** The unit around a place of .debug_info; it is not kept: few units refer to others. */
+  /** The unit around a place of .debug_info. */
   #unitAt(place: number): Unit | undefined {
     const { offsets, headers } = this.#allHeaders();
     const header = headers[lastAtOrBelow(offsets, place)];
-    return header && place < header.offset + header.size ? new Unit(this.sections, header) : undefined;
+    if (!header || place >= header.offset + header.size) return undefined;
+    const known = this.#units.get(header.offset);
+    if (known) return known;
+    dropOldest(this.#units, MAX_UNITS);
+    const unit = new Unit(this.sections, header);
+    this.#units.set(header.offset, unit);
+    return unit;
   }
 
   #allHeaders(): { readonly offsets: number[]; readonly headers: UnitHeader[] } {
@@ -74,4 +82,10 @@ export class UnitSet {
   #warn(message: string): void {
     if (this.warnings.length < MAX_WARNINGS && !this.warnings.includes(message)) this.warnings.push(message);
   }
+}
+
+/** Makes room for one more. */
+function dropOldest(map: Map<number, unknown>, most: number): void {
+  const [oldest] = map.keys();
+  if (map.size === most && oldest !== undefined) map.delete(oldest);
 }

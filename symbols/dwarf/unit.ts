@@ -11,6 +11,8 @@ import type { DebugSections } from './sections.ts';
 const MAX_UNIT = 256 << 20;
 /** Header and root entry, as a rule. */
 const HEAD = 512;
+/** Entries of range lists that one unit may have read: lists can be named by many entries. The largest kernel unit has 20,000. */
+const MAX_RANGE_ENTRIES = 1 << 22;
 const TYPE_UNITS: ReadonlySet<number> = new Set([dw.DW_UT_type, dw.DW_UT_split_type]);
 
 /** An attribute's value as readValue gives it, with its form. */
@@ -73,6 +75,7 @@ export class Unit {
   /** Attributes of the root entry by their number. */
   readonly root: ReadonlyMap<number, Value>;
   #bytes: Uint8Array;
+  #rangeEntries = 0;
 
   /** @throws FormatError when header, abbreviations or root entry are malformed. */
   constructor(sections: DebugSections, header: UnitHeader) {
@@ -93,6 +96,11 @@ export class Unit {
   /** A cursor at `offset` from the unit's start. */
   cursor(offset: number): Cursor {
     return new Cursor('.debug_info', this.bytes, offset, this.header.offset);
+  }
+
+  /** Called for each entry of a range list. @throws FormatError when there are too many. */
+  countRangeEntry(cursor: Cursor): void {
+    if (++this.#rangeEntries > MAX_RANGE_ENTRIES) throw cursor.error('too many ranges');
   }
 
   constant(name: number): number | undefined {

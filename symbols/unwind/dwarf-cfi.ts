@@ -1,5 +1,6 @@
 // DWARF call frame information (DWARF 5 §6.4, and .eh_frame of the LSB): from an address to a row.
-import { type ElfFile, findSection, readSection } from '../elf/elf-file.ts';
+import { type ElfFile, findSection } from '../elf/elf-file.ts';
+import { readRelocated } from '../elf/relocate.ts';
 import { FormatError } from '../errors.ts';
 import { orderByAddress } from '../symbol-table.ts';
 import { type CfiRules, type RegisterRule, rulesAt } from './cfi-rules.ts';
@@ -144,23 +145,38 @@ export class CfiRows implements RowSource {
   }
 }
 
-/** Tables of an ELF file: .debug_frame before .eh_frame. Compressed sections are not read. */
-export function cfiFromElf(elf: ElfFile): CfiRows[] {
+/** Rows that are opened at the first question. A section that cannot be read has none. */
+function lazily(open: () => RowSource): RowSource {
+  let rows: RowSource | undefined;
+  const find = (pc: bigint): UnwindRow | undefined => {
+    try {
+      rows ??= open();
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      rows = { find: () => undefined };
+    }
+    return rows.find(pc);
+  };
+  return { find };
+}
+
+/** Tables of an ELF file: .debug_frame before .eh_frame. A relocatable file has to have its sections placed. */
+export function cfiFromElf(elf: ElfFile): RowSource[] {
   return ['.debug_frame', '.eh_frame'].flatMap((name) => {
     const section = findSection(elf, name);
-    const compressed = section !== undefined && (section.flags & 0x800) !== 0;
-    if (!section || compressed || section.size === 0 || section.size > MAX_SECTION) return [];
-    const bytes = readSection(elf, section);
-    return [
-      new CfiRows({
-        name,
-        bytes,
-        address: section.address,
-        isEh: name === '.eh_frame',
-        bits: elf.bits,
-        textAddress: findSection(elf, '.text')?.address,
-        dataAddress: findSection(elf, '.got')?.address,
-      }),
-    ];
+    if (!section || section.size === 0 || section.size > MAX_SECTION) return [];
+    const rows = lazily(
+      () =>
+        new CfiRows({
+          name,
+          bytes: readRelocated(elf, section),
+          address: section.address,
+          isEh: name === '.eh_frame',
+          bits: elf.bits,
+          textAddress: findSection(elf, '.text')?.address,
+          dataAddress: findSection(elf, '.got')?.address,
+        }),
+    );
+    return [rows];
   });
 }

@@ -16,9 +16,8 @@ import { findKallsyms } from '../../symbols/kernel/kallsyms.ts';
 import { parseSystemMap } from '../../symbols/kernel/system-map.ts';
 import { Symbolizer } from '../../symbols/symbolizer.ts';
 import { cfiFromElf } from '../../symbols/unwind/dwarf-cfi.ts';
-import { orcFromMemory } from '../../symbols/unwind/orc.ts';
+import { knownKernel } from '../../tools/shared/guest-kernel.ts';
 import { dumpTarget } from '../../tools/xenctx/dump.ts';
-import type { GuestKernel } from '../../tools/xenctx/kernel.ts';
 import { parseOptions } from '../../tools/xenctx/options.ts';
 
 /** More with FUZZ_ROUNDS, other ones with FUZZ_SEED. */
@@ -101,7 +100,7 @@ describe('a guest', () => {
   const map = decompress(readFileSync(path('test/golden/xen-4.17/System.map.zst')));
   const { table } = parseSystemMap(memorySource('System.map', map));
   const symbols = new ClassicSymbols({ table });
-  const symbolizer = new Symbolizer(table);
+  const _symbolizer = new Symbolizer(table);
   const pages = openElf(memorySource('core', core)).sections.find(({ name }) => name === '.xen_pages');
   const headers = [0, pages?.offset ?? 0] as const;
   const target = openDumpCore(memorySource('core', core));
@@ -125,17 +124,15 @@ describe('a guest', () => {
 
   test('xenctx on a damaged dump: registers, code, stack, ORC trace', () => {
     const next = random(SEED + 1);
-    const learn = (view: VirtualMemory): GuestKernel => {
-      const orc = orcFromMemory(view, (name) => table.addressOf(name));
-      return {
-        source: '',
-        table,
-        symbolizer,
-        rows: orc ? [orc] : [],
-        isCode: (at) => at > 0xffffffff80000000n,
-      };
-    };
-    const argvs = [['-a', '-S'], ['-f', '-S'], ['-n', '4'], ['--unwind=auto'], ['--unwind=fp']];
+    const file = { path: 'System.map', table, buildId: undefined, warnings: [], close: () => undefined };
+    const argvs = [
+      ['-a', '-S'],
+      ['-f', '-S'],
+      ['-n', '4'],
+      ['--unwind=auto'],
+      ['--unwind=fp'],
+      ['--all-tasks'],
+    ];
     for (let round = 0; round < ROUNDS; round++) {
       const bytes = core.slice();
       damage(bytes, next, [headers, stack, stack, root, anywhere]);
@@ -144,7 +141,8 @@ describe('a guest', () => {
         const options = parseOptions([...(argvs[round % argvs.length] ?? []), '-C', 'x']);
         let lines = 0;
         const quiet = { vcpu: () => undefined, memory: () => undefined };
-        for (const _ of dumpTarget(damaged, options, symbols, quiet, learn)) lines++;
+        const kernel = options.unwind && knownKernel(damaged, file, true);
+        for (const _ of dumpTarget(damaged, options, { symbols, kernel }, quiet)) lines++;
         expect(lines).toBeLessThan(20_000);
       });
     }

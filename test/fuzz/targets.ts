@@ -5,6 +5,7 @@ import { BZIMAGE } from './targets/bzimage.ts';
 import { CFI } from './targets/cfi.ts';
 import { DUMP_CORE } from './targets/dump-core.ts';
 import { DWARF } from './targets/dwarf.ts';
+import { DWARF_INDEX } from './targets/dwarf-index.ts';
 import { ELF } from './targets/elf.ts';
 import { FAULTY } from './targets/faulty.ts';
 import { KALLSYMS } from './targets/kallsyms.ts';
@@ -19,6 +20,7 @@ import { UNWIND } from './targets/unwind.ts';
 export const TARGETS: readonly FuzzTarget[] = [
   ELF,
   DWARF,
+  DWARF_INDEX,
   BTF,
   CFI,
   ORC,

@@ -58,6 +58,7 @@ const inspection: Inspection = {
       ],
     },
   ],
+  symbolsBuildId: undefined,
   guestBuildId: 'cafe',
   gaps: [],
 };

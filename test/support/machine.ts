@@ -2,15 +2,19 @@
 import { readFileSync } from 'node:fs';
 import { Machine, type MachineOptions } from '../../core/machine/machine.ts';
 
-let compiled: WebAssembly.Module | undefined;
+const compiled: Map<string, WebAssembly.Module> = new Map();
+
+function compile(path: string): WebAssembly.Module {
+  const module = compiled.get(path) ?? new WebAssembly.Module(readFileSync(new URL(path, import.meta.url)));
+  compiled.set(path, module);
+  return module;
+}
 
 /** The CPU core that `npm run build` made. */
-export function cpuModule(): WebAssembly.Module {
-  compiled ??= new WebAssembly.Module(
-    readFileSync(new URL('../../core/cpu/build/cpu.wasm', import.meta.url)),
-  );
-  return compiled;
-}
+export const cpuModule = (): WebAssembly.Module => compile('../../core/cpu/build/cpu.wasm');
+
+/** The CPU core that tells of calls and returns; `npm test` or `node tools/dev/build.mjs --recording` makes it. */
+export const recordingCpuModule = (): WebAssembly.Module => compile('../oracle/build/cpu.wasm');
 
 /** A machine of 16 MiB with one vCPU unless `options` say otherwise. */
 export function testMachine(options: Partial<MachineOptions> = {}): Machine {

@@ -128,8 +128,20 @@ describe('behind a call', () => {
     const code = bytesOf(hex.padStart(16, '90'));
     expect(isBehindCall(pieces([CODE, code]), CODE + BigInt(code.length))).toBe(expected);
   });
-  test('code that cannot be read is not judged', () => {
-    expect(isBehindCall(pieces(), CODE)).toBeUndefined();
+  test('code that is not in the dump is not judged; where nothing is mapped there is no call', () => {
+    const fails = (reason: 'not in dump' | 'not mapped'): MemorySource => ({
+      read: (address) => {
+        throw new MemoryFault('virtual', address, reason);
+      },
+    });
+    expect(isBehindCall(fails('not in dump'), CODE)).toBeUndefined();
+    expect(isBehindCall(fails('not mapped'), CODE)).toBe(false);
+  });
+  test('a call at the start of a page whose neighbour is not mapped', () => {
+    const memory = pieces([CODE, bytesOf('e81234567890')]);
+    expect(isBehindCall(memory, CODE + 5n)).toBe(true);
+    expect(isBehindCall(memory, CODE + 6n)).toBe(false);
+    expect(isBehindCall(memory, CODE)).toBe(false);
   });
 });
 

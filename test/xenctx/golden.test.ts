@@ -16,10 +16,8 @@ import { memorySource } from '../../symbols/bytes.ts';
 import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import { findKallsyms } from '../../symbols/kernel/kallsyms.ts';
 import { parseSystemMap } from '../../symbols/kernel/system-map.ts';
-import { Symbolizer } from '../../symbols/symbolizer.ts';
-import { orcFromMemory } from '../../symbols/unwind/orc.ts';
+import { type GuestKernel, knownKernel } from '../../tools/shared/guest-kernel.ts';
 import { dumpTarget } from '../../tools/xenctx/dump.ts';
-import type { LearnKernel } from '../../tools/xenctx/kernel.ts';
 import { parseOptions } from '../../tools/xenctx/options.ts';
 import { reduceCore } from '../support/reduced-core.ts';
 import { coreFromCaptures } from '../support/xenctx-capture.ts';
@@ -282,28 +280,69 @@ describe('the true trace of sysrq1, with names and unwind tables out of the gues
   const traceOf = (stdout: string) => stdout.slice(stdout.indexOf('Call Trace:')).trim().split('\n').slice(1);
 
   test('equals what the kernel printed, line for line, from the panic outwards', async () => {
-    const { stdout, stderr, status } = await runXenctx(['--unwind=auto', core], folder);
+    const { stdout, stderr, status } = await runXenctx([core], folder);
     expect(traceOf(stdout)).toEqual([
+      ' <TASK>',
       ' xen_hypercall_amd+0x3/0x10',
       ' xen_reboot+0x60/0x90',
       ' panic+0x286/0x2f4',
       ...printed,
+      ' </TASK>',
     ]);
     expect([stderr, status]).toEqual(['', 0]);
   });
+  test('who ran, and how it ended', async () => {
+    const { stdout } = await runXenctx(['-C', core], folder);
+    expect(stdout.split('\n').slice(1, 6)).toEqual([
+      'Command line: console=hvc0 crash=sysrq',
+      'Panic: sysrq triggered crash (CPU 0, vcpu0)',
+      'Uptime: 17.805923 s (the last line of its log)',
+      'Symbols: kallsyms of the guest, build-id 3b43fad5034874490492495d552c0af6a5fab235, physical base 0x0',
+      '',
+    ]);
+    expect(stdout).toContain('\nCPU: 0 PID: 1 Comm: init Not tainted 6.1.0-56-cloud-amd64 #1\nCall Trace:\n');
+  });
+  test('all tasks, the log and the registers of a frame', async () => {
+    const { stdout } = await runXenctx(
+      ['--all-tasks', '--dmesg', '-C', '--registers-of-frame', '3', core],
+      folder,
+    );
+    expect(stdout).toMatch(/^task:kthreadd +state:S pid:2 tgid:2 ppid:0 cpu:0\n <TASK>\n __schedule\+/m);
+    expect(stdout).toMatch(/^\[ +\d+\.\d{6}\] Kernel panic - not syncing: sysrq triggered crash$/m);
+    expect(stdout).toMatch(/^Registers of frame 3: sysrq_handle_crash\+0x16\/0x20\nRIP: ffffffff/m);
+  });
   test('as JSON', async () => {
-    const { stdout } = await runXenctx(['--json', '--unwind=auto', core], folder);
+    const { stdout } = await runXenctx(['--json', core], folder);
     const [vcpu] = JSON.parse(stdout).vcpus;
     expect(vcpu.symbol).toBe('xen_hypercall_amd+0x3');
     expect(vcpu.unwind).toMatchObject({ end: 'user mode', detail: null });
     expect(vcpu.unwind.frames.slice(0, 2)).toEqual([
-      { how: 'registers', address: 'ffffffff81a03db3', symbol: 'xen_hypercall_amd+0x3/0x10', at: null },
-      { how: 'orc', address: 'ffffffff8101ca70', symbol: 'xen_reboot+0x60/0x90', at: 'ffffc9000001bb90' },
+      {
+        how: 'registers',
+        address: 'ffffffff81a03db3',
+        symbol: 'xen_hypercall_amd+0x3/0x10',
+        at: null,
+        stack: 'TASK',
+        exact: true,
+      },
+      {
+        how: 'orc',
+        address: 'ffffffff8101ca70',
+        symbol: 'xen_reboot+0x60/0x90',
+        at: 'ffffc9000001bb90',
+        stack: 'TASK',
+        exact: false,
+      },
     ]);
   });
   test('frame pointers alone are lost at once: this kernel keeps none', async () => {
     const { stdout } = await runXenctx(['--unwind=fp', core], folder);
-    expect(traceOf(stdout)).toEqual([' xen_hypercall_amd+0x3/0x10', ' sysrq_handle_crash+0x16/0x20']);
+    expect(traceOf(stdout).slice(0, 4)).toEqual([
+      ' <TASK>',
+      ' xen_hypercall_amd+0x3/0x10',
+      ' sysrq_handle_crash+0x16/0x20',
+      ' (frame pointer is none: 0000000000000000)',
+    ]);
   });
   test('kallsyms of the guest: all symbols of the System.map that it keeps, at their addresses', () => {
     const target = openCoreFile(core);
@@ -343,29 +382,28 @@ function touchedFrames(path: string): Set<number> {
     frames: whole.frames,
     close: () => whole.close(),
     readPhysical(address, into) {
-      touched.add(Math.floor(address / 4096));
+      for (let at = address; at < address + into.length; at += 4096) touched.add(Math.floor(at / 4096));
       whole.readPhysical(address, into);
     },
   };
   const { table } = parseSystemMap(memorySource('System.map', systemMap));
   const quiet = { vcpu: () => undefined, memory: () => undefined };
-  const run = (argv: readonly string[], learn?: LearnKernel) => {
+  const run = (argv: readonly string[], kernel?: GuestKernel) => {
     const options = parseOptions(argv);
     const symbols = new ClassicSymbols({
       table: options.symbolTable ? table : undefined,
       kernelStart: options.kernelStart,
     });
-    for (const _ of dumpTarget(recording, options, symbols, quiet, learn));
+    for (const _ of dumpTarget(recording, options, { symbols, kernel }, quiet));
   };
   for (const capture of rowsOf('sysrq1', 'errors'))
     if (capture.status === 0 || capture.status === 143) run(classicArgv(capture, path));
-  // The true trace: ORC entries and stack, and kallsyms (linked at these addresses in this kernel) page by page.
-  const symbolizer = new Symbolizer(table);
-  run(['--unwind=auto', '-C', path], (memory) => {
-    for (let at = 0xffffffff82120000n; at < 0xffffffff822cb000n; at += 4096n)
-      memory.read(at, new Uint8Array(1));
-    const orc = orcFromMemory(memory, (name) => table.addressOf(name));
-    return { source: '', table, symbolizer, rows: orc ? [orc] : [], isCode: () => true };
-  });
+  // The true trace and what else the guest tells; and kallsyms, which is linked at these addresses in this kernel.
+  const file = { path: 'System.map', table, buildId: undefined, warnings: [], close: () => undefined };
+  const kernel = knownKernel(recording, file, true);
+  run(['-C', path], kernel);
+  run(['--modules', '--dmesg', '--all-tasks', path], kernel);
+  for (let at = 0xffffffff82120000n; at < 0xffffffff822cb000n; at += 4096n)
+    kernel.memory?.read(at, new Uint8Array(1));
   return touched;
 }

@@ -57,18 +57,19 @@ beforeAll(() => {
   writeFileSync(join(folder, 'core'), file.read(0, file.size));
 });
 
+const another = `is another kernel than the guest's: its build-id is ${'bb'.repeat(20)}, the guest's ${'aa'.repeat(20)};`;
+
 test.each([
-  ['its own kernel', vmlinux(0xaa, NOTES), ''],
-  [
-    'another build of it',
-    vmlinux(0xbb, NOTES),
-    `is another kernel (build-id ${'bb'.repeat(20)}) than the guest's (${'aa'.repeat(20)}): names will be wrong`,
-  ],
-  ['a kernel linked elsewhere', vmlinux(0xaa, NOTES + 0x100000n), 'it may be another kernel'],
-])('%s', async (_, elf, warning) => {
+  ['its own kernel', vmlinux(0xaa, NOTES), [], '', 0],
+  ['another build of it', vmlinux(0xbb, NOTES), [], another, 2],
+  ['another build of it, as Xen would end', vmlinux(0xbb, NOTES), ['--classic'], another, 255],
+  ['another build of it, insisted on', vmlinux(0xbb, NOTES), ['--force-symbols'], 'names will be wrong', 0],
+  ['a kernel linked elsewhere', vmlinux(0xaa, NOTES + 0x100000n), [], 'it may be another kernel', 0],
+] as const)('%s', async (_, elf, options, told, wanted) => {
   writeFileSync(join(folder, 'vmlinux'), elf);
-  const { stderr } = await runXenctx(['-s', join(folder, 'vmlinux'), join(folder, 'core')], folder);
-  const told = stderr.split('\n').filter((line) => line.startsWith('xenctx: warning:'));
-  expect(told).toHaveLength(warning === '' ? 0 : 1);
-  expect(told.join('')).toContain(warning);
+  const argv = [...options, '-s', join(folder, 'vmlinux'), join(folder, 'core')];
+  const { stderr, status } = await runXenctx(argv, folder);
+  const lines = stderr.split('\n').filter((line) => /another kernel/.test(line));
+  expect([lines.length, status]).toEqual([told === '' ? 0 : 1, wanted]);
+  expect(lines.join('')).toContain(told);
 });

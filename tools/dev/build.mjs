@@ -35,15 +35,21 @@ function unlessBuilt(inputs, output, make) {
   writeFileSync(stamp, digest);
 }
 
-function buildCpu() {
-  const output = join(root, 'core/cpu/build');
+/** @param options of asc, besides those of asconfig.json. */
+function buildCpu(output = join(root, 'core/cpu/build'), ...options) {
   const inputs = [...filesBelow(join(root, 'core/cpu')), join(root, 'package-lock.json')];
   unlessBuilt(inputs, output, () => {
     run('node', ['core/cpu/generate.mjs']);
-    run('npx', ['--no-install', 'asc', '--config', 'asconfig.json', '--target', 'release'], {
+    run('npx', ['--no-install', 'asc', '--config', 'asconfig.json', '--target', 'release', ...options], {
       cwd: join(root, 'core/cpu/assembly'),
     });
   });
+}
+
+/** The CPU that tells of every call and return, for tests: core/cpu/assembly/transfers.ts. */
+export function buildRecordingCpu() {
+  const output = join(root, 'test/oracle/build');
+  buildCpu(output, '--use', 'RECORD_TRANSFERS=1', '--outFile', join(output, 'cpu.wasm'));
 }
 
 function buildDist() {
@@ -69,4 +75,7 @@ export function build() {
   buildDist();
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) build();
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  build();
+  if (process.argv[2] === '--recording') buildRecordingCpu();
+}

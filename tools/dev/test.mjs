@@ -3,10 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build } from './build.mjs';
+import { build, buildRecordingCpu } from './build.mjs';
 import { root } from './setup.mjs';
 
 build();
+buildRecordingCpu();
 const scratch = mkdtempSync(join(tmpdir(), 'pvh-report-test-'));
 const results = join(scratch, 'results.json');
 const { status } = spawnSync(

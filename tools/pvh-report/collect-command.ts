@@ -43,11 +43,12 @@ async function inspect(
   registry: Registry,
   record: DomainRecord,
   symbols: SymbolFile | undefined,
+  env: Readonly<Record<string, string | undefined>>,
 ): Promise<Inspection | Problem> {
   try {
     const target = await openTarget(String(record.domid), { registry });
     try {
-      return inspectTarget(target, record.domid, symbols);
+      return await inspectTarget(target, record.domid, symbols, env);
     } finally {
       target.close();
     }
@@ -105,7 +106,7 @@ export async function runCollect(
       xenLog: xenLogOf(registry, record, now),
       info,
       xenstore: await xenstoreOf(registry, record),
-      inspection: await inspect(registry, record, symbols),
+      inspection: await inspect(registry, record, symbols, env),
       symbols: symbols && { buildId: symbols.elf && fileBuildId(symbols.elf) },
     };
     const collected = await collect(evidence, `pvh-report ${packageVersion()}`, (...step) =>

@@ -57,19 +57,18 @@ function runCollectors(evidence: Evidence, onStep: OnStep) {
       });
     }
   }
-  if (evidence.symbols === undefined) {
-    const named = 'problem' in evidence.inspection ? false : evidence.inspection.namesFromGuest;
+  const inspected = 'problem' in evidence.inspection ? undefined : evidence.inspection;
+  if (evidence.symbols === undefined && inspected?.symbolsBuildId === undefined) {
+    const named = inspected?.namesFromGuest === true;
     const reason = named
       ? "no file was given with -s: names of functions come from the guest's memory, other addresses have none"
       : 'no file was given with -s: addresses have no names';
     missing.push({ item: 'symbols', reason, required: false });
   }
-  if (!('problem' in evidence.inspection)) {
-    for (const { id, online, missing: reason } of evidence.inspection.vcpus)
-      if (reason !== undefined) missing.push({ item: `vcpu${id}`, reason, required: online });
-    for (const reason of evidence.inspection.gaps)
-      missing.push({ item: 'memory or registers', reason, required: false });
-  }
+  for (const { id, online, missing: reason } of inspected?.vcpus ?? [])
+    if (reason !== undefined) missing.push({ item: `vcpu${id}`, reason, required: online });
+  for (const reason of inspected?.gaps ?? [])
+    missing.push({ item: 'memory or registers', reason, required: false });
   return { files, missing };
 }
 
@@ -90,7 +89,7 @@ export async function collect(evidence: Evidence, tool: string, onStep: OnStep):
       buildId: ('problem' in inspection ? undefined : inspection.guestBuildId) ?? record.kernel.buildId,
       banner: consoleText === undefined ? undefined : linuxBanner(consoleText),
     },
-    symbolsBuildId: symbols?.buildId,
+    symbolsBuildId: symbols?.buildId ?? ('problem' in inspection ? undefined : inspection.symbolsBuildId),
     xen: typeof info['xen_version'] === 'string' ? info['xen_version'] : undefined,
     files: files.map(({ entry }) => entry),
     missing,

@@ -16,6 +16,8 @@ export interface CrashFrame {
   /** 16 hex digits. */
   readonly address: string;
   readonly symbol?: string | undefined;
+  /** `registers`, `orc`, `cfi`, `fp` or `scan`; absent in reports from before it was noted. */
+  readonly how?: string | undefined;
 }
 
 export interface CrashVcpu {
@@ -24,7 +26,7 @@ export interface CrashVcpu {
   /** Why there are no registers. */
   readonly missing?: string | undefined;
   readonly registers: readonly CrashRegister[];
-  /** How the frames were found: unwind tables (`orc`), frame pointers (`fp`), every word that looks like code (`scan`). */
+  /** The least certain way in which frames were found: unwind tables (`orc`, `cfi`), frame pointers (`fp`), by looks (`scan`). */
   readonly trace: string;
   readonly frames: readonly CrashFrame[];
 }
@@ -71,6 +73,7 @@ export function parseCrash(text: string, source: string): CrashVcpu[] {
         return {
           address: asHex16(frame['address'], `${source}: frames`),
           symbol: asOptional(asString, frame['symbol'], `${source}: frames`),
+          how: asOptional(asString, frame['how'], `${source}: frames`),
         };
       }),
     };

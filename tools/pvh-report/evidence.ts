@@ -13,6 +13,8 @@ export interface Inspection {
   readonly vcpus: readonly CrashVcpu[];
   /** Build-id that the guest's own memory has, where the symbols say it should be. */
   readonly guestBuildId: string | undefined;
+  /** Build-id of the file that the names come from, given or found. */
+  readonly symbolsBuildId: string | undefined;
   /** True when no file was given, but the guest's memory had its symbols. */
   readonly namesFromGuest: boolean;
   /** What could not be read, each with its reason. */

@@ -7,13 +7,13 @@ import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import { followFramePointers, scanStack } from '../../symbols/unwind/classic.ts';
 import type { TraceStep } from '../../symbols/unwind/frame.ts';
 import { endText } from '../../symbols/unwind/reason.ts';
+import { type GuestKernel, learnKernel } from '../shared/guest-kernel.ts';
 import type { SymbolFile } from '../shared/symbol-file.ts';
+import { unwindThread, vcpuThread } from '../shared/unwinding.ts';
 import { dumpTarget } from '../xenctx/dump.ts';
 import { describeTarget } from '../xenctx/json.ts';
-import { type GuestKernel, type LearnKernel, learnKernel } from '../xenctx/kernel.ts';
-import { identify } from '../xenctx/main.ts';
 import { parseOptions } from '../xenctx/options.ts';
-import { frameName, unwindSteps } from '../xenctx/true-trace.ts';
+import { frameName } from '../xenctx/true-trace.ts';
 import { stackLimit, type VcpuView, viewVcpu } from '../xenctx/view.ts';
 import type { CrashFrame, CrashRegister, CrashVcpu } from './crash.ts';
 import type { Inspection } from './evidence.ts';
@@ -31,6 +31,9 @@ const SCALARS: readonly (keyof VcpuRegisters)[] = [
   ...(['r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'] as const),
   ...(['cr0', 'cr2', 'cr3', 'cr4', 'efer'] as const),
 ];
+
+/** Least certain first. */
+const WAYS = ['scan', 'fp', 'cfi', 'orc'] as const;
 
 type Trace = Pick<CrashVcpu, 'trace' | 'frames'>;
 
@@ -50,22 +53,24 @@ function registersOf(
   });
 }
 
-/** The true trace: by the kernel's unwind tables, or by frame pointers where it has none. */
+/** The true trace, and by which of the ways most of it was found. */
 function unwound(view: VcpuView, kernel: GuestKernel, gap: (text: string) => void): Trace {
   const frames: CrashFrame[] = [];
-  let exact = true;
-  for (const step of unwindSteps(view, kernel, 'auto')) {
+  const ways = new Set<string>();
+  const thread = vcpuThread(kernel, view.registers, view.memory, 8);
+  for (const step of unwindThread(kernel, thread, 'auto')) {
     if (step.kind === 'end') {
       const text = endText(step.end);
       if (text !== undefined) gap(`vcpu${view.id}: the stack ends early: ${text}`);
-    } else if (step.kind === 'exception') exact = true;
-    else if (step.kind === 'frame' && frames.length < MAX_FRAMES) {
-      const symbol = frameName(kernel, step.frame, exact);
-      frames.push({ address: hex16(step.frame.address), ...(symbol !== undefined && { symbol }) });
-      exact = false;
+    } else if (step.kind === 'frame' && frames.length < MAX_FRAMES) {
+      const { address, how } = step.frame;
+      const symbol = frameName(kernel, step.frame);
+      frames.push({ address: hex16(address), how, ...(symbol !== undefined && { symbol }) });
+      ways.add(how);
     }
   }
-  return { trace: kernel.rows.length > 0 ? 'orc' : 'fp', frames };
+  // The least certain of them is what the whole is good for.
+  return { trace: WAYS.find((way) => ways.has(way)) ?? 'none', frames };
 }
 
 function addressesOf(steps: Iterable<TraceStep>): bigint[] {
@@ -96,7 +101,7 @@ function vcpuOf(
   target: Target,
   vcpu: TargetVcpu,
   symbols: ClassicSymbols,
-  learn: LearnKernel,
+  kernel: GuestKernel,
   gap: (text: string) => void,
 ): CrashVcpu {
   const { id, online, registers } = vcpu;
@@ -105,52 +110,61 @@ function vcpuOf(
   // Looking for frames goes on to the end of the stack; that there is nothing beyond is no gap.
   const view = viewVcpu(target, id, registers, symbols, () => undefined);
   const inKernel = (registers.cs.selector & 3) === 0 && view.wordSize === 8;
-  const kernel = online && inKernel ? learn(view.memory) : undefined;
   return {
     id,
     online,
     registers: registersOf(registers, (value) => symbols.label(value, 'any').trim() || undefined),
-    ...(kernel ? unwound(view, kernel, gap) : guessed(view, stackLimit(view, STACK_PAGES))),
+    ...(online && inKernel && kernel.source !== undefined
+      ? unwound(view, kernel, gap)
+      : guessed(view, stackLimit(view, STACK_PAGES))),
   };
 }
 
-/** Asks the guest's memory at most once. */
-function learnOnce(file: SymbolFile | undefined): LearnKernel {
-  let known: { readonly kernel: GuestKernel | undefined } | undefined;
-  return (memory) => {
-    known ??= { kernel: learnKernel(file, memory) };
-    return known.kernel;
-  };
-}
+/** The kernel with file names in place of paths: nothing of this host goes into a report. */
+const withoutPaths = (kernel: GuestKernel): GuestKernel => ({
+  ...kernel,
+  source: kernel.source && basename(kernel.source),
+  file: kernel.file && { ...kernel.file, path: basename(kernel.file.path) },
+  warnings: kernel.warnings.map((warning) =>
+    warning.replaceAll(kernel.file?.path ?? '', basename(kernel.file?.path ?? '')),
+  ),
+});
 
-export function inspectTarget(target: Target, domid: number, file: SymbolFile | undefined): Inspection {
+/** @param file given with -s; without it one is looked for. */
+export async function inspectTarget(
+  target: Target,
+  domid: number,
+  file: SymbolFile | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Inspection> {
   const gaps = new Set<string>(target.lacks);
   const gap = (text: string) => {
     if (gaps.size < MAX_GAPS) gaps.add(text);
   };
-  const learn = learnOnce(file);
-  const symbols = new ClassicSymbols({ table: file?.table });
-  const facts = identify(target, file);
-  const problems = { vcpu: gap, memory: (id: number, { message }: Error) => gap(`vcpu${id}: ${message}`) };
-  const lines = (...options: string[]) =>
-    [...dumpTarget(target, parseOptions([...options, String(domid)]), symbols, problems, learn)]
-      .map((line) => `${line}\n`)
-      .join('');
-  const vcpus = target.vcpus.map((vcpu) => vcpuOf(target, vcpu, symbols, learn, gap));
-  return {
-    xenctxText: lines('-f', '-a', '-C'),
-    unwindText: lines('--unwind=auto', '-l', '0', '-C'),
-    xenctxJson: describeTarget(
-      target,
-      parseOptions(['-f', '-a', '-C', '--unwind=auto', String(domid)]),
-      symbols,
-      { ...facts, file: facts.file === null ? null : basename(facts.file) },
-      learn,
-    ),
-    vcpus,
-    guestBuildId: facts.guestBuildId ?? undefined,
-    namesFromGuest:
-      file === undefined && vcpus.some(({ frames }) => frames.some(({ symbol }) => symbol !== undefined)),
-    gaps: [...gaps],
-  };
+  // A report is made in any case: that the file is another kernel's stands in it.
+  const learned = await learnKernel(target, file, { env, force: true, search: true });
+  try {
+    const kernel = withoutPaths(learned);
+    const symbols = new ClassicSymbols({ table: learned.file?.table });
+    const problems = { vcpu: gap, memory: (id: number, { message }: Error) => gap(`vcpu${id}: ${message}`) };
+    const lines = (...options: string[]) =>
+      [...dumpTarget(target, parseOptions([...options, String(domid)]), { symbols, kernel }, problems)]
+        .map((line) => `${line}\n`)
+        .join('');
+    const vcpus = target.vcpus.map((vcpu) => vcpuOf(target, vcpu, symbols, kernel, gap));
+    return {
+      xenctxText: lines('-f', '-a', '-C'),
+      unwindText: lines('-l', '0', '-C'),
+      xenctxJson: describeTarget(target, parseOptions(['-a', '-C', String(domid)]), { symbols, kernel }).text,
+      vcpus,
+      guestBuildId: kernel.buildId,
+      symbolsBuildId: kernel.file?.buildId,
+      namesFromGuest:
+        kernel.file === undefined &&
+        vcpus.some(({ frames }) => frames.some(({ symbol }) => symbol !== undefined)),
+      gaps: [...gaps],
+    };
+  } finally {
+    if (learned.file !== file) learned.file?.close();
+  }
 }

@@ -37,8 +37,9 @@ function symbolsLine({ symbolsBuildId, kernel }: Manifest): string {
 
 const TRACES: Readonly<Record<string, string>> = {
   orc: "by the kernel's unwind tables",
-  fp: 'by frame pointers',
-  scan: 'every word that looks like code: may be stale',
+  cfi: 'by call frame information',
+  fp: 'by frame pointers, where tables did not help',
+  scan: 'words that look like code, where nothing else helped: may be stale',
   none: 'only where it stands',
 };
 

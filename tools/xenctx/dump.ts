@@ -1,12 +1,18 @@
-// What xenctx does, in its order: -m, then -d, then -C, or else one vCPU. Yields lines; prints nothing.
+// What xenctx does, in its order: -m, then -d, then the lists, then -C, or else one vCPU. Yields lines; prints nothing.
 
 import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import type { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import type { MemoryFault } from '../../symbols/errors.ts';
-import type { LearnKernel } from './kernel.ts';
+import type { GuestKernel } from '../shared/guest-kernel.ts';
+import { vcpuThread } from '../shared/unwinding.ts';
+import { type Disassemble, disassemblyLines } from './disassembly.ts';
+import { frameRegisterLines } from './frame-registers.ts';
+import { logLines, moduleLines } from './guest-lists.ts';
+import { cpuLine, isolationLine, kernelLines, panickedVcpu } from './heading.ts';
 import { codeLines, memoryLines } from './memory.ts';
 import type { XenctxOptions } from './options.ts';
 import { registerLines } from './registers.ts';
+import { taskLines } from './tasks.ts';
 import { stackBlock, stackLines } from './trace.ts';
 import { trueTraceLines } from './true-trace.ts';
 import { type VcpuView, viewVcpu } from './view.ts';
@@ -18,6 +24,15 @@ export interface DumpProblems {
   memory(vcpu: number, fault: MemoryFault): void;
 }
 
+/** What is known beside the target. */
+export interface DumpKnowledge {
+  readonly symbols: ClassicSymbols;
+  /** Wanted unless the layout is xenctx's own. */
+  readonly kernel?: GuestKernel | undefined;
+  /** Wanted for --disassemble. */
+  readonly disassemble?: Disassemble | undefined;
+}
+
 /** Why a vCPU has no view, in the words of libxenctrl. */
 function whyNot(vcpu: TargetVcpu | undefined): string {
   if (!vcpu) return 'xc_vcpu_getcontext: Invalid argument';
@@ -25,16 +40,47 @@ function whyNot(vcpu: TargetVcpu | undefined): string {
   return `xc_vcpu_getcontext: No data available${vcpu.missing ? ` (${vcpu.missing})` : ''}`;
 }
 
-function* vcpuLines(view: VcpuView, options: XenctxOptions, learn: LearnKernel): Generator<string> {
+/** The vCPU to show when the user named none: the one that panicked, else the first that is up. */
+export function chosenVcpu(
+  target: Target,
+  { vcpu }: Pick<XenctxOptions, 'vcpu'>,
+  kernel: GuestKernel | undefined,
+): number {
+  const panicked = kernel && vcpu === undefined ? panickedVcpu(kernel, target) : undefined;
+  return vcpu ?? panicked ?? target.vcpus.find(({ online }) => online)?.id ?? 0;
+}
+
+function* trueLines(view: VcpuView, options: XenctxOptions, kernel: GuestKernel): Generator<string> {
+  const { unwind = 'auto', registersOfFrame } = options;
+  const { registers, wordSize, memory } = view;
+  const inKernelMode = (registers.cs.selector & 3) === 0;
+  if (inKernelMode) yield* stackBlock(view, options);
+  const isolated = isolationLine(memory.isolatedFrom);
+  if (isolated !== undefined) yield isolated;
+  const who = cpuLine(kernel, registers);
+  if (who !== undefined) yield who;
+  if (!inKernelMode) {
+    yield '(in user mode)';
+    return;
+  }
+  yield 'Call Trace:';
+  const thread = vcpuThread(kernel, registers, memory, wordSize === 4 ? 4 : 8);
+  yield* trueTraceLines(kernel, thread, { ...options, unwind });
+  if (registersOfFrame === undefined) return;
+  yield '';
+  yield* frameRegisterLines(kernel, thread, unwind, registersOfFrame);
+}
+
+function* vcpuLines(
+  view: VcpuView,
+  options: XenctxOptions,
+  { kernel, disassemble }: DumpKnowledge,
+): Generator<string> {
   yield* registerLines(view, options.all);
   yield* codeLines(view);
-  if (options.unwind !== undefined && view.wordSize === 8) {
-    const inKernelMode = (view.registers.cs.selector & 3) === 0;
-    const kernel = inKernelMode ? learn(view.memory) : undefined;
-    if (!kernel) return;
-    yield* stackBlock(view, options);
-    yield 'Call Trace:';
-    yield* trueTraceLines(view, kernel, options.unwind);
+  if (kernel && disassemble) yield* disassemblyLines(view, kernel, disassemble);
+  if (kernel && options.unwind !== undefined && view.protectedMode) {
+    yield* trueLines(view, options, kernel);
     return;
   }
   const inKernel = view.symbols.classify(view.instruction) === 'text';
@@ -45,10 +91,11 @@ function* vcpuLines(view: VcpuView, options: XenctxOptions, learn: LearnKernel):
 export function* dumpTarget(
   target: Target,
   options: XenctxOptions,
-  symbols: ClassicSymbols,
+  knowledge: DumpKnowledge,
   problems: DumpProblems,
-  learn: LearnKernel = () => undefined,
 ): Generator<string> {
+  const { symbols, kernel } = knowledge;
+  const { memory, dumpAsStack, allVcpus, modules, dmesg, allTasks } = options;
   const view = (vcpu: TargetVcpu | undefined): VcpuView | undefined => {
     if (!vcpu?.online || !vcpu.registers) {
       problems.vcpu(whyNot(vcpu));
@@ -56,8 +103,8 @@ export function* dumpTarget(
     }
     return viewVcpu(target, vcpu.id, vcpu.registers, symbols, (fault) => problems.memory(vcpu.id, fault));
   };
-  const chosen = (): VcpuView | undefined => view(target.vcpus.find(({ id }) => id === options.vcpu));
-  const { memory, dumpAsStack, allVcpus } = options;
+  const id = chosenVcpu(target, options, kernel);
+  const chosen = (): VcpuView | undefined => view(target.vcpus.find((vcpu) => vcpu.id === id));
 
   if (memory !== undefined) {
     const one = chosen();
@@ -69,18 +116,26 @@ export function* dumpTarget(
     if (one) yield* stackLines(one, options);
     if (allVcpus) yield '';
   }
+  if (kernel && modules) yield* moduleLines(kernel);
+  if (kernel && dmesg) yield* logLines(kernel);
+  if (kernel && allTasks)
+    yield* taskLines(kernel, target, view, { ...options, unwind: options.unwind ?? 'auto' });
+  const showVcpu = ![memory !== undefined, dumpAsStack !== undefined, modules, dmesg, allTasks].includes(
+    true,
+  );
+  if (kernel && options.unwind !== undefined && (allVcpus || showVcpu)) yield* kernelLines(kernel, target);
   if (allVcpus) {
     for (const vcpu of target.vcpus) {
       if (vcpu.online) {
         yield `vcpu${vcpu.id}:`;
         const one = view(vcpu);
-        if (one) yield* vcpuLines(one, options, learn);
+        if (one) yield* vcpuLines(one, options, knowledge);
       } else yield `vcpu${vcpu.id} offline`;
       yield '';
     }
-  }
-  if (memory === undefined && dumpAsStack === undefined && !allVcpus) {
+  } else if (showVcpu) {
+    if (options.vcpu === undefined && id !== 0) yield `vcpu${id}:`;
     const one = chosen();
-    if (one) yield* vcpuLines(one, options, learn);
+    if (one) yield* vcpuLines(one, options, knowledge);
   }
 }

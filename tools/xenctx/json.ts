@@ -2,22 +2,23 @@
 import type { VcpuRegisters } from '../../core/machine/registers.ts';
 import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import { hex16 } from '../../symbols/address.ts';
-import type { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import type { MemoryFault } from '../../symbols/errors.ts';
-import type { SavedContext } from '../../symbols/unwind/pt-regs.ts';
-import { endText } from '../../symbols/unwind/reason.ts';
-import type { GuestKernel, LearnKernel } from './kernel.ts';
+import type { GuestKernel } from '../shared/guest-kernel.ts';
+import { vcpuThread } from '../shared/unwinding.ts';
+import { instructionsAround } from './disassembly.ts';
+import { chosenVcpu, type DumpKnowledge } from './dump.ts';
+import { currentJson, type Json, kernelJson, logJson, modulesJson, tasksJson } from './json-guest.ts';
+import { frameRegistersJson, unwindJson } from './json-trace.ts';
 import { CODE_BEFORE, codeBytes } from './memory.ts';
-import type { UnwindWay, XenctxOptions } from './options.ts';
+import type { XenctxOptions } from './options.ts';
 import { decodeFlags } from './registers.ts';
 import { traceSteps } from './trace.ts';
-import { frameName, unwindSteps } from './true-trace.ts';
 import { stackLimit, type VcpuView, viewVcpu } from './view.ts';
 
 /** Version of the shape; a field added does not change it. */
-const SCHEMA = 1;
+const SCHEMA = 2;
 
-type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+const MAX_UNREADABLE = 16;
 
 function registersJson(registers: VcpuRegisters): Json {
   const scalar = (value: bigint | number): Json => (typeof value === 'bigint' ? hex16(value) : value);
@@ -44,6 +45,7 @@ function stackJson(view: VcpuView, options: XenctxOptions): Json {
   return words;
 }
 
+/** xenctx's own trace. */
 function traceJson(view: VcpuView, options: XenctxOptions): Json {
   const symbol = (address: bigint): string | null => view.symbols.label(address, 'any').trim() || null;
   const frames: Json[] = [
@@ -57,82 +59,78 @@ function traceJson(view: VcpuView, options: XenctxOptions): Json {
   return frames;
 }
 
-/** Frames as unwinding finds them, exception frames among them, and why they end. */
-function unwindJson(view: VcpuView, kernel: GuestKernel, way: UnwindWay): Json {
-  const frames: Json[] = [];
-  let exact = true;
-  for (const step of unwindSteps(view, kernel, way)) {
-    if (step.kind === 'end') return { frames, end: step.end.why, detail: endText(step.end) ?? null };
-    if (step.kind === 'exception') {
-      frames.push({ how: 'exception', at: hex16(step.at), registers: contextJson(step.context) });
-      exact = true;
-      continue;
-    }
-    if (step.kind !== 'frame') continue;
-    const { address, stackAddress, how } = step.frame;
-    const at = stackAddress === undefined ? null : hex16(stackAddress);
-    frames.push({ how, address: hex16(address), symbol: frameName(kernel, step.frame, exact) ?? null, at });
-    exact = false;
-  }
-  return { frames, end: 'end of stack', detail: null };
+/** What the guest's kernel adds to a vCPU. */
+function kernelParts(view: VcpuView, options: XenctxOptions, kernel: GuestKernel): { [key: string]: Json } {
+  const { registers, memory, wordSize, protectedMode } = view;
+  const { unwind, registersOfFrame } = options;
+  const unwinds = unwind !== undefined && protectedMode && (registers.cs.selector & 3) === 0;
+  const thread = unwinds ? vcpuThread(kernel, registers, memory, wordSize === 4 ? 4 : 8) : undefined;
+  return {
+    current: currentJson(kernel, registers),
+    unwind: thread && unwind ? unwindJson(kernel, thread, { ...options, unwind }) : null,
+    ...(thread && unwind && registersOfFrame !== undefined
+      ? { frameRegisters: frameRegistersJson(kernel, thread, unwind, registersOfFrame) }
+      : {}),
+  };
 }
 
-function contextJson({ rip, cs, rflags, ss, registers }: SavedContext): Json {
-  const general = Object.entries(registers).map(([name, value]) => [name, hex16(value)] as const);
-  return { rip: hex16(rip), cs, rflags: hex16(rflags), ss, ...Object.fromEntries(general) };
+function disassemblyJson(view: VcpuView, { kernel, disassemble }: DumpKnowledge): { [key: string]: Json } {
+  if (!kernel || !disassemble) return {};
+  const instructions = instructionsAround(view, kernel, disassemble)?.map(({ address, text, target }) => ({
+    address: hex16(address),
+    text,
+    target: target === undefined ? null : hex16(target),
+  }));
+  return { disassembly: instructions ?? null };
 }
 
 function vcpuJson(
   target: Target,
-  vcpu: TargetVcpu,
+  { id, online, registers, missing }: TargetVcpu,
   options: XenctxOptions,
-  symbols: ClassicSymbols,
-  learn: LearnKernel,
+  knowledge: DumpKnowledge,
 ): Json {
-  const { id, online, registers } = vcpu;
-  if (!registers) return { id, online, registers: null, missing: vcpu.missing ?? null };
+  if (!registers) return { id, online, registers: null, missing: missing ?? null };
+  const { symbols, kernel } = knowledge;
   const unreadable: Json[] = [];
   const note = (fault: MemoryFault): void => {
-    if (unreadable.length < 16) unreadable.push({ address: hex16(fault.address), reason: fault.message });
+    if (unreadable.length < MAX_UNREADABLE)
+      unreadable.push({ address: hex16(fault.address), reason: fault.message });
   };
   const view = viewVcpu(target, id, registers, symbols, note);
-  const kernelMode = (registers.cs.selector & 3) === 0 && view.wordSize === 8;
-  const kernel = options.unwind && kernelMode ? learn(view.memory) : undefined;
-  const inKernel = symbols.classify(view.instruction) === 'text';
+  const { memory, instruction, wordSize, protectedMode } = view;
+  const inKernel = symbols.classify(instruction) === 'text';
+  const classic = options.unwind === undefined && inKernel;
   return {
     id,
     online,
-    mode: view.wordSize === 8 ? 'long' : view.protectedMode ? 'protected' : 'real',
+    mode: wordSize === 8 ? 'long' : protectedMode ? 'protected' : 'real',
     inKernel,
-    symbol: symbols.label(view.instruction, 'any').trim() || null,
+    symbol: symbols.label(instruction, 'any').trim() || null,
+    isolatedFrom: memory.isolatedFrom === undefined ? null : hex16(BigInt(memory.isolatedFrom)),
     registers: registersJson(registers),
     flags: decodeFlags(registers.rflags),
-    code: { start: hex16(view.instruction - BigInt(CODE_BEFORE)), bytes: codeBytes(view).join(' ') },
-    stack: online && inKernel ? stackJson(view, options) : null,
-    trace: online && inKernel ? traceJson(view, options) : null,
-    unwind: kernel && options.unwind ? unwindJson(view, kernel, options.unwind) : null,
+    code: { start: hex16(instruction - BigInt(CODE_BEFORE)), bytes: codeBytes(view).join(' ') },
+    ...disassemblyJson(view, knowledge),
+    stack: inKernel ? stackJson(view, options) : null,
+    trace: classic ? traceJson(view, options) : null,
+    ...(kernel ? kernelParts(view, options, kernel) : { current: null, unwind: null }),
     unreadable,
   };
 }
 
-export interface SymbolFacts {
-  readonly file: string | null;
-  readonly buildId: string | null;
-  readonly guestBuildId: string | null;
-}
-
 /**
  * The document of --json: one vCPU, or all with -C. Ends in a line end.
- * @param learn asked when the options want unwinding.
+ * @returns `complete` is false when a vCPU that was asked for could not be read.
  */
 export function describeTarget(
   target: Target,
   options: XenctxOptions,
-  symbols: ClassicSymbols,
-  facts: SymbolFacts,
-  learn: LearnKernel = () => undefined,
-): string {
-  const wanted = target.vcpus.filter(({ id }) => options.allVcpus || id === options.vcpu);
+  knowledge: DumpKnowledge,
+): { readonly text: string; readonly complete: boolean } {
+  const { kernel } = knowledge;
+  const chosen = chosenVcpu(target, options, kernel);
+  const wanted = target.vcpus.filter(({ id }) => options.allVcpus || id === chosen);
   const { domid, name, uuid, xenVersion } = target.identity;
   const document: Json = {
     schema: SCHEMA,
@@ -144,8 +142,13 @@ export function describeTarget(
       xenVersion: xenVersion ?? null,
       lacks: target.lacks,
     },
-    symbols: { ...facts },
-    vcpus: wanted.map((vcpu) => vcpuJson(target, vcpu, options, symbols, learn)),
+    kernel: kernel ? kernelJson(kernel, target) : null,
+    vcpus: wanted.map((vcpu) => vcpuJson(target, vcpu, options, knowledge)),
+    ...(kernel && options.modules ? { modules: modulesJson(kernel) } : {}),
+    ...(kernel && options.dmesg ? { dmesg: logJson(kernel) } : {}),
+    ...(kernel && options.allTasks ? { tasks: tasksJson(kernel, target, knowledge, options) } : {}),
   };
-  return `${JSON.stringify(document, undefined, 2)}\n`;
+  const complete =
+    wanted.length > 0 && wanted.every(({ online, registers }) => registers || (options.allVcpus && !online));
+  return { text: `${JSON.stringify(document, undefined, 2)}\n`, complete };
 }

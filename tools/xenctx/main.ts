@@ -3,17 +3,15 @@ import { Chalk } from 'chalk';
 import { Registry } from '../../core/domain/registry.ts';
 import { NoSuchDomainError, openTarget } from '../../core/target/open.ts';
 import type { Target } from '../../core/target/target.ts';
-import { inLongMode, VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import { type MemoryFault, PvhError } from '../../symbols/errors.ts';
-import { fileBuildId, guestBuildId } from '../../symbols/kernel/identity.ts';
-import type { SymbolTable } from '../../symbols/symbol-table.ts';
 import { explainFailure, systemError } from '../shared/failure.ts';
+import { type GuestKernel, learnKernel, matchFile } from '../shared/guest-kernel.ts';
 import { stateDirectory } from '../shared/state-dir.ts';
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
+import { loadDisassembler } from './disassembly.ts';
 import { dumpTarget } from './dump.ts';
-import { describeTarget, type SymbolFacts } from './json.ts';
-import { type GuestKernel, type LearnKernel, learnKernel } from './kernel.ts';
+import { describeTarget } from './json.ts';
 import { exitStatusFor, parseOptions, UNUSABLE, XenctxExit, type XenctxOptions } from './options.ts';
 import { paintLine } from './paint.ts';
 
@@ -57,29 +55,6 @@ async function open(options: XenctxOptions, registry: Registry): Promise<Target>
   }
 }
 
-/** Compares the build-id of a vmlinux with the guest's, as far as the first vCPU that maps it can tell. */
-export function identify(target: Target, file: SymbolFile | undefined): SymbolFacts {
-  const elf = file?.elf;
-  const buildId = elf ? (fileBuildId(elf) ?? null) : null;
-  const facts = { file: file?.path ?? null, buildId, guestBuildId: null };
-  if (!elf) return facts;
-  for (const { registers } of target.vcpus) {
-    const guest = registers && guestBuildId(elf, new VirtualMemory(target, registers));
-    if (guest !== undefined) return { ...facts, guestBuildId: guest };
-  }
-  return facts;
-}
-
-/** Why the symbols may be those of another kernel; undefined when there is no reason to think so. */
-function doubtAbout({ file, buildId, guestBuildId }: SymbolFacts, target: Target): string | undefined {
-  if (buildId === null || buildId === guestBuildId) return undefined;
-  if (guestBuildId !== null)
-    return `${file} is another kernel (build-id ${buildId}) than the guest's (${guestBuildId}): names will be wrong`;
-  // Before a guest has turned paging on, its kernel is not yet where it is linked.
-  const runs = target.vcpus.some(({ online, registers }) => online && registers && inLongMode(registers));
-  return runs ? `no build-id in the guest where ${file} has its own: it may be another kernel` : undefined;
-}
-
 /** Says each page once, and not too many of them. */
 function faultPrinter(streams: XenctxStreams): (vcpu: number, fault: MemoryFault) => void {
   const seen = new Set<string>();
@@ -91,47 +66,63 @@ function faultPrinter(streams: XenctxStreams): (vcpu: number, fault: MemoryFault
   };
 }
 
-/** Asks once; says when there is nothing to unwind with. */
-function kernelLearner(file: SymbolFile | undefined, streams: XenctxStreams): LearnKernel {
-  let kernel: GuestKernel | undefined;
-  let asked = false;
-  return (memory) => {
-    if (!asked) {
-      asked = true;
-      kernel = learnKernel(file, memory);
-      if (!kernel) streams.error('xenctx: no symbols: no -s, and no kallsyms in the guest; no call trace');
-      else if (kernel.rows.length === 0)
-        streams.error(`xenctx: no unwind tables in ${kernel.source}; using frame pointers`);
-    }
-    return kernel;
-  };
+/** Says what the names are good for. */
+function warnOf(
+  { source, warnings, rows }: GuestKernel,
+  given: SymbolFile | undefined,
+  streams: XenctxStreams,
+): void {
+  const told = new Set(given?.warnings);
+  for (const warning of warnings) if (!told.has(warning)) streams.error(`xenctx: warning: ${warning}`);
+  if (source === undefined)
+    streams.error('xenctx: no symbols: no -s, and no kallsyms in the guest; frames are found by guessing');
+  else if (rows.length === 0) streams.error(`xenctx: no unwind tables in ${source}; using frame pointers`);
 }
 
-/** Names out of the guest itself, by the first vCPU that is up. */
-function ownTable(target: Target, learn: LearnKernel): SymbolTable | undefined {
-  const registers = target.vcpus.find((vcpu) => vcpu.online)?.registers;
-  return registers && learn(new VirtualMemory(target, registers))?.table;
-}
-
-function print(
+/** Everything about the kernel for our layout; for xenctx's own only whether the file is the guest's. */
+async function learn(
   target: Target,
   options: XenctxOptions,
   file: SymbolFile | undefined,
+  env: Readonly<Record<string, string | undefined>>,
   streams: XenctxStreams,
-): number {
-  const learn = kernelLearner(file, streams);
-  const table = file?.table ?? (options.unwind && ownTable(target, learn));
-  const symbols = new ClassicSymbols({ table, kernelStart: options.kernelStart });
-  const facts = identify(target, file);
-  const doubt = doubtAbout(facts, target);
-  if (doubt !== undefined) streams.error(`xenctx: warning: ${doubt}`);
+): Promise<GuestKernel | undefined> {
+  const force = options.forceSymbols;
+  const { modules, dmesg, allTasks, disassemble } = options;
+  if (options.unwind === undefined && !modules && !dmesg && !allTasks && !disassemble) {
+    const warnings = file ? matchFile(file, target, force).warnings : [];
+    for (const warning of warnings) streams.error(`xenctx: warning: ${warning}`);
+    return undefined;
+  }
+  const progress = (text: string): void => streams.error(`xenctx: ${text}`);
+  const kernel = await learnKernel(target, file, { env, force, search: true, progress });
+  warnOf(kernel, file, streams);
+  return kernel;
+}
+
+/** Texts of the guest go to a terminal: nothing that steers it. */
+const plain = (line: string): string => line.replace(/[^\t\P{Cc}]/gu, '?');
+
+async function print(
+  target: Target,
+  options: XenctxOptions,
+  file: SymbolFile | undefined,
+  kernel: GuestKernel | undefined,
+  streams: XenctxStreams,
+): Promise<number> {
+  const table = kernel?.table ?? file?.table;
+  const knowledge = {
+    symbols: new ClassicSymbols({
+      table: table && table.length > 0 ? table : file?.table,
+      kernelStart: options.kernelStart,
+    }),
+    kernel,
+    disassemble: options.disassemble ? await loadDisassembler() : undefined,
+  };
   if (options.json) {
-    streams.text(describeTarget(target, options, symbols, facts, learn));
-    const wanted = target.vcpus.filter(({ id }) => options.allVcpus || id === options.vcpu);
-    return wanted.length > 0 &&
-      wanted.every(({ online, registers }) => registers || (options.allVcpus && !online))
-      ? 0
-      : SOME_UNREAD;
+    const { text, complete } = describeTarget(target, options, knowledge);
+    streams.text(text);
+    return complete ? 0 : SOME_UNREAD;
   }
   const chalk = new Chalk({ level: streams.colour ? 1 : 0 });
   let status = 0;
@@ -142,8 +133,8 @@ function print(
     },
     memory: faultPrinter(streams),
   };
-  for (const line of dumpTarget(target, options, symbols, problems, learn))
-    streams.line(streams.colour ? paintLine(line, chalk) : line);
+  for (const line of dumpTarget(target, options, knowledge, problems))
+    streams.line(streams.colour ? paintLine(plain(line), chalk) : plain(line));
   return status;
 }
 
@@ -159,7 +150,12 @@ export async function main(
     try {
       const target = await open(options, new Registry(stateDirectory(env)));
       try {
-        return print(target, options, file, streams);
+        const kernel = await learn(target, options, file, env, streams);
+        try {
+          return await print(target, options, file, kernel, streams);
+        } finally {
+          if (kernel?.file !== file) kernel?.file?.close();
+        }
       } finally {
         target.close();
       }

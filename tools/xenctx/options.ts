@@ -1,12 +1,14 @@
 // The command line of xenctx 4.17, and our own long options. Says what is wanted; does nothing.
 import { Command, CommanderError } from 'commander';
+import type { UnwindWay } from '../../symbols/unwind/unwinder.ts';
 import { parseDecimal, parseInteger, parseUnsigned } from './numbers.ts';
 import { HELP, USAGE } from './usage.ts';
 
 export interface XenctxOptions {
   /** Domid, domain name, or path of a dump file. */
   readonly domain: string;
-  readonly vcpu: number;
+  /** Undefined: the one that panicked, else the first. */
+  readonly vcpu: number | undefined;
   readonly framePointers: boolean;
   readonly symbolTable?: string | undefined;
   readonly stackTrace: boolean;
@@ -36,8 +38,7 @@ export interface XenctxOptions {
   readonly forceSymbols: boolean;
 }
 
-const UNWIND_WAYS = ['auto', 'orc', 'cfi', 'fp', 'scan'] as const;
-export type UnwindWay = (typeof UNWIND_WAYS)[number];
+const UNWIND_WAYS: readonly UnwindWay[] = ['auto', 'orc', 'cfi', 'fp', 'scan'];
 
 /** What commander makes of the options, by its names. */
 interface Given {
@@ -268,7 +269,7 @@ export function parseOptions(argv: readonly string[]): XenctxOptions {
     given.classic || framePointers || stackTrace || memory !== undefined || dumpAsStack !== undefined;
   return {
     domain,
-    vcpu: parseDecimal(vcpu ?? '0'),
+    vcpu: vcpu !== undefined || classic ? parseDecimal(vcpu ?? '0') : undefined,
     framePointers: framePointers === true,
     symbolTable: given.symbolTable,
     stackTrace: stackTrace === true,

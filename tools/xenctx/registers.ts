@@ -51,13 +51,16 @@ function* longMode({ registers, symbols }: VcpuView): Generator<string> {
   yield (['cs', 'ss', 'ds', 'es'] as const)
     .map((name) => ` ${name}: ${hex4(registers[name].selector)}`)
     .join('\t');
-  const fs = registers.fs.base ?? 0n;
-  yield ` fs: ${hex4(registers.fs.selector)} @ ${hex(fs)}${symbols.label(fs, 'any')}`;
+  const known = (value: bigint | undefined): string => (value === undefined ? unreadableWord(8) : hex(value));
+  const label = (value: bigint | undefined): string =>
+    value === undefined ? '' : symbols.label(value, 'any');
+  const fs = registers.fs.base;
+  yield ` fs: ${hex4(registers.fs.selector)} @ ${known(fs)}${label(fs)}`;
   // Kernel base first: the one in use in the kernel, the shadow one in user mode.
-  const [current, other] = [registers.gs.base ?? 0n, registers.kernel_gs_base ?? 0n];
+  const [current, other] = [registers.gs.base, registers.kernel_gs_base];
   const [kernel, user] = (registers.cs.selector & 3) === 0 ? [current, other] : [other, current];
-  const names = symbols.loaded ? `${symbols.label(kernel, 'any')}/${symbols.label(user, 'any')}` : '';
-  yield ` gs: ${hex4(registers.gs.selector)} @ ${hex(kernel)}/${hex(user)}${names}`;
+  const names = symbols.loaded ? `${label(kernel)}/${label(user)}` : '';
+  yield ` gs: ${hex4(registers.gs.selector)} @ ${known(kernel)}/${known(user)}${names}`;
 }
 
 function* shortMode({ registers, symbols, instruction }: VcpuView): Generator<string> {
@@ -73,20 +76,23 @@ function* shortMode({ registers, symbols, instruction }: VcpuView): Generator<st
     .join('\t');
 }
 
+const CONTROL = ['cr0', 'cr2', 'cr3', 'cr4'] as const;
+const DEBUG = ['dr0', 'dr1', 'dr2', 'dr3', 'dr6', 'dr7'] as const;
+/** Those that hold addresses. */
+const LABELLED: ReadonlySet<string> = new Set(['cr2', 'dr0', 'dr1', 'dr2', 'dr3']);
+
 function* controlAndDebug({ registers, symbols, wordSize }: VcpuView): Generator<string> {
-  const hex = (value: bigint): string => (wordSize === 8 ? hexWord(value, 8) : hex8(value));
-  yield '';
-  for (const name of ['cr0', 'cr2', 'cr3', 'cr4'] as const) {
+  const width = wordSize === 8 ? 8 : 4;
+  const line = (name: (typeof CONTROL | typeof DEBUG)[number]): string => {
     const value = registers[name];
-    if (value === undefined) yield `${name}: ${unreadableWord(wordSize === 8 ? 8 : 4)}`;
-    else yield `${name}: ${hex(value)}${name === 'cr2' ? symbols.label(value, 'any') : ''}`;
-  }
+    if (value === undefined) return `${name}: ${unreadableWord(width)}`;
+    const digits = width === 8 ? hexWord(value, 8) : hex8(value);
+    return `${name}: ${digits}${LABELLED.has(name) ? symbols.label(value, 'any') : ''}`;
+  };
   yield '';
-  for (const name of ['dr0', 'dr1', 'dr2', 'dr3'] as const) {
-    const value = registers[name] ?? 0n;
-    yield `${name}: ${hex(value)}${symbols.label(value, 'any')}`;
-  }
-  for (const name of ['dr6', 'dr7'] as const) yield `${name}: ${hex(registers[name] ?? 0n)}`;
+  yield* CONTROL.map(line);
+  yield '';
+  yield* DEBUG.map(line);
 }
 
 /** @param all what -a adds. */

@@ -25,6 +25,7 @@ import { asStackFault, dropStack, peek, push } from './stack';
 import { CODE_64, GP, clearFault, codeMode, faultNonCanonical, faultPending, isCanonical, raiseFault } from './state';
 import { systemOp } from './system';
 import { TAG_EXECUTE, TLB_ADDEND, tlbEntry } from './tlb';
+import { noteCall, RECORDING } from './transfers';
 
 /** Scratch: the bytes of an instruction that may cross a page, its record, a STEP_END record, an EXIT record. */
 const SCRATCH_BYTES: usize = SCRATCH;
@@ -361,6 +362,7 @@ export function callIndirect(record: usize): usize {
     store<u64>(RSP, old);
     raiseFault(GP, 0);
   }
+  if (RECORDING && !faultPending) noteCall(load<u64>(RSP), ripAfter(record));
   return faultPending ? leave(record) : jumpTo(record, target);
 }
 

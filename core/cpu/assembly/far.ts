@@ -17,6 +17,7 @@ import {
   faultPending, isCanonical, longMode, protectedMode, raiseFault, segmentAttributes, segmentBase, segmentLimit, segmentSelector,
   updateCodeMode, updatePrivilege,
 } from './state';
+import { noteFarReturn, noteInterruptReturn, RECORDING } from './transfers';
 
 // ---------------------------------------------------------------------------------------------------------------------
 // A transfer may fault half way: SS, CS, CPL and RSP are then as before.
@@ -324,6 +325,7 @@ export function farReturn(size: u32, extra: u32): void {
   beginTransfer();
   farReturnParts(size, extra);
   if (faultPending) undoTransfer();
+  else if (RECORDING) noteFarReturn();
 }
 
 function farReturnParts(size: u32, extra: u32): void {
@@ -397,6 +399,7 @@ export function interruptReturn(size: u32): void {
     undoTransfer();
     return;
   }
+  if (RECORDING && size == 8) noteInterruptReturn(savedRsp);
   store<u8>(NMI_BLOCKED, 0);
   updatePrivilege();
   updateEvents();

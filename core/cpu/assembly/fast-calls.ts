@@ -10,6 +10,7 @@ import {
   CODE_64, EFER_SCE, FLAG_IF, FLAG_RF, FLAG_VM, GP, UD, codeMode, cpl, isCanonical, longMode, protectedMode, raiseFault, updateCodeMode,
   updatePrivilege,
 } from './state';
+import { noteRingChange, RECORDING } from './transfers';
 
 const CODE_64_ATTRIBUTES: u32 = 0xa09b;
 const CODE_32_ATTRIBUTES: u32 = 0xc09b;
@@ -50,6 +51,7 @@ export function systemCall(next: u64): void {
   suppressStepTrap();
   const selector = <u32>(load<u64>(STAR) >> 32) & 0xffff;
   enterRing(0, selector, selector + 8, true);
+  if (RECORDING) noteRingChange();
 }
 
 export function systemReturn(to64: bool): void {
@@ -61,6 +63,7 @@ export function systemReturn(to64: bool): void {
   setRflags((load<u64>(R11) & SYSRET_FLAGS) | 2);
   const selector = <u32>(load<u64>(STAR) >> 48);
   enterRing(3, to64 ? selector + 16 : selector, selector + 8, to64);
+  if (RECORDING) noteRingChange();
 }
 
 export function systemEnter(): void {

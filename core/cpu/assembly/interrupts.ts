@@ -20,6 +20,7 @@ import {
   updatePrivilege,
 } from './state';
 import { flushAll } from './tlb';
+import { noteEvent, RECORDING } from './transfers';
 
 const DR7_GD: u64 = 0x2000;
 
@@ -159,6 +160,7 @@ function pushFrame64(level: u32, withError: bool, error: u32, returnRip: u64, fl
   writeU64(place + 24, oldRsp);
   writeU64(place + 32, oldSs);
   store<u64>(RSP, bottom);
+  if (RECORDING && !faultPending) noteEvent(place, returnRip, oldCs, oldRsp);
   return !faultPending;
 }
 

@@ -37,6 +37,7 @@ import { opEnter, opLeave, opPop, opPopAll, opPush, opPushAll, opPushSegment } f
 import { GP, UD, faultPending, isCanonical, raiseFault } from '../state';
 import { opCmps, opLods, opMovs, opScas, opStos } from '../string';
 import { TAG_READ, TAG_WRITE, TLB_ADDEND, tlbEntry } from '../tlb';
+import { noteCall, noteReturn, RECORDING } from '../transfers';
 import { FP_BASE } from './tables';
 
 /** Executes from record `first` on until a record says EXIT. */
