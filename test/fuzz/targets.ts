@@ -11,7 +11,11 @@ import { FAULTY } from './targets/faulty.ts';
 import { KALLSYMS } from './targets/kallsyms.ts';
 import { KEPT_SYMBOLS } from './targets/kept-symbols.ts';
 import { LOG } from './targets/log.ts';
+import { LINUX } from './targets/linux.ts';
+import { MEMORY_DUMP } from './targets/memory-dump.ts';
 import { ORC } from './targets/orc.ts';
+import { PAGE } from './targets/page.ts';
+import { STASH } from './targets/stash.ts';
 import { SYSTEM_MAP } from './targets/system-map.ts';
 import { UNWIND } from './targets/unwind.ts';
 
@@ -29,6 +33,10 @@ export const TARGETS: readonly FuzzTarget[] = [
   LOG,
   BZIMAGE,
   DUMP_CORE,
+  MEMORY_DUMP,
+  LINUX,
+  PAGE,
+  STASH,
 ];
 
 /** @throws Error when there is none of this name. */
