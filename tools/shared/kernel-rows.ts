@@ -2,12 +2,12 @@
 import type { ElfFile } from '../../symbols/elf/elf-file.ts';
 import { FormatError } from '../../symbols/errors.ts';
 import type { LinuxGuest } from '../../symbols/kernel/linux-guest.ts';
-import { attempt } from '../../symbols/kernel/linux-memory.ts';
+import { attempt, type Known } from '../../symbols/kernel/linux-memory.ts';
 import type { GuestModule } from '../../symbols/kernel/modules.ts';
 import type { MemorySource } from '../../symbols/memory.ts';
 import { cfiFromElf } from '../../symbols/unwind/dwarf-cfi.ts';
 import { OrcRows, orcFromElf, orcFromMemory } from '../../symbols/unwind/orc.ts';
-import { type RowSource, shiftedRows } from '../../symbols/unwind/row.ts';
+import { type RowSource, rowsByRange, shiftedRows } from '../../symbols/unwind/row.ts';
 
 export interface OrcSources {
   readonly elf: ElfFile | undefined;
@@ -24,20 +24,25 @@ export function orcRows({ elf, slide, memory, addressOf, linux }: OrcSources): R
   return [...(image ? [image] : []), ...(linux ? [moduleRows(linux)] : [])];
 }
 
-/** The tables of the module that holds an address, read when they are first asked for. */
-function moduleRows(linux: LinuxGuest): RowSource {
-  const known = new Map<GuestModule, OrcRows | undefined>();
-  const rowsOf = (module: GuestModule): OrcRows | undefined => {
-    if (!known.has(module)) {
-      const tables = attempt(() => module.orc() ?? 'none').value;
-      known.set(module, tables === undefined || tables === 'none' ? undefined : new OrcRows(tables));
-    }
-    return known.get(module);
+/** The tables of all modules, each read when it is first asked for. */
+const moduleRows = (linux: LinuxGuest): RowSource =>
+  rowsByRange(
+    (linux.modules().value ?? []).flatMap((module) => {
+      const rows = rowsOfModule(module);
+      return module.ranges.map(({ base, size }) => ({ low: base, high: base + BigInt(size), rows }));
+    }),
+  );
+
+function rowsOfModule(module: GuestModule): RowSource {
+  let known: Known<OrcRows | 'none'> | undefined;
+  const open = (): OrcRows | 'none' => {
+    const tables = module.orc();
+    return tables ? new OrcRows(tables) : 'none';
   };
   return {
     find(pc) {
-      const module = linux.moduleAt(pc);
-      return module && rowsOf(module)?.find(pc);
+      known ??= attempt(open);
+      return known.value === undefined || known.value === 'none' ? undefined : known.value.find(pc);
     },
   };
 }
