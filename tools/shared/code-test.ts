@@ -21,10 +21,10 @@ export function codeTest({ table, symbolizer, memory }: CodeSources): (address: 
   const executable = (address: bigint): boolean => memory?.isExecutable(address) === true;
   const text = range(table, '_stext', '_etext');
   if (text) {
-    // Memory of the image that was given back after the start may hold anything.
+    // Init text counts when it is long freed: the boot CPU's idle task was called from it.
     const init = range(table, '_sinittext', '_einittext');
     return (address) =>
-      within(address, text) || ((within(address, init) || within(address, MODULES)) && executable(address));
+      within(address, text) || within(address, init) || (within(address, MODULES) && executable(address));
   }
   if (table.length > 0) return (address) => 'tTwWi'.includes(symbolizer.symbolize(address)?.letter ?? '-');
   return (address) => address >= KERNEL_HALF && executable(address);
