@@ -75,6 +75,40 @@ function inOrder(columns: SymbolColumns, rows: Uint32Array): SortedColumns {
   return { ...sorted, addresses: new BigUint64Array(halves.buffer), names, moduleNames };
 }
 
+/** Chains of the symbols whose names have the same hash, the last symbol first. */
+interface NameIndex {
+  readonly heads: Int32Array;
+  readonly next: Int32Array;
+}
+
+/** Making the index of a vmlinux takes as long as some ten searches. */
+const FINDS_WITHOUT_INDEX = 8;
+/** Longer names than any kernel has (KSYM_NAME_LEN) hash by their beginning. */
+const MAX_HASHED = 1024;
+
+/** FNV-1a of the bytes up to a NUL, a line end or the end. */
+function hashOf(bytes: Uint8Array, start: number): number {
+  let hash = 0x811c9dc5;
+  for (let at = start; at < Math.min(bytes.length, start + MAX_HASHED); at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte === 0 || byte === NEWLINE) break;
+    hash = Math.imul(hash ^ byte, 0x01000193);
+  }
+  return hash >>> 0;
+}
+
+function indexNames({ names, nameStarts }: SortedColumns): NameIndex {
+  const count = nameStarts.length;
+  const heads = new Int32Array(2 ** Math.ceil(Math.log2(count + 1))).fill(-1);
+  const next = new Int32Array(count);
+  for (let index = 0; index < count; index++) {
+    const slot = hashOf(names, nameStarts[index] ?? 0) & (heads.length - 1);
+    next[index] = heads[slot] ?? -1;
+    heads[slot] = index;
+  }
+  return { heads, next };
+}
+
 /** Sorted symbols. Indices are positions in address order. */
 export class SymbolTable {
   /** File that the symbols came from. */
@@ -83,6 +117,8 @@ export class SymbolTable {
   /** True when the source tells sizes (ELF), false for a System.map. */
   readonly hasSizes: boolean;
   readonly columns: SortedColumns;
+  #byName: NameIndex | undefined;
+  #finds = 0;
 
   /** `order` are row numbers in ascending order of address: orderByAddress, with ties as the source wants them. */
   constructor(source: string, columns: SymbolColumns, order: Uint32Array);
@@ -134,16 +170,29 @@ export class SymbolTable {
 
   /** Index of the last symbol with exactly this name. */
   find(name: string): number | undefined {
+    for (const index of this.findAll(name)) return index;
+    return undefined;
+  }
+
+  /** Indices of all symbols with exactly this name, the last one first: static functions share names. */
+  *findAll(name: string): Generator<number> {
     const { names, nameStarts } = this.columns;
     const wanted = new TextEncoder().encode(name);
-    for (let index = this.length - 1; index >= 0; index--) {
+    const isIt = (index: number): boolean => {
       const start = nameStarts[index] ?? 0;
       let at = 0;
       while (at < wanted.length && names[start + at] === wanted[at]) at++;
       const end = names[start + at] ?? 0;
-      if (at === wanted.length && (end === 0 || end === NEWLINE)) return index;
+      return at === wanted.length && (end === 0 || end === NEWLINE);
+    };
+    if (!this.#byName && this.#finds++ < FINDS_WITHOUT_INDEX) {
+      for (let index = this.length - 1; index >= 0; index--) if (isIt(index)) yield index;
+      return;
     }
-    return undefined;
+    this.#byName ??= indexNames(this.columns);
+    const { heads, next } = this.#byName;
+    let index = heads[hashOf(wanted, 0) & (heads.length - 1)] ?? -1;
+    for (; index >= 0; index = next[index] ?? -1) if (isIt(index)) yield index;
   }
 
   addressOf(name: string): bigint | undefined {

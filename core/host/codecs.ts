@@ -45,7 +45,7 @@ function unpackXz(format: 'xz' | 'lzma', stream: Uint8Array, maxBytes: number): 
 export const unpackZlib = (stream: Uint8Array, maxBytes: number): Uint8Array =>
   inflateSync(stream, { maxOutputLength: Math.max(1, maxBytes) });
 
-export const hostCodecs: Codecs & ElfCodecs = {
+export const hostCodecs: Required<Codecs & ElfCodecs> = {
   gzip: (stream, maxBytes) => gunzipSync(stream, { maxOutputLength: Math.max(1, maxBytes) }),
   zlib: unpackZlib,
   xz: (stream, maxBytes) => unpackXz('xz', stream, maxBytes),

@@ -2,9 +2,11 @@
 import { ByteReader, type ByteSource } from '../../symbols/bytes.ts';
 import { type ElfFile, type ElfSection, findSection, isElf, openElf } from '../../symbols/elf/elf-file.ts';
 import { type ElfNote, parseNotes } from '../../symbols/elf/notes.ts';
-import { FormatError, MemoryFault } from '../../symbols/errors.ts';
+import { FormatError } from '../../symbols/errors.ts';
 import { XC_CORE_MAGIC_HVM } from '../dump/dump-core.ts';
 import { HVM_CPU_SIZE, readVcpu, VCPU_CONTEXT_SIZE } from '../dump/vcpu-context.ts';
+import { disjointRuns, framesOf, type Run, readRuns } from './file-runs.ts';
+import { PV_LACKS, pvVcpu, readVcpu32, VCPU_CONTEXT_32_SIZE } from './pv-context.ts';
 import type { Target, TargetIdentity, TargetVcpu } from './target.ts';
 
 const PAGE = 4096;
@@ -17,14 +19,7 @@ const XC_CORE_MAGIC_PV = 0xf00febed;
 const MAX_VCPUS = 512;
 /** A real guest has some ten runs of frames; this bounds the memory that a hostile file can take. */
 const MAX_RUNS = 1 << 20;
-const PFN_CHUNK = 8192;
-
-/** Frames gfn..gfn+count-1 are the page slots from `slot` on. */
-interface Run {
-  readonly gfn: number;
-  count: number;
-  readonly slot: number;
-}
+const TABLE_CHUNK = 8192;
 
 /** Why a file is no dump-core file; undefined when it is one. */
 export function notDumpCore(source: ByteSource): string | undefined {
@@ -48,8 +43,14 @@ function noteBytes(source: ByteSource, notes: readonly ElfNote[], type: number, 
   return descriptor;
 }
 
-/** Checks that it is an HVM or PVH dump of a known version; the result is Xen's version text. */
-function readHeader(elf: ElfFile): string {
+interface DumpCoreHeader {
+  /** PV: paravirtualised memory, page tables of machine frames. */
+  readonly pv: boolean;
+  readonly xenVersion: string;
+}
+
+/** Checks that it is a dump of a known version. */
+function readHeader(elf: ElfFile): DumpCoreHeader {
   const { source } = elf;
   const section = wanted(elf, '.note.Xen');
   if (section.size > 1 << 16)
@@ -57,11 +58,7 @@ function readHeader(elf: ElfFile): string {
   const notes = parseNotes(source.name, source.read(section.offset, section.size));
   const header = new ByteReader(source.name, noteBytes(source, notes, XEN_ELFNOTE_DUMPCORE_HEADER, 32));
   const magic = header.size64();
-  if (magic === XC_CORE_MAGIC_PV)
-    throw new FormatError('dump of a PV guest; only PVH and HVM guests are supported', {
-      source: source.name,
-    });
-  if (magic !== XC_CORE_MAGIC_HVM)
+  if (magic !== XC_CORE_MAGIC_HVM && magic !== XC_CORE_MAGIC_PV)
     throw new FormatError(`dump-core magic 0x${magic.toString(16)}`, { source: source.name });
   const pageSize = header.skip(16).size64();
   if (pageSize !== PAGE) throw new FormatError(`page size ${pageSize}`, { source: source.name });
@@ -76,56 +73,89 @@ function readHeader(elf: ElfFile): string {
   const version = new ByteReader(source.name, noteBytes(source, notes, XEN_ELFNOTE_DUMPCORE_XEN_VERSION, 32));
   const [major, minor] = [version.u64(), version.u64()];
   const extra = new TextDecoder('latin1').decode(version.take(16)).replace(/\0.*$/s, '');
-  return `${major}.${minor}${extra.replace(/[^\x20-\x7e]/g, '?')}`;
+  const xenVersion = `${major}.${minor}${extra.replace(/[^\x20-\x7e]/g, '?')}`;
+  return { pv: magic === XC_CORE_MAGIC_PV, xenVersion };
 }
 
-function readVcpus(elf: ElfFile, lacks: string[]): TargetVcpu[] {
+function readVcpus(elf: ElfFile, pv: boolean, lacks: string[]): TargetVcpu[] {
   const { source } = elf;
   const section = wanted(elf, '.xen_prstatus');
-  const count = Math.floor(section.size / VCPU_CONTEXT_SIZE);
+  const narrow = pv && section.entrySize === VCPU_CONTEXT_32_SIZE;
+  const size = narrow ? VCPU_CONTEXT_32_SIZE : VCPU_CONTEXT_SIZE;
+  const count = Math.floor(section.size / size);
   if (count > MAX_VCPUS)
     throw new FormatError(`${count} vCPUs`, { source: source.name, offset: section.offset });
   const extra = findSection(elf, '.pvh_hvm_context');
   const hvm = extra?.size === count * HVM_CPU_SIZE ? extra : undefined;
-  if (!hvm) lacks.push('EFER, IDTR, GDTR, TR and MSRs: not in a dump-core file of Xen');
+  if (pv) lacks.push(...PV_LACKS);
+  else if (!hvm) lacks.push('EFER, IDTR, GDTR, TR and MSRs: not in a dump-core file of Xen');
   return Array.from({ length: count }, (_, id) => {
-    const context = source.read(section.offset + id * VCPU_CONTEXT_SIZE, VCPU_CONTEXT_SIZE);
+    const context = source.read(section.offset + id * size, size);
+    if (narrow) return { id, ...readVcpu32(context) };
+    if (pv) return { id, ...pvVcpu(readVcpu(context)) };
     const record = hvm && source.read(hvm.offset + id * HVM_CPU_SIZE, HVM_CPU_SIZE);
     return { id, ...readVcpu(context, record) };
   });
 }
 
-/** Reads .xen_pfn in pieces into runs. Entries of all ones are unused slots. */
-function readRuns(elf: ElfFile): Run[] {
+/** Adds page slots one by one; neighbours in memory and in the file become one run. */
+class RunBuilder {
+  readonly runs: (Run & { length: number })[] = [];
+  #last: (Run & { length: number }) | undefined;
+
+  /** @returns false when there are too many runs. */
+  add(frame: number, offset: number): boolean {
+    const last = this.#last;
+    const start = frame * PAGE;
+    if (last && start === last.start + last.length && offset === last.offset + last.length) {
+      last.length += PAGE;
+      return true;
+    }
+    this.#last = { start, length: PAGE, offset };
+    this.runs.push(this.#last);
+    return this.runs.length < MAX_RUNS;
+  }
+}
+
+/** Where a frame table keeps the number by which the guest's page tables know a frame. */
+interface FrameTable {
+  readonly section: string;
+  readonly entrySize: number;
+  readonly at: number;
+  readonly ascending: boolean;
+}
+
+const FRAMES_HVM: FrameTable = { section: '.xen_pfn', entrySize: 8, at: 0, ascending: true };
+/** Entries { pfn, gmfn }: the page tables of a PV guest hold machine frames. */
+const FRAMES_PV: FrameTable = { section: '.xen_p2m', entrySize: 16, at: 8, ascending: false };
+
+/** Reads the table in pieces into runs. Entries of all ones are unused slots. */
+function tableRuns(elf: ElfFile, table: FrameTable): Run[] {
   const { source } = elf;
-  const section = wanted(elf, '.xen_pfn');
+  const section = wanted(elf, table.section);
   const pages = wanted(elf, '.xen_pages');
-  const slots = Math.min(Math.floor(section.size / 8), Math.floor(pages.size / PAGE));
-  const runs: Run[] = [];
-  let last: Run | undefined;
-  for (let slot = 0; slot < slots; slot += PFN_CHUNK) {
-    const count = Math.min(PFN_CHUNK, slots - slot);
-    const bytes = source.read(section.offset + slot * 8, count * 8);
+  const slots = Math.min(Math.floor(section.size / table.entrySize), Math.floor(pages.size / PAGE));
+  const builder = new RunBuilder();
+  let previous = -1;
+  for (let slot = 0; slot < slots; slot += TABLE_CHUNK) {
+    const count = Math.min(TABLE_CHUNK, slots - slot);
+    const bytes = source.read(section.offset + slot * table.entrySize, count * table.entrySize);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     for (let index = 0; index < count; index++) {
-      const high = view.getUint32(index * 8 + 4, true);
-      const gfn = high * 2 ** 32 + view.getUint32(index * 8, true);
+      const at = index * table.entrySize + table.at;
+      const high = view.getUint32(at + 4, true);
       if (high === 0xffffffff) continue;
-      const end = last ? last.gfn + last.count : 0;
-      if (last && gfn === end && slot + index === last.slot + last.count) {
-        last.count++;
-        continue;
-      }
-      if (gfn < end || gfn >= 2 ** 40 || runs.length === MAX_RUNS)
-        throw new FormatError(`frame number 0x${gfn.toString(16)} out of order`, {
+      const frame = high * 2 ** 32 + view.getUint32(at, true);
+      const possible = frame < 2 ** 40 && (!table.ascending || frame > previous);
+      if (!possible || !builder.add(frame, pages.offset + (slot + index) * PAGE))
+        throw new FormatError(`frame number 0x${frame.toString(16)} out of order`, {
           source: source.name,
-          offset: section.offset + (slot + index) * 8,
+          offset: section.offset + slot * table.entrySize + at,
         });
-      last = { gfn, count: 1, slot: slot + index };
-      runs.push(last);
+      previous = frame;
     }
   }
-  return runs;
+  return table.ascending ? builder.runs : disjointRuns(builder.runs);
 }
 
 /** Target over an opened dump-core file. Use openDumpCore. */
@@ -137,28 +167,26 @@ class DumpCoreTarget implements Target {
   readonly lacks: readonly string[];
   readonly #readConsole: () => Uint8Array | undefined;
   readonly #source: ByteSource;
-  readonly #pages: ElfSection;
   readonly #runs: readonly Run[];
   readonly #release: () => void;
 
   constructor(elf: ElfFile, options: DumpCoreOptions) {
     const lacks: string[] = [];
-    const xenVersion = readHeader(elf);
+    const { pv, xenVersion } = readHeader(elf);
     this.kind = options.kind ?? 'dump-core';
     this.description = options.description ?? `dump-core file ${elf.source.name}`;
-    this.vcpus = readVcpus(elf, lacks);
+    this.vcpus = readVcpus(elf, pv, lacks);
     this.identity = { xenVersion, ...options.identity };
     this.#readConsole = options.readConsole ?? (() => undefined);
     if (!options.readConsole) lacks.push('console: not in a dump-core file');
     this.lacks = lacks;
     this.#source = elf.source;
-    this.#pages = wanted(elf, '.xen_pages');
-    this.#runs = readRuns(elf);
+    this.#runs = tableRuns(elf, pv ? FRAMES_PV : FRAMES_HVM);
     this.#release = options.release ?? (() => undefined);
   }
 
   get frames(): readonly (readonly [number, number])[] {
-    return this.#runs.map(({ gfn, count }) => [gfn, count] as const);
+    return framesOf(this.#runs);
   }
 
   get console(): Uint8Array | undefined {
@@ -166,33 +194,11 @@ class DumpCoreTarget implements Target {
   }
 
   readPhysical(address: number, into: Uint8Array): void {
-    let done = 0;
-    while (done < into.length) {
-      const at = address + done;
-      const gfn = Math.floor(at / PAGE);
-      const run = this.#find(gfn);
-      if (!run) throw new MemoryFault('physical', BigInt(at), 'not in dump');
-      const within = at - run.gfn * PAGE;
-      const length = Math.min(into.length - done, run.count * PAGE - within);
-      into.set(this.#source.read(this.#pages.offset + run.slot * PAGE + within, length), done);
-      done += length;
-    }
+    readRuns(this.#source, this.#runs, address, into);
   }
 
   close(): void {
     this.#release();
-  }
-
-  #find(gfn: number): Run | undefined {
-    let low = 0;
-    let high = this.#runs.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#runs[middle]?.gfn ?? 0) <= gfn) low = middle + 1;
-      else high = middle;
-    }
-    const run = this.#runs[low - 1];
-    return run && gfn < run.gfn + run.count ? run : undefined;
   }
 }
 

@@ -84,8 +84,8 @@ export class VirtualMemory {
     // A kernel that dumped itself left no CR3; the source may have found the kernel's own tables.
     const found = cr3 === undefined ? target.paging : undefined;
     this.levels = found?.levels ?? pagingLevels(registers);
-    // CR3 of PAE paging is 32-byte aligned; elsewhere the low 12 bits are flags or the PCID.
-    const mask = this.levels === 3 ? 0xffff_ffe0n : ADDRESS_MASK;
+    // CR3 of PAE paging is 32-byte aligned (and of a PV guest's, above 4 GiB); elsewhere the low 12 bits are flags or the PCID.
+    const mask = this.levels === 3 ? ADDRESS_MASK | 0xfe0n : ADDRESS_MASK;
     this.#topTable = cr3 === undefined ? found?.root : Number(cr3 & mask);
     this.#pse = (cr4 & CR4_PSE) !== 0n;
     this.isolatedFrom =

@@ -25,7 +25,7 @@ export interface KernelFacts {
   readonly oopsInProgress: Known<boolean>;
   /** Text of the last `Kernel panic - not syncing: ...` record, without those words. */
   readonly panicMessage: Known<string>;
-  /** First record of the trouble that led to the panic: a `BUG:`, `Oops:`, ... or the panic's own. */
+  /** First record of the trouble that led to the panic: a `BUG:`, `Oops:`, ... or the panic's own. Without a panic the last trouble. */
   readonly cause: Known<PrintkRecord>;
   readonly uptime: Known<Uptime>;
   /** Seconds since 1970 by the guest's own clock at its last tick. */
@@ -47,34 +47,43 @@ const CAUSES: readonly RegExp[] = [
   /^Oops: /,
   /^general protection fault/,
   /^(?:invalid opcode|divide error|int3|stack segment|segment not present|double fault|alignment check)\b.*: [0-9a-f]{4}/,
-  /^traps: PANIC: double fault/,
-  /^PANIC: double fault/,
+  /^(?:traps: )?PANIC: double fault/,
   /^watchdog: BUG: /,
-  /^NMI watchdog: /,
-  /^rcu: INFO: rcu_.* detected stalls/,
+  /^(?:NMI )?watchdog: Watchdog detected hard LOCKUP/,
+  /^rcu: INFO: rcu_.* stall/,
   /^INFO: task .* blocked for more than/,
   /^Out of memory: /,
-  /^Unable to handle kernel /,
+  /^mce: \[Hardware Error\]/,
 ];
-
-const isCause = ({ text }: PrintkRecord): boolean => CAUSES.some((pattern) => pattern.test(text));
+/** A warning is a cause only for a guest that panics at warnings. */
+const WARNINGS: readonly RegExp[] = [/^WARNING: /, /^UBSAN: /];
+const PANIC_ON_WARN = /panic_on_warn/;
 
 /** How long before the panic its cause can have been reported: what oopsed earlier was survived. */
 const CAUSE_WINDOW_NS = 2_000_000_000n;
+/** Last line of a report. */
+const END_OF_REPORT = /^---\[ end /;
 
-/** The panic's record and the first of what led to it. */
+/** The panic's record and the first record of the last report of trouble before it. */
 export function findPanic(records: readonly PrintkRecord[]): {
   panic: PrintkRecord | undefined;
   cause: PrintkRecord | undefined;
 } {
   const at = records.findLastIndex(({ text }) => text.startsWith(PANIC));
   const panic = records[at];
+  const patterns = PANIC_ON_WARN.test(panic?.text ?? '') ? [...CAUSES, ...WARNINGS] : CAUSES;
+  const isCause = ({ text, timestampNs }: PrintkRecord): boolean =>
+    patterns.some((pattern) => pattern.test(text)) &&
+    (!panic || panic.timestampNs - timestampNs <= CAUSE_WINDOW_NS);
   const before = panic ? records.slice(0, at) : records;
-  const end = panic?.timestampNs ?? records.at(-1)?.timestampNs ?? 0n;
-  const cause = before.find(
-    (record) => isCause(record) && (!panic || end - record.timestampNs <= CAUSE_WINDOW_NS),
-  );
-  return { panic, cause: cause ?? panic };
+  let cause = before.findLastIndex(isCause);
+  // One report can have several such lines: `BUG: ...`, then `Oops: ...`.
+  for (let index = cause - 1; index >= 0; index--) {
+    const record = before[index];
+    if (!record || END_OF_REPORT.test(record.text)) break;
+    if (isCause(record)) cause = index;
+  }
+  return { panic, cause: before[cause] ?? panic };
 }
 
 function utsname(linux: LinuxMemory, field: string): string {

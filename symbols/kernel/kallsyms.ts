@@ -68,10 +68,16 @@ function* imageRanges(memory: MappedMemory): Generator<{ address: bigint; length
   if (run) yield run;
 }
 
-/** Where the run of digit tokens is; the third byte rules out nearly all others. */
+/** A byte of the run that is rare in code: 0x37 begins no instruction in long mode. */
+const RARE_AT = DIGITS.indexOf(0x37);
+
+/** Where the run of digit tokens is. */
 function* digitRuns(bytes: Uint8Array): Generator<number> {
-  for (let at = bytes.indexOf(DIGITS[2] ?? 0) - 2; at >= -2; at = bytes.indexOf(DIGITS[2] ?? 0, at + 3) - 2)
-    if (bytes[at] === DIGITS[0] && DIGITS.every((byte, index) => bytes[at + index] === byte)) yield at;
+  for (let at = bytes.indexOf(0x37); at >= 0; at = bytes.indexOf(0x37, at + 1)) {
+    if (bytes[at + 1] !== 0 || bytes[at + 2] !== 0x38) continue;
+    const start = at - RARE_AT;
+    if (DIGITS.every((byte, index) => bytes[start + index] === byte)) yield start;
+  }
 }
 
 interface Tokens {

@@ -38,14 +38,28 @@ function endsInCall(bytes: Uint8Array): boolean {
   return fromEnd(5) === 0xe8 || endsInIndirectCall(bytes) || (fromEnd(2) === 0x48 && fromEnd(1) === 0xcb);
 }
 
-/** Undefined when the code before the address cannot be read. */
-export function isBehindCall(memory: MemorySource, address: bigint): boolean | undefined {
-  const bytes = new Uint8Array(LONGEST);
+const PAGE = 4096n;
+
+function readCode(memory: MemorySource, address: bigint, into: Uint8Array): MemoryFault | undefined {
   try {
-    memory.read(BigInt.asUintN(64, address - BigInt(LONGEST)), bytes);
-    return endsInCall(bytes);
+    memory.read(BigInt.asUintN(64, address), into);
+    return undefined;
   } catch (error) {
-    if (error instanceof MemoryFault) return undefined;
+    if (error instanceof MemoryFault) return error;
     throw error;
   }
+}
+
+/** Undefined when the code before the address cannot be read; where nothing is mapped there is no call. */
+export function isBehindCall(memory: MemorySource, address: bigint): boolean | undefined {
+  const bytes = new Uint8Array(LONGEST);
+  const fault = readCode(memory, address - BigInt(LONGEST), bytes);
+  if (!fault) return endsInCall(bytes);
+  const unknown = fault.reason === 'not mapped' ? false : undefined;
+  // The page before can be gone, and the call wholly in this one.
+  const inPage = Number(address % PAGE);
+  if (inPage === 0 || inPage >= LONGEST) return unknown;
+  bytes.fill(0);
+  const rest = readCode(memory, address - BigInt(inPage), bytes.subarray(LONGEST - inPage));
+  return !rest && endsInCall(bytes) ? true : unknown;
 }

@@ -34,23 +34,32 @@ const ENCODED_REGISTERS: UnwindRow = {
 /** Right behind a call, nothing pushed: after a jump to a bad address. A guess. */
 export const justCalled = (wordSize: number): UnwindRow => ({ ...row('rsp', 1, wordSize), how: 'scan' });
 
-const startsWith = (bytes: Uint8Array, ...start: readonly number[]): boolean =>
-  start.every((byte, index) => bytes[index] === byte);
+/** At an instruction that returns the return address is the word at rsp, whatever the function did before: no guess. */
+export function returnRow(memory: StackMemory, { rip, exact }: State): UnwindRow | undefined {
+  const isReturn = exact && codeAt(memory, rip)?.[0] === 0xc3;
+  return isReturn ? { ...row('rsp', 1, memory.wordSize), how: 'registers' } : undefined;
+}
 
-/** The row at an instruction before the frame pointer is set up or after it was taken down. */
-function prologueRow(memory: StackMemory, rip: bigint): UnwindRow | undefined {
-  let code: Uint8Array;
+function codeAt(memory: StackMemory, rip: bigint): Uint8Array | undefined {
   try {
-    code = memory.bytes(rip, 4);
+    return memory.bytes(rip, 4);
   } catch (error) {
     if (error instanceof MemoryFault) return undefined;
     throw error;
   }
+}
+
+const startsWith = (bytes: Uint8Array, ...start: readonly number[]): boolean =>
+  start.every((byte, index) => bytes[index] === byte);
+
+/** The row at an instruction before the frame pointer is set up. */
+function prologueRow(memory: StackMemory, rip: bigint): UnwindRow | undefined {
+  const code = codeAt(memory, rip);
+  if (!code) return undefined;
   const { wordSize } = memory;
   const endbr = wordSize === 8 ? 0xfa : 0xfb;
-  // endbr; push rbp; ret
-  if (startsWith(code, 0xf3, 0x0f, 0x1e, endbr) || code[0] === 0x55 || code[0] === 0xc3)
-    return row('rsp', 1, wordSize);
+  // endbr; push rbp
+  if (startsWith(code, 0xf3, 0x0f, 0x1e, endbr) || code[0] === 0x55) return row('rsp', 1, wordSize);
   // mov rbp, rsp in its two encodings
   const mov = wordSize === 8 && code[0] === 0x48 ? code.subarray(1) : code;
   const sets = startsWith(mov, 0x89, 0xe5) || startsWith(mov, 0x8b, 0xec);
@@ -88,10 +97,11 @@ export interface FramePointerContext {
 /** The row for a frame, the true end of the chain, or why rbp is no frame pointer. */
 export function framePointerRow(
   { memory, isCode, stacks }: FramePointerContext,
-  { rip, registers, exact }: State,
+  state: State,
 ): UnwindRow | UnwindFailure | { readonly why: 'end of stack' } {
-  const prologue = exact ? prologueRow(memory, rip) : undefined;
-  if (prologue) return prologue;
+  const { rip, registers, exact } = state;
+  const early = returnRow(memory, state) ?? (exact ? prologueRow(memory, rip) : undefined);
+  if (early) return early;
   const { rsp, rbp } = registers;
   if (rbp === undefined) return { why: 'register is not known', register: 'rbp' };
   if (rsp === undefined) return { why: 'register is not known', register: 'rsp' };

@@ -1,7 +1,10 @@
 // What a trace is made of, whoever made it. Data only.
 import type { KnownRegisters } from './row.ts';
 
-/** How a frame was found, best first: the vCPU's own registers, unwind tables, frame pointers, a word that looked like code. */
+/**
+ * How a frame was found, best first: by the vCPU's own registers (its instruction, and the caller of an instruction that
+ * returns), unwind tables, frame pointers, a word that looked like code.
+ */
 export type FrameOrigin = 'registers' | 'orc' | 'cfi' | 'fp' | 'scan';
 
 export interface Frame {

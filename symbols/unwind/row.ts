@@ -54,7 +54,7 @@ export interface CfaRule extends Place {
 export type RowKind = 'call' | 'registers' | 'iret frame' | 'end' | 'unknown';
 
 export interface UnwindRow {
-  readonly how: 'orc' | 'cfi' | 'fp' | 'scan';
+  readonly how: 'registers' | 'orc' | 'cfi' | 'fp' | 'scan';
   readonly kind: RowKind;
   readonly cfa: CfaRule | Computed;
   /** Where the caller's values are; registers that are not named keep their value. */

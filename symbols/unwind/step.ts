@@ -151,7 +151,7 @@ class Execution {
   /** What a function leaves unchanged, and the stack pointer behind its return. */
   unchanged(): KnownRegisters {
     // ORC and frame pointers tell of rbp only: the others are right no more once a function was left.
-    const tellsAll = this.#row.how === 'cfi' || this.#row.how === 'scan';
+    const tellsAll = this.#row.how !== 'orc' && this.#row.how !== 'fp';
     const names = tellsAll ? CALLEE_SAVED[this.#memory.wordSize] : (['rbp'] as const);
     const kept = names.flatMap((name) => {
       const value = this.#state.registers[name];

@@ -4,7 +4,7 @@ import { FormatError, MemoryFault } from '../errors.ts';
 import type { MemorySource } from '../memory.ts';
 import { isBehindCall } from './call-site.ts';
 import type { Frame } from './frame.ts';
-import { type FramePointerContext, framePointerRow, justCalled } from './frame-pointer.ts';
+import { type FramePointerContext, framePointerRow, justCalled, returnRow } from './frame-pointer.ts';
 import { IRET_OFFSET, isUserMode, looksLikeIretFrame, type SavedContext } from './pt-regs.ts';
 import type { UnwindEnd, UnwindFailure } from './reason.ts';
 import { type KnownRegisters, ROW_REGISTERS, type RowSource, type UnwindRow } from './row.ts';
@@ -247,6 +247,8 @@ class Unwinding implements FramePointerContext {
     if (this.#way === 'fp') return framePointerRow(this, state);
     const row = this.#tableRow(state, this.#context.rows);
     if (row) return row;
+    const atReturn = returnRow(this.memory, state);
+    if (atReturn) return atReturn;
     const unknown: UnwindFailure = { why: 'no unwind information', address: state.rip };
     if (this.#way !== 'auto') return unknown;
     // Entry code without tables that called a handler: the handler's argument, the registers, lies on the stack's top.
@@ -323,7 +325,7 @@ class Unwinding implements FramePointerContext {
       const row = findIn(source, exact ? rip : rip - 1n);
       if (row?.kind === 'call' && !row.signal) return row;
     }
-    return undefined;
+    return this.#context.registerRows ? returnRow(this.memory, this.#state) : undefined;
   }
 
   /** What speaks against a step, or the step as it is told. */

@@ -1,9 +1,7 @@
 // A kernel that KASLR has moved, really: stock Debian kernels under QEMU. The file with its names is the bzImage itself.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openCoreFile } from '../../core/target/preserved.ts';
+import { Registry } from '../../core/domain/registry.ts';
+import { openTarget } from '../../core/target/open.ts';
 import type { Target } from '../../core/target/target.ts';
 import { VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { guestBuildId, runningBuildId, runningRelease } from '../../symbols/kernel/identity.ts';
@@ -12,33 +10,35 @@ import { kernelSlide, physicalBase } from '../../symbols/kernel/kaslr.ts';
 import { type SymbolTable, shifted } from '../../symbols/symbol-table.ts';
 import { openSymbolFile, type SymbolFile } from '../../tools/shared/symbol-file.ts';
 import { debianArchive, debianKernel } from '../support/debian.ts';
-import { crashUnderQemu, hasQemu } from '../support/qemu-crash.ts';
+import { hasQemu, QemuGuest } from '../support/qemu-dump.ts';
 
 const addressIn = (table: SymbolTable | undefined) => (name: string) => table?.addressOf(name);
 
 describe.runIf(hasQemu && debianArchive)('a kernel moved by KASLR', { timeout: 300_000 }, () => {
   describe.each(['linux-image-cloud-amd64', 'linux-image-6.12-cloud-amd64'])('%s', (meta) => {
-    let folder: string;
+    let guest: QemuGuest;
     let console: string;
     let target: Target;
     let memory: VirtualMemory;
     let file: SymbolFile;
     let own: SymbolTable | undefined;
     beforeAll(async () => {
-      folder = mkdtempSync(join(tmpdir(), 'pvh-kaslr-'));
       const { vmlinuz } = debianKernel(meta);
-      console = await crashUnderQemu(vmlinuz, join(folder, 'core'), folder);
-      target = openCoreFile(join(folder, 'core'));
+      guest = new QemuGuest({ kernel: vmlinuz, vcpus: 1 });
+      await guest.untilConsole('end Kernel panic');
+      console = guest.console();
+      const dump = await guest.dump('elf');
+      target = await openTarget(dump, { registry: new Registry(guest.path('state')) });
       const registers = target.vcpus[0]?.registers;
       if (!registers) throw new Error('no registers');
       memory = new VirtualMemory(target, registers);
       file = openSymbolFile(vmlinuz);
       own = findKallsyms(memory);
     }, 300_000);
-    afterAll(() => {
+    afterAll(async () => {
       file?.close();
       target?.close();
-      rmSync(folder, { recursive: true });
+      await guest?.[Symbol.asyncDispose]();
     });
 
     test('the slide is what the kernel itself printed, with and without its own symbols', () => {

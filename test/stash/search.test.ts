@@ -55,6 +55,14 @@ describe('in the folders of distributions', () => {
     file?.close();
   });
 
+  test('a file with debug information is preferred to one without', async () => {
+    put(`usr/lib/debug/boot/vmlinux-${RELEASE}`, tinyVmlinux({ id: ID }));
+    const right = put(`boot/vmlinux-${RELEASE}`, tinyVmlinux({ id: ID, debug: true }));
+    const { file } = await searchSymbols(wanted, { env, root });
+    expect(file?.path).toBe(right);
+    file?.close();
+  });
+
   test('damaged and stripped files are passed over, and told', async () => {
     put(`usr/lib/debug/boot/vmlinux-${RELEASE}`, tinyVmlinux({ id: ID }).subarray(0, 300));
     put(`boot/vmlinux-${RELEASE}`, tinyVmlinux({ id: ID, symbols: [] }));
@@ -190,6 +198,28 @@ describe('on debuginfod servers', () => {
     const { file, looked } = await search(urls);
     expect(file).toBeUndefined();
     expect(looked.at(-1)).toMatch(message);
+  });
+
+  test('a server that has not got it is not asked again so soon, unless there are others', async () => {
+    let asked = 0;
+    const answer: RequestListener = (_, response) => {
+      asked++;
+      response.writeHead(404).end();
+    };
+    const [url, other] = [await serve(answer), await serve(answer)];
+    expect((await search(url)).looked.at(-1)).toBe(`${url}: does not have it`);
+    expect((await search(url)).looked.at(-1)).toContain('some minutes ago');
+    expect(asked).toBe(1);
+    await search(`${url} ${other}`);
+    expect(asked).toBe(3);
+  });
+
+  test('a stash that cannot be written is told', async () => {
+    const url = await serve(sends(tinyVmlinux({ id: ID })));
+    writeFileSync(join(root, 'file'), '');
+    const { file, looked } = await search(url, { PVH_STASH_DIR: join(root, 'file/stash') });
+    expect(file).toBeUndefined();
+    expect(looked.at(-1)).toMatch(/file\/stash: Not a directory/);
   });
 
   test('nobody is asked unless the user has named servers', async () => {

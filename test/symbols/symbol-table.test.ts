@@ -372,3 +372,15 @@ describe('a kept table', () => {
     );
   });
 });
+
+test('a name is found however often names are asked for', () => {
+  const lines = Array.from({ length: 500 }, (_, i) => `${(i + 1).toString(16)} T name${i % 100}`);
+  const { table } = map(`${lines.join('\n')}\n5000 T ${'long'.repeat(600)}\n6000 T \n`);
+  for (let round = 0; round < 30; round++) {
+    expect([...table.findAll(`name${round}`)]).toEqual([400, 300, 200, 100, 0].map((row) => row + round));
+    expect(table.find('name')).toBeUndefined();
+    expect(table.addressOf('long'.repeat(600))).toBe(0x5000n);
+    expect(table.find('long'.repeat(400))).toBeUndefined();
+  }
+  expect([...map('').table.findAll('x')]).toEqual([]);
+});

@@ -128,8 +128,20 @@ describe('behind a call', () => {
     const code = bytesOf(hex.padStart(16, '90'));
     expect(isBehindCall(pieces([CODE, code]), CODE + BigInt(code.length))).toBe(expected);
   });
-  test('code that cannot be read is not judged', () => {
-    expect(isBehindCall(pieces(), CODE)).toBeUndefined();
+  test('code that is not in the dump is not judged; where nothing is mapped there is no call', () => {
+    const fails = (reason: 'not in dump' | 'not mapped'): MemorySource => ({
+      read: (address) => {
+        throw new MemoryFault('virtual', address, reason);
+      },
+    });
+    expect(isBehindCall(fails('not in dump'), CODE)).toBeUndefined();
+    expect(isBehindCall(fails('not mapped'), CODE)).toBe(false);
+  });
+  test('a call at the start of a page whose neighbour is not mapped', () => {
+    const memory = pieces([CODE, bytesOf('e81234567890')]);
+    expect(isBehindCall(memory, CODE + 5n)).toBe(true);
+    expect(isBehindCall(memory, CODE + 6n)).toBe(false);
+    expect(isBehindCall(memory, CODE)).toBe(false);
   });
 });
 
@@ -196,6 +208,18 @@ describe('where tables fail', () => {
     expect(trace({ task }, { rows: [rowsBy([call(16), end])], way: 'cfi' }, {}).at(-1)).toBe(
       'no unwind information',
     );
+  });
+  test('an instruction that returns tells its caller by itself', () => {
+    const code = CALLS.slice();
+    code[0] = 0xc3;
+    const task = { [-0x200]: CODE + 0x110n };
+    const rows = [rowsBy([undefined, end])];
+    expect(trace({ task, code }, { rows, way: 'orc' }, {})).toEqual([
+      '<TASK>',
+      'registers 0',
+      'registers 110',
+      'end of stack',
+    ]);
   });
   test('a return address behind no call is doubted, not refused', () => {
     const rows = [rowsBy([call(16), undefined, end])];
@@ -267,7 +291,7 @@ describe('frame pointers', () => {
   test.each([
     ['push rbp', '55', -0x100, 'fp 110'],
     ['mov rbp, rsp', '4889e5', -0x108, 'fp 110'],
-    ['ret', 'c3', -0x100, 'fp 110'],
+    ['ret', 'c3', -0x100, 'registers 110'],
   ])('an instruction before they are set up: %s', (_, hex, rsp, second) => {
     const code = CALLS.slice();
     code.set(bytesOf(hex), 0);

@@ -136,14 +136,14 @@ const STACK = 0xffffc90000000000n;
 const CODE = 0xffffffff81000000n;
 const isCode = (address: bigint) => address >= CODE && address < CODE + 0x10000n;
 
-/** Memory of 64-bit words; the rest is not mapped. */
+/** Memory of 64-bit words; the rest is not in the dump. */
 function words(values: Readonly<Record<number, bigint>>, base = STACK): MemorySource {
   return {
     read(address, into) {
       const view = new DataView(into.buffer, into.byteOffset, into.byteLength);
       for (let at = 0; at < into.length; at += 8) {
         const value = values[Number(address - base) + at];
-        if (value === undefined) throw new MemoryFault('virtual', address + BigInt(at), 'not mapped');
+        if (value === undefined) throw new MemoryFault('virtual', address + BigInt(at), 'not in dump');
         view.setBigUint64(at, value, true);
       }
     },

@@ -168,6 +168,17 @@ describe('files that are none', () => {
     writeFileSync(path, 'hello');
     await expect(openTarget(path, { registry })).rejects.toThrow(FormatError);
   });
+  test.each([
+    ['text', 'hello', /xl dump-core file: not an ELF file; ELF memory dump: not an ELF file; kdump file: no/],
+    ['nothing', '', 'the file is empty'],
+    ['xl save', 'Xen saved domain, xl format\n', 'an image of xl save'],
+    ['gzip', '\x1f\x8b\x08\0', 'compressed with gzip: unpack it first'],
+    ['old diskdump', 'DISKDUMP', 'diskdump of before 2006'],
+  ])('each kind says why it is not its: %s', async (name, content, message) => {
+    const path = join(folder, `${name}.file`);
+    writeFileSync(path, content, 'latin1');
+    await expect(openTarget(path, { registry })).rejects.toThrow(message);
+  });
   test('a preserved domain whose core is damaged', async () => {
     const { domid } = await add('hurt', { preserved: true });
     writeFileSync(registry.files(domid).core, '\x7fELF');

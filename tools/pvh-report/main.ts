@@ -10,6 +10,7 @@ Exit status:
   1  diff: different crashes
   2  wrong usage, no such domain, a file that is no report; diff: the reports cannot be compared
   3  collect: the report was made, but required parts are missing (it says which and why)
+  decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
   stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage`;
 
 const EXAMPLES = `
@@ -17,7 +18,8 @@ Examples:
   pvh-report collect guest1 -s vmlinux            report on guest1 into the current folder
   pvh-report collect 7 -s vmlinux -o crash.tar.gz
   pvh-report diff monday.tar.gz tuesday.tar.gz
-  pvh-report stash vmlinux                        keep it: from now on -s can be left out`;
+  pvh-report stash vmlinux                        keep it: from now on -s can be left out
+  xl console guest1 | pvh-report decode           traces with file and line`;
 
 interface CollectOptions {
   readonly symbolTable?: string;
@@ -82,6 +84,23 @@ function declare(
     .action(async (args: readonly string[], options: StashOptions) => {
       const { runStash } = await import('./stash-command.ts');
       done(await runStash(args, options, env, streams));
+    });
+  program
+    .command('decode')
+    .description(
+      'add source lines and inlined functions to the traces in a log: stdin to stdout, line by line',
+    )
+    .option(
+      '-s, --symbol-table <file>',
+      "the kernel's vmlinux (default: found by what the log says of its kernel)",
+    )
+    .option(
+      '--base <folder>',
+      'leave this out at the start of file names (default: where the kernel was built)',
+    )
+    .action(async (options: { symbolTable?: string; base?: string }) => {
+      const { runDecode } = await import('./decode-command.ts');
+      done(await runDecode(options, env, { input: process.stdin, output: process.stdout, err: streams.err }));
     });
   return program;
 }

@@ -97,7 +97,7 @@ class StashCommand {
       const source = this.#stash.content(this.#entry(this.#only(start)));
       try {
         for (let offset = 0; offset < source.size; offset += PIECE)
-          writeAll(source.read(offset, Math.min(PIECE, source.size - offset)));
+          if (!writeAll(source.read(offset, Math.min(PIECE, source.size - offset)))) break;
       } finally {
         source.close();
       }
@@ -153,16 +153,19 @@ class StashCommand {
   }
 }
 
-/** To stdout, waiting until it is taken: 600 MB do not wait in memory. */
-function writeAll(bytes: Uint8Array): void {
+/** To stdout, waiting until it is taken: 600 MB do not wait in memory. @returns false when nobody reads any more. */
+function writeAll(bytes: Uint8Array): boolean {
   for (let done = 0; done < bytes.length; ) {
     try {
       done += writeSync(1, bytes, done);
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error;
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      if (code === 'EPIPE') return false;
+      if (code !== 'EAGAIN') throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
     }
   }
+  return true;
 }
 
 function checkUsage(args: readonly string[], { list, json, remove, verify, extract }: StashOptions): void {
@@ -176,9 +179,11 @@ function checkUsage(args: readonly string[], { list, json, remove, verify, extra
           ? '--json goes with --list'
           : extract && args.length !== 1
             ? '--extract takes one build-id'
-            : args.length === 0 && !list && !verify
-              ? 'no file'
-              : undefined;
+            : extract && process.stdout.isTTY
+              ? '--extract writes a binary file: send it somewhere (> vmlinux)'
+              : args.length === 0 && !list && !verify
+                ? 'no file'
+                : undefined;
   if (problem !== undefined)
     throw new ToolFailure([`pvh-report: stash: ${problem}; see pvh-report stash --help`], EXIT.unusable);
 }

@@ -21,7 +21,7 @@ export function codeTest({ table, symbolizer, memory }: CodeSources): (address: 
   const executable = (address: bigint): boolean => memory?.isExecutable(address) === true;
   const text = range(table, '_stext', '_etext');
   if (text) {
-    // Init text counts when it is long freed: the boot CPU's idle task was called from it.
+    // The code that ran at the start is freed, but the boot CPU's idle task was called by it.
     const init = range(table, '_sinittext', '_einittext');
     return (address) =>
       within(address, text) || within(address, init) || (within(address, MODULES) && executable(address));

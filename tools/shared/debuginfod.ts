@@ -1,11 +1,12 @@
 // Debug information from debuginfod servers, into the stash: the client's side of debuginfod(8), with the environment variables of
 // debuginfod-client-config(7). Nothing is asked unless DEBUGINFOD_URLS is set. What a server sends is checked before it is used.
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, readFileSync, statSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream } from 'node:stream/web';
+import { replaceFile } from '../../core/host/files.ts';
 import { PvhError } from '../../symbols/errors.ts';
 import { systemError } from './failure.ts';
 import type { Stash } from './stash.ts';
@@ -57,6 +58,9 @@ class ServerError extends PvhError {
     super('ESERVER', message);
   }
 }
+
+/** The server works and has no such file. */
+class AbsentError extends ServerError {}
 
 /** Aborts the transfer when the server is too slow. */
 class Watch {
@@ -123,7 +127,7 @@ async function download(url: string, path: string, options: FetchOptions): Promi
       signal: watch.signal,
       headers: { 'user-agent': `pvh-report/${packageVersion()}` },
     });
-    if (response.status === 404) throw new ServerError('does not have it');
+    if (response.status === 404) throw new AbsentError('does not have it');
     if (!response.ok || !response.body)
       throw new ServerError(`answers ${response.status} ${response.statusText}`);
     const length = response.headers.get('content-length');
@@ -148,11 +152,12 @@ async function download(url: string, path: string, options: FetchOptions): Promi
   }
 }
 
-/** Why a server was no use; errors of our own disk are thrown on. */
+/** Why there is nothing from a server, in words. */
 function failureText(error: unknown): string {
-  if (error instanceof PvhError) return error.message;
-  if (!(error instanceof Error)) throw error;
-  if (systemError(error) !== undefined && 'path' in error) throw error;
+  if (error instanceof PvhError && error.code !== 'EINTERNAL') return error.message;
+  if (!(error instanceof Error) || error instanceof PvhError) throw error;
+  const system = 'path' in error ? systemError(error) : undefined;
+  if (system !== undefined && 'path' in error) return `${String(error.path)}: ${system}`;
   // fetch says "fetch failed" and keeps the reason behind it.
   const { cause } = error;
   return cause instanceof Error
@@ -160,40 +165,76 @@ function failureText(error: unknown): string {
     : error.message;
 }
 
-/** `<prefix>/buildid/<id>/debuginfo`; undefined for what is no address of the web. */
-function address(prefix: string, buildId: string): string | undefined {
+/** `<prefix>/buildid/<id>/debuginfo`. @throws ServerError for what is no address of the web. */
+function address(prefix: string, buildId: string): string {
   const url = `${prefix.replace(/\/+$/, '')}/buildid/${buildId}/debuginfo`;
-  return URL.canParse(url) && /^https?:$/.test(new URL(url).protocol) ? url : undefined;
+  if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return url;
+  throw new ServerError('not an http address (DEBUGINFOD_URLS)');
+}
+
+/** What nobody has is not asked for again so soon: debuginfod-client-config(7), cache_miss_s. */
+const MISS_SECONDS = 600;
+
+/** Remembers, for some minutes, that none of the servers has a file. */
+class Miss {
+  readonly #path: string;
+  readonly #servers: string;
+
+  constructor(stash: Stash, buildId: string, servers: readonly string[]) {
+    this.#path = join(stash.folder, `.missing.${buildId}`);
+    this.#servers = servers.join('\n');
+  }
+
+  isFresh(): boolean {
+    try {
+      const age = (Date.now() - statSync(this.#path).mtimeMs) / 1000;
+      return age >= 0 && age < MISS_SECONDS && readFileSync(this.#path, 'utf8') === this.#servers;
+    } catch {
+      return false;
+    }
+  }
+
+  note(): void {
+    replaceFile(this.#path, this.#servers);
+  }
+}
+
+/** Downloads one file into the stash. @throws ServerError, FormatError, the system's errors. */
+async function fetchFrom(url: string, buildId: string, stash: Stash, options: FetchOptions): Promise<void> {
+  await mkdir(stash.folder, { recursive: true, mode: 0o700 });
+  const folder = await mkdtemp(join(stash.folder, `.new.${process.pid}.fetch-`));
+  try {
+    const path = join(folder, 'debuginfo');
+    await download(url, path, options);
+    checkBuildId(path, buildId);
+    options.progress(`Keeping it in the stash ${stash.folder}`);
+    await stash.add(path, undefined, `${buildId}.debug`);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 /**
- * Asks the servers in DEBUGINFOD_URLS one by one and puts the file of the first that has it into the stash.
- * @throws the system's error when the stash cannot be written.
+ * Asks the servers in DEBUGINFOD_URLS one by one and puts the file of the first that has it into the stash. Servers that fail and a
+ * stash that cannot be written are answers.
  */
 export async function fetchDebugInfo(buildId: string, stash: Stash, options: FetchOptions): Promise<Fetched> {
   const prefixes = (options.env['DEBUGINFOD_URLS'] ?? '').split(/\s+/).filter((prefix) => prefix !== '');
+  const miss = new Miss(stash, buildId, prefixes);
+  if (prefixes.length > 0 && miss.isFresh())
+    return { found: false, failures: [`the servers of DEBUGINFOD_URLS did not have it some minutes ago`] };
   const failures: string[] = [];
+  let absent = 0;
   for (const prefix of prefixes) {
-    const url = address(prefix, buildId);
-    if (url === undefined) {
-      failures.push(`${prefix}: not an http address (DEBUGINFOD_URLS)`);
-      continue;
-    }
-    await mkdir(stash.folder, { recursive: true, mode: 0o700 });
-    const folder = await mkdtemp(join(stash.folder, `.new.${process.pid}.fetch-`));
     try {
-      const path = join(folder, 'debuginfo');
-      await download(url, path, options);
-      checkBuildId(path, buildId);
-      options.progress(`Keeping it in the stash ${stash.folder}`);
-      await stash.add(path, undefined, `${buildId}.debug`);
+      await fetchFrom(address(prefix, buildId), buildId, stash, options);
       return { found: true, failures };
     } catch (error) {
-      failures.push(`${prefix}: ${failureText(error).replaceAll(`${folder}/`, '')}`);
-    } finally {
-      await rm(folder, { recursive: true, force: true });
+      if (error instanceof AbsentError) absent++;
+      failures.push(`${prefix}: ${failureText(error).replace(/\S*\/\.new\.[^/]*\//, '')}`);
     }
   }
+  if (absent > 0 && absent === prefixes.length) miss.note();
   return { found: false, failures };
 }
 

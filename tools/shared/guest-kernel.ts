@@ -1,7 +1,7 @@
 // Where a symbol file and the guest's memory become one: what is known of the guest's kernel for naming and unwinding. Prints nothing.
 import type { Target } from '../../core/target/target.ts';
 import { inLongMode, VirtualMemory } from '../../core/target/virtual-memory.ts';
-import { type DebugInfo, openDebugInfo, type SourceFrame } from '../../symbols/dwarf/debug-info.ts';
+import type { SourceFrame } from '../../symbols/dwarf/debug-info.ts';
 import { guestBuildId, runningBuildId, runningRelease } from '../../symbols/kernel/identity.ts';
 import { findKallsyms } from '../../symbols/kernel/kallsyms.ts';
 import { kernelSlide, physicalBase } from '../../symbols/kernel/kaslr.ts';
@@ -182,7 +182,6 @@ function compose({ target, memory, file, match, table }: Parts): GuestKernel {
     perCpuOffsets: perCpuOffsets(linux),
   });
   const cfi = file?.elf ? [cfiRows(file.elf, slide ?? 0n)] : [];
-  let debugInfo: DebugInfo | undefined | null;
   return {
     source: table.length > 0 ? table.source : undefined,
     file,
@@ -196,10 +195,7 @@ function compose({ target, memory, file, match, table }: Parts): GuestKernel {
     isCode: codeTest({ table, symbolizer, memory }),
     linux,
     memory,
-    lines(address) {
-      debugInfo ??= (file?.elf && openDebugInfo(file.elf)) ?? null;
-      return debugInfo?.lookup(address - (slide ?? 0n)) ?? [];
-    },
+    lines: (address) => file?.debugInfo?.lookup(address - (slide ?? 0n)) ?? [],
     warnings: [...(file?.warnings ?? []), ...warnings],
   };
 }

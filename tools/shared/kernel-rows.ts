@@ -7,7 +7,7 @@ import type { GuestModule } from '../../symbols/kernel/modules.ts';
 import type { MemorySource } from '../../symbols/memory.ts';
 import { cfiFromElf } from '../../symbols/unwind/dwarf-cfi.ts';
 import { OrcRows, orcFromElf, orcFromMemory } from '../../symbols/unwind/orc.ts';
-import type { RowSource } from '../../symbols/unwind/row.ts';
+import { type RowSource, shiftedRows } from '../../symbols/unwind/row.ts';
 
 export interface OrcSources {
   readonly elf: ElfFile | undefined;
@@ -17,13 +17,10 @@ export interface OrcSources {
   readonly linux: LinuxGuest | undefined;
 }
 
-const moved = (rows: RowSource, slide: bigint): RowSource =>
-  slide === 0n ? rows : { find: (pc) => rows.find(pc - slide) };
-
 /** ORC tables of the image and of the modules. */
 export function orcRows({ elf, slide, memory, addressOf, linux }: OrcSources): RowSource[] {
   const fromFile = elf && orcFromElf(elf);
-  const image = fromFile ? moved(fromFile, slide) : memory && orcFromMemory(memory, addressOf);
+  const image = fromFile ? shiftedRows(fromFile, slide) : memory && orcFromMemory(memory, addressOf);
   return [...(image ? [image] : []), ...(linux ? [moduleRows(linux)] : [])];
 }
 
@@ -56,7 +53,7 @@ export function cfiRows(elf: ElfFile, slide: bigint): RowSource {
       throw error;
     }
   };
-  return moved(
+  return shiftedRows(
     {
       find(pc) {
         sections ??= open();

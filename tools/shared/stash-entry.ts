@@ -2,7 +2,7 @@
 
 import { SHT_NOBITS } from '../../symbols/elf/constants.ts';
 import type { ElfFile } from '../../symbols/elf/elf-file.ts';
-import { findSection } from '../../symbols/elf/elf-file.ts';
+import { findSection, readSection } from '../../symbols/elf/elf-file.ts';
 import { FormatError } from '../../symbols/errors.ts';
 import { elfMemory } from '../../symbols/kernel/elf-memory.ts';
 import { runningRelease } from '../../symbols/kernel/identity.ts';
@@ -17,7 +17,7 @@ export interface StashEntry {
   /** Name of the file that was stashed, without its folder. */
   readonly name: string;
   readonly kind: 'kernel' | 'module' | 'file';
-  /** `uname -r` of a Linux kernel. */
+  /** `uname -r` of a Linux kernel; of a module the one that it was built for. */
   readonly release?: string | undefined;
   /** Whether it has DWARF. */
   readonly debug: boolean;
@@ -40,8 +40,27 @@ export function describeElf(
   const release = runningRelease(elfMemory(elf), (name) => table.addressOf(name));
   const isModule = elf.type === 'rel' && findSection(elf, '.gnu.linkonce.this_module') !== undefined;
   const kind = isModule ? 'module' : release === undefined ? 'file' : 'kernel';
-  return { kind, release, debug: info !== undefined && info.type !== SHT_NOBITS, symbols: table.length };
+  return {
+    kind,
+    release: isModule ? moduleRelease(elf) : release,
+    debug: info !== undefined && info.type !== SHT_NOBITS,
+    symbols: table.length,
+  };
 }
+
+const MAX_MODINFO = 1 << 20;
+
+/** The kernel that a module was built for: the first word of its vermagic (include/linux/vermagic.h). */
+function moduleRelease(elf: ElfFile): string | undefined {
+  const section = findSection(elf, '.modinfo');
+  if (!section || section.size > MAX_MODINFO) return undefined;
+  const text = new TextDecoder('latin1').decode(readSection(elf, section));
+  return /(?:^|\0)vermagic=([\w.+~-]{1,64})[ \0]/.exec(text)?.[1];
+}
+
+/** Name of a module by the name of its file: dashes and underscores are one, and what stands behind .ko does not matter. */
+export const moduleName = (fileName: string): string =>
+  fileName.replace(/\.ko(?:\.debug)?$/, '').replaceAll('-', '_');
 
 /** Build-ids become names of folders. */
 export const isBuildId = (text: string): boolean => /^(?:[0-9a-f]{2}){4,64}$/.test(text);

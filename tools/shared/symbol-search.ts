@@ -1,10 +1,12 @@
 // Finds the file with a kernel's or a module's symbols, given its build-id: in the stash, in the folders where distributions put
 // them, and from the debuginfod servers that the user has named. Opens what it finds; takes no file of another build.
+import { type Dirent, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { PvhError } from '../../symbols/errors.ts';
 import { fetchDebugInfo } from './debuginfod.ts';
 import { explainFailure, systemError } from './failure.ts';
 import { Stash, stashDirectory } from './stash.ts';
+import { moduleName } from './stash-entry.ts';
 import { openSymbolFile, type SymbolFile } from './symbol-file.ts';
 
 export interface WantedSymbols {
@@ -24,7 +26,7 @@ export interface SearchOptions {
 
 export interface SearchResult {
   readonly file: SymbolFile | undefined;
-  /** Where it was looked for in vain and why each was no use, for a message. */
+  /** What was there and no use, and why, and what servers answered: for a message. */
   readonly looked: readonly string[];
 }
 
@@ -56,7 +58,7 @@ function whyNot(error: unknown): string | undefined {
 /** Tries one place; what is wrong with it goes to `looked`. */
 function attempt(
   what: string,
-  wanted: WantedSymbols,
+  wanted: { readonly buildId: string | undefined },
   looked: string[],
   open: () => SymbolFile | undefined,
 ): SymbolFile | undefined {
@@ -64,11 +66,11 @@ function attempt(
   try {
     file = open();
   } catch (error) {
-    looked.push(whyNot(error) ?? `${what}: not there`);
+    const reason = whyNot(error);
+    if (reason !== undefined) looked.push(reason);
     return undefined;
   }
-  if (!file) looked.push(`${what}: not there`);
-  else if (wanted.buildId !== undefined && file.buildId !== wanted.buildId) {
+  if (file && wanted.buildId !== undefined && file.buildId !== wanted.buildId) {
     looked.push(`${what}: is another build (${file.buildId ?? 'no build-id'})`);
     file.close();
     return undefined;
@@ -81,31 +83,113 @@ function withWarning(file: SymbolFile, warning: string): SymbolFile {
 }
 
 /**
- * Looks everywhere. Nothing found is an answer, and so is a file that is damaged: `looked` has the reasons.
- * @throws the system's error when the stash cannot be written.
+ * Looks everywhere. Nothing found is an answer, and so are a file that is damaged and a stash that cannot be written: `looked` has
+ * the reasons.
  */
 export async function searchSymbols(wanted: WantedSymbols, options: SearchOptions): Promise<SearchResult> {
   const { env, root = '/', progress = () => undefined } = options;
   const { buildId, release } = wanted;
   const looked: string[] = [];
   const stash = new Stash(stashDirectory(env));
+  const guess = (file: SymbolFile): SymbolFile =>
+    buildId === undefined
+      ? withWarning(
+          file,
+          `${file.path} is taken for its release ${release}; the build-id of the guest is not known`,
+        )
+      : file;
   const stashed = (): SymbolFile | undefined => {
-    const entry = buildId === undefined ? undefined : stash.find(buildId);
+    const entry =
+      buildId === undefined
+        ? stash.list().find((each) => each.kind === 'kernel' && each.release === release)
+        : stash.find(buildId);
     return entry && stash.open(entry);
   };
-  if (buildId !== undefined) {
-    const file = attempt(`stash ${stash.folder}`, wanted, looked, stashed);
-    if (file) return { file, looked };
-  }
+  // A file without source lines is better than none, and one with them better still.
+  let plain: SymbolFile | undefined;
+  const isBest = (file: SymbolFile | undefined): file is SymbolFile => {
+    if (!file || file.debugInfo) return file !== undefined;
+    if (plain) file.close();
+    plain ??= file;
+    return false;
+  };
+  const best = (file: SymbolFile): SearchResult => {
+    plain?.close();
+    return { file: guess(file), looked };
+  };
+  const kept = attempt(`stash ${stash.folder}`, wanted, looked, stashed);
+  if (isBest(kept)) return best(kept);
   for (const place of places(wanted)) {
     const path = join(root, place);
     const file = attempt(path, wanted, looked, () => openSymbolFile(path));
-    if (!file) continue;
-    const guess = `${path} is taken for its release ${release}; the build-id of the guest is not known`;
-    return { file: buildId === undefined ? withWarning(file, guess) : file, looked };
+    if (isBest(file)) return best(file);
   }
-  if (buildId === undefined) return { file: undefined, looked };
-  const fetched = await fetchDebugInfo(buildId, stash, { env, progress });
-  looked.push(...fetched.failures);
-  return { file: fetched.found ? attempt('stash', wanted, looked, stashed) : undefined, looked };
+  const fetched = buildId === undefined ? undefined : await fetchDebugInfo(buildId, stash, { env, progress });
+  looked.push(...(fetched?.failures ?? []));
+  const file = fetched?.found ? attempt('stash', wanted, looked, stashed) : undefined;
+  if (file) return best(file);
+  return { file: plain && guess(plain), looked };
+}
+
+/** A sentence for a search in vain. */
+export function searchFailure({ buildId, release }: WantedSymbols, looked: readonly string[]): string {
+  const what = [release, buildId && `build-id ${buildId}`].filter(Boolean).join(', ');
+  const reasons = looked.length > 0 ? ` (${looked.join('; ')})` : '';
+  return `no vmlinux of ${what} in the stash, in /usr/lib/debug, /boot and /lib/modules${reasons}`;
+}
+
+export interface WantedModule {
+  /** As the kernel calls it: underscores. */
+  readonly name: string;
+  readonly buildId: string | undefined;
+  readonly release: string | undefined;
+}
+
+/** Folders of one kernel's modules hold some 5,000 files, in folders five deep. */
+const MAX_MODULE_FILES = 50_000;
+
+/** Files of modules below a folder, by name; a folder that is not there has none. */
+function* moduleFiles(folder: string, name: string): Generator<string> {
+  let left = MAX_MODULE_FILES;
+  const folders = [folder];
+  for (let next = folders.pop(); next !== undefined && left > 0; next = folders.pop()) {
+    let entries: Dirent[];
+    try {
+      entries = readdirSync(next, { withFileTypes: true });
+    } catch (error) {
+      if (systemError(error) === undefined) throw error;
+      continue;
+    }
+    for (const entry of entries) {
+      left--;
+      const path = join(next, entry.name);
+      if (entry.isDirectory()) folders.push(path);
+      else if (/\.ko(?:\.debug)?$/.test(entry.name) && moduleName(entry.name) === name) yield path;
+    }
+  }
+}
+
+/** Finds the file of a module with source lines: by its build-id as searchSymbols does, or by name and release. */
+export async function searchModule(wanted: WantedModule, options: SearchOptions): Promise<SearchResult> {
+  const { name, buildId, release } = wanted;
+  const found = buildId === undefined ? undefined : await searchSymbols({ buildId }, options);
+  if (found?.file) return found;
+  const looked = [...(found?.looked ?? [])];
+  const { env, root = '/' } = options;
+  const stash = new Stash(stashDirectory(env));
+  const file = attempt(`stash ${stash.folder}`, wanted, looked, () => {
+    const entry = stash
+      .list()
+      .find((each) => each.kind === 'module' && each.release === release && moduleName(each.name) === name);
+    return entry && stash.open(entry);
+  });
+  if (file || release === undefined || !isRelease(release)) return { file, looked };
+  for (const folder of ['usr/lib/debug/lib/modules', 'lib/modules'])
+    for (const path of moduleFiles(join(root, folder, release), name)) {
+      const module = attempt(path, wanted, looked, () => openSymbolFile(path));
+      if (module?.debugInfo) return { file: module, looked };
+      if (module) looked.push(`${path}: no debug information`);
+      module?.close();
+    }
+  return { file: undefined, looked };
 }

@@ -10,11 +10,10 @@ import type { DumpKnowledge } from './dump.ts';
 import { moduleSize } from './guest-lists.ts';
 import { panickedVcpu } from './heading.ts';
 import { unwindJson } from './json-trace.ts';
+import type { Json } from './json-value.ts';
 import type { XenctxOptions } from './options.ts';
 import { taskTraces } from './tasks.ts';
 import { viewVcpu } from './view.ts';
-
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 /** Facts by name with null for the unknown, and the reasons beside them. */
 function factsJson(facts: Readonly<Record<string, Known<Json>>>): { [key: string]: Json } {

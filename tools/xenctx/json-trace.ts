@@ -8,7 +8,7 @@ import type { UnwindWay } from '../../symbols/unwind/unwinder.ts';
 import type { GuestKernel } from '../shared/guest-kernel.ts';
 import { instructionOf, type Thread, unwindThread } from '../shared/unwinding.ts';
 import { frameAt } from './frame-registers.ts';
-import type { Json } from './json-guest.ts';
+import type { Json } from './json-value.ts';
 import { frameName, type TraceLayout } from './true-trace.ts';
 
 const generalJson = (registers: SavedContext['registers']): { [name: string]: Json } =>

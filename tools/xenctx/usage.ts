@@ -7,15 +7,15 @@ export const HELP = `usage:
   xenctx [options] <DOMAIN> [VCPU]
 
 DOMAIN is a domain id, a domain name, or the path of a dump-core file.
-VCPU is the number of a vcpu (default 0).
+VCPU is the number of a vcpu.
 
 options:
   -f, --frame-pointers
                      call trace along the saved frame pointers, for kernels
                      that are built with them, instead of scanning the stack.
   -s SYMTAB, --symbol-table=SYMTAB
-                     take names from SYMTAB: a vmlinux with symbols, or a
-                     System.map.
+                     take names from SYMTAB: a vmlinux with symbols, a
+                     bzImage, a System.map, or a copy of /proc/kallsyms.
   -S, --stack-trace  show every word of the stack in the trace.
   -k KADDR, --kernel-start=KADDR
                      where the kernel half begins (default 0xffffffff80000000);
@@ -40,13 +40,31 @@ options:
   -h, --help         this text.
 
 beyond Xen's xenctx:
-  --unwind=WAY       the true call trace, by the kernel's unwind tables (orc), its
-                     frame pointers (fp), or the best there is (auto). Without
-                     -s, names come out of the guest's own memory.
+  --classic          layout, traces and exit status of Xen's xenctx, byte for byte.
+                     -f, -S, -d and -m ask for its layout too.
+  --unwind=WAY       how the call trace is found: by the kernel's unwind tables
+                     (orc), call frame information (cfi), frame pointers (fp), by
+                     looking at every word of the stack (scan), or by the best of
+                     them at each frame (auto, the default).
+  --lines            file and line of each frame, and the functions inlined there.
+                     (With a number behind it --lines is the option above;
+                     --source-lines always means this one.)
+  --registers-of-frame=N
+                     what is known of the registers in frame N of each trace; the
+                     innermost is 0.
+  --disassemble      instructions around the instruction pointer.
+  --all-tasks        every task of the guest with its stack.
+  --modules          the modules that are loaded.
+  --dmesg            the kernel's log.
+  --force-symbols    take SYMTAB although it is another kernel's.
   --json             the same facts as JSON.
   --debug            where an error came from.
 
+Without -s, names come from a vmlinux that \`pvh-report stash\` keeps, that is
+installed below /usr/lib/debug, or that a server of DEBUGINFOD_URLS has; else from
+the guest's own memory. Without VCPU and -C, the vcpu that panicked is shown.
+
 Memory that cannot be read is shown as ?? and explained on stderr.
-Exit status: 0 every vcpu asked for was read, 1 some could not be,
-255 wrong usage, no such domain, or unusable symbol table.
+Exit status: 0 every vcpu asked for was read, 1 some could not be, 2 wrong usage,
+no such domain, or unusable symbol table (255 with --classic).
 `;

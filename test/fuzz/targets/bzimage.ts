@@ -17,7 +17,7 @@ const ZSTD =
   'Fce27Mv+b+zr81TgjAwQKDCDuQ7QPqwS9y2X0ggbFsrIPjHNItw9Pjjc6AQ=';
 
 const { gzip } = hostCodecs;
-const CODECS = gzip ? { gzip } : {};
+const CODECS = { gzip };
 
 function withSize(stream: Uint8Array, size: number): Uint8Array {
   const bytes = new Uint8Array(stream.length + 4);

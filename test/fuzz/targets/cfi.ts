@@ -1,9 +1,24 @@
 // Call frame information, the same bytes as .debug_frame and as .eh_frame.
 import { CfiRows } from '../../../symbols/unwind/dwarf-cfi.ts';
+import { unwind } from '../../../symbols/unwind/unwinder.ts';
+import { Image } from '../image.ts';
 import { sampleElf, sectionBytes } from '../sample.ts';
 import type { FuzzTarget } from '../target.ts';
 
 const TEXT = 0xffffffff80100000n;
+
+/** A stack of return addresses and of pointers to itself. */
+const STACK = 0xffffc90000000000n;
+const stack = Uint8Array.from(
+  { length: 512 },
+  (_, index) => [0x40, 1, 0x10, 0x80, 0xff, 0xff, 0xff, 0xff][index % 8] ?? 0,
+);
+const CONTEXT = {
+  memory: new Image(STACK, stack),
+  isCode: (address: bigint) => address >= TEXT && address < TEXT + 0x800n,
+  way: 'cfi',
+} as const;
+const registers = { rsp: STACK + 64n, rbp: STACK + 128n, rbx: 1n };
 
 /** Two functions of .eh_frame as gcc writes them: a common entry `zR`, relative pointers of 4 bytes. */
 const EH_FRAME = Uint8Array.from(
@@ -16,15 +31,28 @@ const EH_FRAME = Uint8Array.from(
   ),
 );
 
+/** A function of .debug_frame whose CFA and registers are expressions, as gcc writes them where it aligns the stack. */
+const EXPRESSIONS = Uint8Array.from(
+  Buffer.from(
+    '14000000ffffffff01000178100c07089001000000000000' +
+      '2c0000000000000000001080ffffffff4000000000000000410f037678061006027600100e0276781603017615077e00',
+    'hex',
+  ),
+);
+
 export const CFI: FuzzTarget = {
   name: 'cfi',
-  seeds: () => [sectionBytes(sampleElf(), '.debug_frame', 0x400), EH_FRAME],
+  seeds: () => [sectionBytes(sampleElf(), '.debug_frame', 0x400), EH_FRAME, EXPRESSIONS],
   run: (bytes) => {
     let read = 0;
     for (const isEh of [false, true]) {
       const name = isEh ? '.eh_frame' : '.debug_frame';
       const rows = new CfiRows({ name, bytes, address: TEXT, isEh, bits: 64 });
-      for (let at = -0x40; at < 0x800; at += 0x34) if (rows.find(TEXT + BigInt(at))) read++;
+      for (let at = -0x40; at < 0x800; at += 0x34) {
+        if (!rows.find(TEXT + BigInt(at))) continue;
+        read++;
+        for (const _ of unwind({ ...CONTEXT, rows: [rows] }, { rip: TEXT + BigInt(at), registers })) read++;
+      }
     }
     return read;
   },

@@ -8,16 +8,20 @@ import { goldenStack } from '../golden-stack.ts';
 import { Image } from '../image.ts';
 import type { FuzzTarget } from '../target.ts';
 
-// An input: rip, where the stack lies, 16 registers, number of ORC entries, their addresses relative to CODE, the entries, the
+// An input: rip, where the stack lies, 16 registers, number of ORC entries, the way, their addresses relative to CODE, the entries, the
 // stack.
 const CODE = 0xffffffff81000000n;
 const STACK = 8;
 const REGISTERS = 16;
 const COUNT = REGISTERS + ROW_REGISTERS.length * 8;
 const TABLES = COUNT + 8;
+const WAY = COUNT + 4;
+const WAYS = ['auto', 'orc', 'cfi', 'fp', 'scan'] as const;
+/** Every return address lies behind a call. */
+const code = { read: (_: bigint, into: Uint8Array) => void into.fill(0xe8) };
 const isCode = (address: bigint): boolean => address >= CODE && address < CODE + 0x2000000n;
 
-function seed(): Uint8Array {
+function seed(way: number): Uint8Array {
   const { start, orc, stack } = goldenStack();
   const bytes = new Uint8Array(TABLES + orc.length * 10 + stack.length);
   const view = new DataView(bytes.buffer);
@@ -27,6 +31,7 @@ function seed(): Uint8Array {
     view.setBigUint64(REGISTERS + index * 8, start.registers[name] ?? 0n, true);
   });
   view.setUint32(COUNT, orc.length, true);
+  view.setUint8(WAY, way);
   orc.forEach(({ address, entry }, index) => {
     view.setUint32(TABLES + index * 4, Number(address - CODE), true);
     bytes.set(entry, TABLES + orc.length * 4 + index * 6);
@@ -37,7 +42,7 @@ function seed(): Uint8Array {
 
 export const UNWIND: FuzzTarget = {
   name: 'unwind',
-  seeds: () => [seed()],
+  seeds: () => Array.from({ length: WAYS.length * 2 }, (_, way) => seed(way)),
   run: (bytes) => {
     if (bytes.length < TABLES) return 0;
     const view = new DataView(bytes.buffer);
@@ -61,9 +66,21 @@ export const UNWIND: FuzzTarget = {
       header: undefined,
     });
     const memory = new Image(view.getBigUint64(STACK, true), bytes.subarray(TABLES + count * 10));
+    const low = view.getBigUint64(STACK, true);
+    const size = BigInt(Math.max(0, bytes.length - TABLES - count * 10));
+    const middle = low + size / 2n;
+    // Odd ones know their stacks: two, the upper one an interrupt stack.
+    const stacks = [
+      { name: 'TASK', low, high: middle, userRegisters: [low + 8n] },
+      { name: 'IRQ', low: middle, high: low + size, link: low + size - 8n },
+    ];
+    const chosen = view.getUint8(WAY);
+    const way = WAYS[(chosen >> 1) % WAYS.length] ?? 'auto';
+    const context = { code, way, stacks: chosen % 2 === 1 ? stacks : [] };
     let read = 0;
     const start = { rip: view.getBigUint64(0, true), registers };
-    for (const step of unwind({ memory, rows: [rows], isCode }, start)) if (step.kind === 'frame') read++;
+    for (const step of unwind({ memory, rows: [rows], isCode, ...context }, start))
+      if (step.kind === 'frame') read++;
     return read;
   },
 };

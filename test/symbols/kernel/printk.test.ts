@@ -253,6 +253,38 @@ test.each<[string, readonly (readonly [number, string])[], string | undefined, s
     'BUG: kernel NULL pointer dereference, address: 0000000000000000',
   ],
   [
+    'two reports: the later one led to it',
+    [
+      [1, 'BUG: sleeping function called from invalid context'],
+      [1.1, '---[ end trace 0000000000000000 ]---'],
+      [1.2, 'kernel BUG at mm/slub.c:1!'],
+      [1.2, 'invalid opcode: 0000 [#1] PREEMPT SMP'],
+      [1.3, '---[ end trace 0000000000000000 ]---'],
+      [1.3, 'Kernel panic - not syncing: Fatal exception'],
+    ],
+    'Kernel panic - not syncing: Fatal exception',
+    'kernel BUG at mm/slub.c:1!',
+  ],
+  [
+    'what the watchdog says at boot is none, a warning only where warnings panic',
+    [
+      [1, 'NMI watchdog: Perf NMI watchdog permanently disabled'],
+      [1, 'WARNING: CPU: 0 PID: 1 at a.c:1 b+0x1/0x2'],
+      [1.3, 'Kernel panic - not syncing: VFS: Unable to mount root fs'],
+    ],
+    'Kernel panic - not syncing: VFS: Unable to mount root fs',
+    'same',
+  ],
+  [
+    'panic_on_warn',
+    [
+      [1, 'WARNING: CPU: 0 PID: 1 at a.c:1 b+0x1/0x2'],
+      [1.3, 'Kernel panic - not syncing: kernel: panic_on_warn set ...'],
+    ],
+    'Kernel panic - not syncing: kernel: panic_on_warn set ...',
+    'WARNING: CPU: 0 PID: 1 at a.c:1 b+0x1/0x2',
+  ],
+  [
     'an older oops was survived',
     [
       [1, 'BUG: old'],

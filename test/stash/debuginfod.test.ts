@@ -1,0 +1,70 @@
+// Debian's own debuginfod as the server. It listens on every address, so it gets a network of its own, where loopback is all.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, expect, test } from 'vitest';
+import { openSymbolFile } from '../../tools/shared/symbol-file.ts';
+
+/** A network without anything but loopback, for a user who may make one. */
+const ALONE = ['--map-root-user', '--net', 'sh', '-c'];
+const runs = (program: string, ...args: string[]): boolean => spawnSync(program, args).status === 0;
+const can =
+  runs('debuginfod', '--version') &&
+  runs('gcc', '--version') &&
+  runs('unshare', ...ALONE, 'ip link set lo up');
+
+const folder = mkdtempSync(join(tmpdir(), 'pvh-debuginfod-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Starts the server, waits until it has the file, and runs the client. The server ends with the script. */
+const SCRIPT = `
+ip link set lo up
+debuginfod -v -p 8002 -d "$FOLDER/index.sqlite" -F "$FOLDER/files" >"$FOLDER/log" 2>&1 &
+server=$!
+trap 'kill -9 $server; wait $server' EXIT
+for attempt in $(seq 100); do
+  if grep -q 'files scanned (#) 1' "$FOLDER/log"; then break; fi
+  sleep 0.1
+done
+"$NODE" --import "$LOADER" "$CLIENT" "$BUILD_ID"
+`;
+
+test.runIf(can)('a file from debuginfod', () => {
+  mkdirSync(join(folder, 'files'));
+  const path = join(folder, 'files', 'vmlinux');
+  writeFileSync(join(folder, 'start.c'), 'int x;\nvoid _start(void) {\n  x = 1;\n}\n');
+  const made = spawnSync('gcc', [
+    '-g',
+    '-nostdlib',
+    '-static',
+    '-Wl,--build-id',
+    '-o',
+    path,
+    join(folder, 'start.c'),
+  ]);
+  expect(String(made.stderr)).toBe('');
+  const file = openSymbolFile(path);
+  const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+  const { stdout, stderr } = spawnSync('unshare', [...ALONE, SCRIPT], {
+    encoding: 'utf8',
+    timeout: 60_000,
+    env: {
+      ...process.env,
+      FOLDER: folder,
+      NODE: process.execPath,
+      LOADER: here('../../tools/dev/typescript.mjs'),
+      CLIENT: here('fetch.ts'),
+      BUILD_ID: file.buildId ?? '',
+      DEBUGINFOD_URLS: 'http://127.0.0.1:8002',
+      PVH_STASH_DIR: join(folder, 'stash'),
+    },
+  });
+  expect(stderr.replace(/^.*Killed.*\n/gm, '')).toBe('');
+  const result = JSON.parse(stdout);
+  expect(result).toMatchObject({ buildId: file.buildId, looked: [] });
+  expect(result.lines).toEqual(file.debugInfo?.lookup(file.table.addressOf('_start') ?? 0n));
+  expect(result.lines[0]).toMatchObject({ function: '_start', line: 2 });
+  file.close();
+});

@@ -1,0 +1,143 @@
+// Real dumps: a Debian kernel with KASLR panics under QEMU, and every form of dump of it shows what QEMU's monitor showed.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Registry } from '../../core/domain/registry.ts';
+import type { VcpuRegisters } from '../../core/machine/registers.ts';
+import { openTarget } from '../../core/target/open.ts';
+import { debianArchive, debianKernel, debianPackage } from '../support/debian.ts';
+import { busyboxInitramfs, INIT_PROLOGUE } from '../support/initramfs.ts';
+import { hasQemu, QemuGuest } from '../support/qemu-dump.ts';
+import { runXenctx } from '../xenctx/run.ts';
+
+const INIT = `${INIT_PROLOGUE}
+insmod /qemu_fw_cfg.ko
+echo 1 >/proc/sys/kernel/sysrq
+echo c >/proc/sysrq-trigger
+`;
+
+/** Values of the monitor's text by our names. */
+function monitorRegisters(text: string): ReadonlyMap<string, bigint> {
+  const values = new Map<string, bigint>();
+  for (const [, name = '', digits = ''] of text.matchAll(/\b(R\w+|CR\d) *=([0-9a-f]+)/g))
+    values.set(name === 'RFL' ? 'rflags' : name.toLowerCase(), BigInt(`0x${digits}`));
+  for (const [, name = '', selector, base, limit] of text.matchAll(
+    /^(\wS|TR|LDT) *=([0-9a-f]{4}) ([0-9a-f]{16}) ([0-9a-f]{8})/gm,
+  )) {
+    const segment = name === 'LDT' ? 'ldtr' : name.toLowerCase();
+    values.set(`${segment}.selector`, BigInt(`0x${selector}`));
+    values.set(`${segment}.base`, BigInt(`0x${base}`));
+    values.set(`${segment}.limit`, BigInt(`0x${limit}`));
+  }
+  for (const [, name = '', base, limit] of text.matchAll(/^(GDT|IDT)= +([0-9a-f]{16}) ([0-9a-f]{8})/gm)) {
+    values.set(`${name.toLowerCase()}r.base`, BigInt(`0x${base}`));
+    values.set(`${name.toLowerCase()}r.limit`, BigInt(`0x${limit}`));
+  }
+  return values;
+}
+
+/** The register at a path like `tr.base`. */
+function valueAt(registers: VcpuRegisters, path: string): bigint | undefined {
+  const [name = '', part] = path.split('.');
+  const value: unknown = Object.entries(registers).find(([key]) => key === name)?.[1];
+  const inner: unknown =
+    part === undefined ? value : Object.entries(value as object).find(([key]) => key === part)?.[1]; // a segment has parts
+  return typeof inner === 'bigint' ? inner : typeof inner === 'number' ? BigInt(inner) : undefined;
+}
+
+/** Makes makedumpfile read QEMU's file: as in /proc/vmcore program headers come first, with direct-map addresses. */
+function linuxLike(bytes: Buffer): Buffer {
+  const [start, count] = [Number(bytes.readBigUInt64LE(32)), bytes.readUInt16LE(56)];
+  bytes.copyWithin(64, start, start + count * 56);
+  for (let at = 64; at < 64 + count * 56; at += 56) {
+    const physical = bytes.readBigUInt64LE(at + 24);
+    if (bytes.readUInt32LE(at) === 1) bytes.writeBigUInt64LE(0xffff888000000000n + physical, at + 16);
+  }
+  bytes.writeBigUInt64LE(64n, 32);
+  bytes.writeBigUInt64LE(0n, 40);
+  bytes.writeUInt16LE(64, 52);
+  bytes.fill(0, 58, 64);
+  return bytes;
+}
+
+describe.runIf(debianArchive && hasQemu)('dumps of a Debian 6.1 guest', { timeout: 300_000 }, () => {
+  let guest: QemuGuest;
+  const registers: ReadonlyMap<string, bigint>[] = [];
+  const paths = new Map<string, string>();
+  /** What the kernel printed below panic, frame by frame. */
+  let printed: string[] = [];
+
+  beforeAll(async () => {
+    const kernel = debianKernel('linux-image-cloud-amd64');
+    const modules = join(kernel.vmlinuz, `../../lib/modules/${kernel.release}`);
+    const fwCfg = readFileSync(join(modules, 'kernel/drivers/firmware/qemu_fw_cfg.ko'));
+    guest = new QemuGuest({
+      kernel: kernel.vmlinuz,
+      initramfs: busyboxInitramfs(INIT, { 'qemu_fw_cfg.ko': fwCfg }),
+      vmcoreinfo: true,
+    });
+    await guest.untilConsole('end Kernel panic');
+    await guest.qmp('stop');
+    for (const vcpu of [0, 1]) registers.push(monitorRegisters(await guest.registers(vcpu)));
+    paths.set('QEMU ELF', await guest.dump('elf'));
+    paths.set('QEMU ELF by virtual addresses', await guest.dump('elf', true));
+    for (const format of ['kdump-zlib', 'kdump-lzo', 'kdump-snappy'] as const)
+      if ((await guest.formats()).includes(format)) paths.set(`QEMU ${format}`, await guest.dump(format));
+    const trace = guest.console().slice(guest.console().lastIndexOf('Call Trace:'));
+    printed = [...trace.matchAll(/^\[[ .\d]+\] {2}(\w\S*\+0x\w+\/0x\w+)$/gm)].map(([, frame = '']) => frame);
+
+    const input = guest.path('linux-like');
+    writeFileSync(input, linuxLike(readFileSync(paths.get('QEMU ELF') ?? '')));
+    const makedumpfile = join(debianPackage('makedumpfile'), 'usr/bin/makedumpfile');
+    const make = (name: string, ...options: string[]): void => {
+      const path = guest.path(name.replaceAll(/\W/g, '-'));
+      if (spawnSync(makedumpfile, [...options, input, path]).status === 0) paths.set(name, path);
+    };
+    make('makedumpfile -l -d 31', '-l', '-d', '31');
+    make('makedumpfile -c -d 1', '-c', '-d', '1');
+    make('makedumpfile -p -d 31', '-p', '-d', '31');
+    make('makedumpfile -E -d 31', '-E', '-d', '31');
+    const flat = guest.path('flat');
+    writeFileSync(
+      flat,
+      execFileSync(makedumpfile, ['-F', '-c', '-d', '31', input], { maxBuffer: 1 << 30, stdio: 'pipe' }),
+    );
+    paths.set('makedumpfile -F', flat);
+  }, 300_000);
+  afterAll(() => guest[Symbol.asyncDispose]());
+
+  test('every form that a user can have was made', () => {
+    for (const name of [
+      'QEMU kdump-zlib',
+      'makedumpfile -l -d 31',
+      'makedumpfile -c -d 1',
+      'makedumpfile -E -d 31',
+    ])
+      expect([...paths.keys()]).toContain(name);
+  });
+
+  test('registers of both vCPUs, one by one, are those of the monitor', async () => {
+    for (const [name, path] of paths) {
+      const target = await openTarget(path, { registry: new Registry(guest.folder) });
+      expect(target.vcpus).toHaveLength(2);
+      for (const { id, registers: ours } of target.vcpus)
+        for (const [register, value] of registers[id] ?? [])
+          expect([name, id, register, ours && valueAt(ours, register)]).toEqual([name, id, register, value]);
+      target.close();
+    }
+    expect(registers[0]?.size).toBe(50);
+  });
+
+  test('xenctx shows the same of each, with the trace that the kernel printed, names out of guest memory', async () => {
+    const outputs: string[] = [];
+    for (const path of paths.values()) outputs.push((await runXenctx(['-C', path], guest.folder)).stdout);
+    expect(new Set(outputs).size).toBe(1);
+    const trace = (outputs[0] ?? '').split('Call Trace:').find((part) => part.includes(' panic+')) ?? '';
+    const frames = [...trace.matchAll(/^ (\w\S*\+0x\w+\/0x\w+)$/gm)].map(([, frame]) => frame);
+    const below = (list: readonly (string | undefined)[]) =>
+      list.slice(list.findLastIndex((frame) => frame?.startsWith('panic+')) + 1);
+    expect(below(printed).length).toBeGreaterThan(5);
+    expect(below(frames)).toEqual(below(printed));
+  });
+});
