@@ -125,16 +125,26 @@ export class CallRecorder {
 
   #call(vcpu: number, at: Address, address: Address): void {
     const last = this.#last[vcpu] ?? USER;
-    const page = pageOf(at);
     const slots = this.#settle(vcpu, at);
-    const outermost = slots.length === 0 && !this.#hasFrames(page + 1);
-    if (outermost && Math.abs(pageOf(last) - page) > 1) this.#origins.set(page, this.#enteredFrom(last));
-    slots.push({ at, address, event: false, next: outermost ? this.#origins.get(page) : undefined });
+    const outermost = slots.length === 0 && !this.#hasFrames(pageOf(at) + 1);
+    slots.push({ at, address, event: false, next: outermost ? this.#enter(last, at) : undefined });
+  }
+
+  /** The stack at `at` is in use with nothing on it, after `last`. @returns where it was entered from. */
+  #enter(last: Address, at: Address): Address | undefined {
+    const page = pageOf(at);
+    if (Math.abs(pageOf(last) - page) <= 1) return this.#origins.get(page);
+    const from = this.#enteredFrom(last);
+    if (from === undefined) this.#origins.delete(page);
+    else this.#origins.set(page, from);
+    return from;
   }
 
   /** Entry stacks are left for a thread's while the user's frame is on them; the next entry overwrites it. */
-  #enteredFrom(last: Address): Address {
+  #enteredFrom(last: Address): Address | undefined {
     if (last === USER) return USER;
+    // The lower half is where a kernel boots before it runs where it is linked: it left that for good.
+    if (last >= 0) return undefined;
     const [slot] = this.#above(last);
     return slot?.event && slot.next === USER ? USER : last;
   }
@@ -165,13 +175,15 @@ export class CallRecorder {
   }
 
   /**
-   * The chain of a vCPU that stands at `rip` with `rsp`.
+   * The chain of `vcpu`, which stands at `rip` with `rsp`.
    * @param word reads guest memory.
    * @throws Error when a slot does not hold what the call put there: then the record is not the truth.
    */
-  chain(rip: bigint, rsp: bigint, word: (address: bigint) => bigint | undefined): CallChain {
+  chain(vcpu: number, rip: bigint, rsp: bigint, word: (address: bigint) => bigint | undefined): CallChain {
     const links: ChainLink[] = [{ address: rip, at: undefined, exact: true }];
     let from: Address | undefined = Number(BigInt.asIntN(64, rsp));
+    const [innermost] = this.#above(from);
+    if (innermost === undefined) from = this.#enter(this.#last[vcpu] ?? USER, from - 8);
     while (from !== undefined) {
       if (from === USER) return { links, end: 'user' };
       let next: Address | undefined;

@@ -17,16 +17,21 @@ export const debianArchive: boolean =
   process.env['CI'] === 'true' || (existsSync('/usr/bin/apt-get') && existsSync('/usr/bin/dpkg-deb'));
 
 /** The folder into which package `name` was unpacked, downloaded at most once. @throws Error when apt-get cannot fetch it. */
-export function debianPackage(name: string): string {
-  const folder = join(cache, name);
+export const debianPackage = (name: string): string => debianTree(name, []);
+
+/** As debianPackage, with the packages `others` unpacked over it: for those that point into each other. */
+export function debianTree(name: string, others: readonly string[]): string {
+  const folder = join(cache, [name, ...others].join('+'));
   if (existsSync(folder)) return folder;
   mkdirSync(cache, { recursive: true });
   const scratch = mkdtempSync(join(cache, 'unpack-'));
   try {
-    execFileSync('apt-get', ['download', name], { cwd: scratch, stdio: ['ignore', 'ignore', 'pipe'] });
-    const archive = readdirSync(scratch).find((file) => file.endsWith('.deb'));
-    if (archive === undefined) throw new Error(`apt-get download ${name} left no package`);
-    execFileSync('dpkg-deb', ['-x', join(scratch, archive), join(scratch, 'root')]);
+    const names = [name, ...others];
+    execFileSync('apt-get', ['download', ...names], { cwd: scratch, stdio: ['ignore', 'ignore', 'pipe'] });
+    const archives = readdirSync(scratch).filter((file) => file.endsWith('.deb'));
+    if (archives.length < names.length) throw new Error(`apt-get download ${names.join(' ')} left too few`);
+    for (const archive of archives)
+      execFileSync('dpkg-deb', ['-x', join(scratch, archive), join(scratch, 'root')]);
     // Two test workers may have unpacked it at once: the first rename wins, both are whole.
     if (!existsSync(folder)) renameSync(join(scratch, 'root'), folder);
   } finally {
@@ -35,12 +40,16 @@ export function debianPackage(name: string): string {
   return folder;
 }
 
+/** The packages that `name` depends on. */
+export const dependenciesOf = (name: string): string[] =>
+  [...output('apt-cache', 'depends', name).matchAll(/ Depends: (\S+)/g)].flatMap(([, found]) => found ?? []);
+
 /** The newest kernel package that the meta-package `meta` depends on, for example `linux-image-6.1.0-56-cloud-amd64`. */
 export function newestKernelPackage(meta: string): string {
-  const found = output('apt-cache', 'depends', meta).match(/Depends: (linux-image-\S+)/);
-  if (!found?.[1])
+  const found = dependenciesOf(meta).find((name) => name.startsWith('linux-image-'));
+  if (found === undefined)
     throw new Error(`${meta} depends on no kernel: is the package list fresh (apt-get update)?`);
-  return found[1];
+  return found;
 }
 
 export interface DebianKernel {
