@@ -41,19 +41,21 @@ describe('the harness', () => {
     expect(new Set(inputs).size).toBeGreaterThan(190);
   });
   test('finds what is wrong in a reader, names the input and goes on', async () => {
-    const count = 30;
+    // With this seed each of the four faults comes once.
+    const [seed, count] = [160, 14];
     const seeds = FAULTY.seeds();
     const kinds = ['', 'error', 'memory', 'memory', 'hang'];
     const expected = Array.from({ length: count }, (_, number) => {
-      const [fault = 0] = makeInput(FAULTY.name, seeds, 1, number);
+      const [fault = 0] = makeInput(FAULTY.name, seeds, seed, number);
       return [number, kinds[fault] ?? ''] as const;
     }).filter(([, kind]) => kind !== '');
-    await using impatient = new Fuzzer(1000);
+    await using impatient = new Fuzzer(8000);
     const found: (readonly [number, string])[] = [];
     const { failures, failed } = await impatient.run(
-      { target: FAULTY.name, seed: 1, from: 0, to: count },
+      { target: FAULTY.name, seed, from: 0, to: count },
       ({ number, kind }) => found.push([number, kind]),
     );
+    expect(expected.length).toBe(4);
     expect(failed).toBe(expected.length);
     for (const failure of found) expect(expected).toContainEqual(failure);
     expect(new Set(found.map(([, kind]) => kind))).toEqual(new Set(['error', 'memory', 'hang']));
