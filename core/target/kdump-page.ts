@@ -1,9 +1,9 @@
 // The packings of a page in a kdump-compressed file, by the flag of its descriptor.
-import { decompress as unpackZstd } from 'fzstd';
 import { FormatError } from '../../symbols/errors.ts';
 import { unpackZlib } from '../host/codecs.ts';
 import { unpackLzo } from './lzo.ts';
 import { unpackSnappy } from './snappy.ts';
+import { unpackZstdPage } from './zstd-page.ts';
 
 type Unpack = (packed: Uint8Array, size: number) => Uint8Array;
 
@@ -12,8 +12,7 @@ const PACKINGS: readonly (readonly [flag: number, name: string, unpack: Unpack])
   [0x01, 'zlib', unpackZlib],
   [0x02, 'lzo', unpackLzo],
   [0x04, 'snappy', unpackSnappy],
-  // Into a buffer of our own: fzstd would allocate what the frame claims.
-  [0x20, 'zstd', (packed, size) => unpackZstd(packed, new Uint8Array(size))],
+  [0x20, 'zstd', unpackZstdPage],
 ];
 
 /** @throws FormatError unless it unpacks to exactly `size` bytes. */
