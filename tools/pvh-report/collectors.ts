@@ -97,7 +97,7 @@ export const COLLECTORS: readonly Collector[] = [
   },
   {
     file: 'xenctx-unwind.txt',
-    what: '`xenctx --unwind=auto -C`: every vCPU with its true call trace',
+    what: '`xenctx -C`: every vCPU with its true call trace',
     origin: 'derived',
     privacy: 'none',
     required: true,
