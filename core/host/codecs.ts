@@ -41,7 +41,7 @@ function unpackXz(format: 'xz' | 'lzma', stream: Uint8Array, maxBytes: number): 
   return stdout;
 }
 
-export const hostCodecs: Codecs & Required<ElfCodecs> = {
+export const hostCodecs: Required<Codecs & ElfCodecs> = {
   gzip: (stream, maxBytes) => gunzipSync(stream, { maxOutputLength: Math.max(1, maxBytes) }),
   zlib: (stream, maxBytes) => inflateSync(stream, { maxOutputLength: Math.max(1, maxBytes) }),
   xz: (stream, maxBytes) => unpackXz('xz', stream, maxBytes),

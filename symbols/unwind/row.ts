@@ -70,6 +70,18 @@ export interface RowSource {
   find(pc: bigint): UnwindRow | undefined;
 }
 
+/** Code and the rows for it: the kernel's image, one module. */
+interface RowRange {
+  readonly low: bigint;
+  readonly high: bigint;
+  readonly rows: RowSource;
+}
+
+/** Rows of many ranges as one source: the first range that holds an address answers for it. */
+export function rowsByRange(ranges: readonly RowRange[]): RowSource {
+  return { find: (pc) => ranges.find(({ low, high }) => pc >= low && pc < high)?.rows.find(pc) };
+}
+
 /** Rows of a file for code that runs `slide` above where the file was linked. */
 export function shiftedRows(rows: RowSource, slide: bigint): RowSource {
   return slide === 0n ? rows : { find: (pc) => rows.find(BigInt.asUintN(64, pc - slide)) };
