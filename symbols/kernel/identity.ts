@@ -25,8 +25,8 @@ function tryRead(memory: MemorySource, address: bigint, length: number): Uint8Ar
   }
 }
 
-/** Build-id among the notes at an address. */
-function buildIdAt(memory: MemorySource, address: bigint, length: number): string | undefined {
+/** Build-id among the notes in `length` bytes at an address; undefined when there is none, or no notes. */
+export function buildIdAt(memory: MemorySource, address: bigint, length: number): string | undefined {
   const bytes = length > 0 && length <= MAX_NOTES ? tryRead(memory, address, length) : undefined;
   try {
     return bytes && buildIdOf(parseNotes('guest memory', bytes));
@@ -49,13 +49,17 @@ export function guestBuildId(elf: ElfFile, memory: MemorySource, slide = 0n): st
   return undefined;
 }
 
-/** Build-id of the kernel whose symbols `addressOf` knows where they are: include/asm-generic/vmlinux.lds.h, NOTES. */
-export function runningBuildId(memory: MemorySource, addressOf: AddressOf): string | undefined {
-  const start = addressOf('__start_notes');
+/** Where a kernel has its notes: include/asm-generic/vmlinux.lds.h, NOTES. */
+export function notesRange(addressOf: AddressOf): { address: bigint; size: number } | undefined {
+  const address = addressOf('__start_notes');
   const stop = addressOf('__stop_notes');
-  return start === undefined || stop === undefined
-    ? undefined
-    : buildIdAt(memory, start, Number(stop - start));
+  return address === undefined || stop === undefined ? undefined : { address, size: Number(stop - address) };
+}
+
+/** Build-id of the kernel whose symbols `addressOf` knows where they are. */
+export function runningBuildId(memory: MemorySource, addressOf: AddressOf): string | undefined {
+  const notes = notesRange(addressOf);
+  return notes && buildIdAt(memory, notes.address, notes.size);
 }
 
 const BANNER = 'Linux version ';

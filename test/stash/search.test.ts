@@ -5,8 +5,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { memorySource } from '../../symbols/bytes.ts';
+import { openElf } from '../../symbols/elf/elf-file.ts';
+import { elfMemory } from '../../symbols/kernel/elf-memory.ts';
 import { Stash } from '../../tools/shared/stash.ts';
-import { searchSymbols } from '../../tools/shared/symbol-search.ts';
+import { searchStashInPlace, searchSymbols } from '../../tools/shared/symbol-search.ts';
 import { buildIdOf, tinyVmlinux } from './elf.ts';
 
 const top = mkdtempSync(join(tmpdir(), 'pvh-search-'));
@@ -95,6 +98,31 @@ test('the stash comes first', async () => {
   expect(file?.path).toBe('given (stashed)');
   expect(file?.table.addressOf('panic')).toBeDefined();
   file?.close();
+});
+
+describe('in the stash by the notes that the guest has in memory', () => {
+  const memoryOf = (id: number) =>
+    elfMemory(openElf(memorySource('guest', tinyVmlinux({ id, linux: true, debug: true }))));
+  beforeEach(async () => {
+    for (const id of [0xcd, ID])
+      await stash.add(put(`vmlinux-${id}`, tinyVmlinux({ id, linux: true, debug: true })));
+  });
+
+  test('the one that it runs', () => {
+    const file = searchStashInPlace(memoryOf(ID), { env });
+    expect(file?.buildId).toBe(buildIdOf(ID));
+    file?.close();
+  });
+  test('none when it runs another, or nothing is mapped there', () => {
+    expect(searchStashInPlace(memoryOf(0xef), { env })).toBeUndefined();
+    const elsewhere = elfMemory(openElf(memorySource('guest', tinyVmlinux({ id: ID }))));
+    expect(searchStashInPlace(elsewhere, { env })).toBeUndefined();
+  });
+  test('none that has no source lines: there may be a better one', async () => {
+    await stash.remove(buildIdOf(ID));
+    await stash.add(put('plain', tinyVmlinux({ id: ID, linux: true })));
+    expect(searchStashInPlace(memoryOf(ID), { env })).toBeUndefined();
+  });
 });
 
 describe('on debuginfod servers', () => {

@@ -14,7 +14,7 @@ import { codeTest } from './code-test.ts';
 import { checkIdentity } from './identity.ts';
 import { cfiRows, orcRows } from './kernel-rows.ts';
 import type { SymbolFile } from './symbol-file.ts';
-import { searchSymbols } from './symbol-search.ts';
+import { searchStashInPlace, searchSymbols } from './symbol-search.ts';
 
 export interface GuestKernel {
   /** Where the names come from, for messages; undefined when there are none. */
@@ -131,6 +131,8 @@ export async function learnKernel(
 ): Promise<GuestKernel> {
   const memory = kernelMemory(target);
   if (given && given.table.length > 0) return withFile(target, memory, given, options.force === true);
+  const inPlace = memory && options.search ? searchStashInPlace(memory, options) : undefined;
+  if (inPlace) return withFile(target, memory, inPlace, true);
   const own = ownNames(memory);
   const found = options.search ? await searchFile(memory, own, options) : undefined;
   return found ? withFile(target, memory, found, true) : withoutFile(target, memory, own);

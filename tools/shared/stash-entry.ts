@@ -1,11 +1,12 @@
 // What is known of a file in the stash: entry.json beside it. Says what an ELF file is, as far as a list of files needs it.
 
+import { hex16 } from '../../symbols/address.ts';
 import { SHT_NOBITS } from '../../symbols/elf/constants.ts';
 import type { ElfFile } from '../../symbols/elf/elf-file.ts';
 import { findSection, readSection } from '../../symbols/elf/elf-file.ts';
 import { FormatError } from '../../symbols/errors.ts';
 import { elfMemory } from '../../symbols/kernel/elf-memory.ts';
-import { runningRelease } from '../../symbols/kernel/identity.ts';
+import { notesRange, runningRelease } from '../../symbols/kernel/identity.ts';
 import type { SymbolTable } from '../../symbols/symbol-table.ts';
 import { asBoolean, asNumber, asObject, asOptional, asString, parseJson } from '../pvh-report/json.ts';
 
@@ -19,6 +20,8 @@ export interface StashEntry {
   readonly kind: 'kernel' | 'module' | 'file';
   /** `uname -r` of a Linux kernel; of a module the one that it was built for. */
   readonly release?: string | undefined;
+  /** Where a kernel, run where it is linked, has its notes in memory: 16 hex digits, and bytes. */
+  readonly notes?: { readonly address: string; readonly size: number } | undefined;
   /** Whether it has DWARF. */
   readonly debug: boolean;
   readonly symbols: number;
@@ -35,14 +38,17 @@ export interface StashEntry {
 export function describeElf(
   elf: ElfFile,
   table: SymbolTable,
-): Pick<StashEntry, 'kind' | 'release' | 'debug' | 'symbols'> {
+): Pick<StashEntry, 'kind' | 'release' | 'notes' | 'debug' | 'symbols'> {
   const info = findSection(elf, '.debug_info');
-  const release = runningRelease(elfMemory(elf), (name) => table.addressOf(name));
+  const addressOf = (name: string): bigint | undefined => table.addressOf(name);
+  const release = runningRelease(elfMemory(elf), addressOf);
+  const notes = notesRange(addressOf);
   const isModule = elf.type === 'rel' && findSection(elf, '.gnu.linkonce.this_module') !== undefined;
   const kind = isModule ? 'module' : release === undefined ? 'file' : 'kernel';
   return {
     kind,
     release: isModule ? moduleRelease(elf) : release,
+    ...(notes && { notes: { address: hex16(notes.address), size: notes.size } }),
     debug: info !== undefined && info.type !== SHT_NOBITS,
     symbols: table.length,
   };
@@ -68,6 +74,13 @@ export const isBuildId = (text: string): boolean => /^(?:[0-9a-f]{2}){4,64}$/.te
 export const renderEntry = (entry: StashEntry): string =>
   `${JSON.stringify({ schema: SCHEMA, ...entry }, undefined, 1)}\n`;
 
+function asNotes(value: unknown, source: string): NonNullable<StashEntry['notes']> {
+  const notes = asObject(value, source);
+  const address = asString(notes['address'], source);
+  if (!/^[0-9a-f]{16}$/.test(address)) throw new FormatError(`address ${address}`, { source });
+  return { address, size: asNumber(notes['size'], source) };
+}
+
 /** @throws FormatError */
 export function parseEntry(text: string, source: string): StashEntry {
   const top = asObject(parseJson(text, source), source);
@@ -82,6 +95,7 @@ export function parseEntry(text: string, source: string): StashEntry {
     kind,
     name: asString(top['name'], source),
     release: asOptional(asString, top['release'], source),
+    notes: asOptional(asNotes, top['notes'], source),
     debug: asBoolean(top['debug'], source),
     symbols: asNumber(top['symbols'], source),
     size: asNumber(top['size'], source),

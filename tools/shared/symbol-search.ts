@@ -3,6 +3,8 @@
 import { type Dirent, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { PvhError } from '../../symbols/errors.ts';
+import { buildIdAt } from '../../symbols/kernel/identity.ts';
+import type { MemorySource } from '../../symbols/memory.ts';
 import { fetchDebugInfo } from './debuginfod.ts';
 import { explainFailure, systemError } from './failure.ts';
 import { Stash, stashDirectory } from './stash.ts';
@@ -129,6 +131,19 @@ export async function searchSymbols(wanted: WantedSymbols, options: SearchOption
   const file = fetched?.found ? attempt('stash', wanted, looked, stashed) : undefined;
   if (file) return best(file);
   return { file: plain && guess(plain), looked };
+}
+
+/**
+ * The stashed kernel, with source lines, whose build-id lies in the guest's memory where that kernel has its own: asks nothing else of
+ * the guest, and so answers in a fifth of the time that the guest's kallsyms take. Finds no kernel that KASLR has moved.
+ */
+export function searchStashInPlace(memory: MemorySource, options: SearchOptions): SymbolFile | undefined {
+  const stash = new Stash(stashDirectory(options.env));
+  const entry = stash.list().find(({ kind, debug, notes, buildId }) => {
+    if (kind !== 'kernel' || !debug || !notes) return false;
+    return buildIdAt(memory, BigInt(`0x${notes.address}`), notes.size) === buildId;
+  });
+  return entry && attempt('stash', entry, [], () => stash.open(entry));
 }
 
 /** A sentence for a search in vain. */
