@@ -1,6 +1,6 @@
 // crash.json: vCPUs, their registers and stacks with names, as `diff` needs them and without the symbols at hand.
 import { FormatError } from '../../symbols/errors.ts';
-import { asArray, asBoolean, asNumber, asObject, asOptional, asString, parseJson } from './json.ts';
+import { asArray, asBoolean, asNumber, asObject, asOptional, asString, parseJson } from '../shared/json.ts';
 
 const CRASH_SCHEMA = 'pvh-report-crash/1';
 

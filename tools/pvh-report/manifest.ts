@@ -1,7 +1,7 @@
 // manifest.json: what a report holds, what it lacks and why, and a SHA-256 for every file. Reading it trusts nothing.
 import { FormatError } from '../../symbols/errors.ts';
+import { asArray, asBoolean, asNumber, asObject, asOptional, asString, parseJson } from '../shared/json.ts';
 import { sha256 } from './archive.ts';
-import { asArray, asBoolean, asNumber, asObject, asOptional, asString, parseJson } from './json.ts';
 
 export const MANIFEST_SCHEMA = 'pvh-report/1';
 

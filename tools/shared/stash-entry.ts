@@ -8,7 +8,7 @@ import { FormatError } from '../../symbols/errors.ts';
 import { elfMemory } from '../../symbols/kernel/elf-memory.ts';
 import { notesRange, runningRelease } from '../../symbols/kernel/identity.ts';
 import type { SymbolTable } from '../../symbols/symbol-table.ts';
-import { asBoolean, asNumber, asObject, asOptional, asString, parseJson } from '../pvh-report/json.ts';
+import { asBoolean, asNumber, asObject, asOptional, asString, parseJson } from './json.ts';
 
 const SCHEMA = 'pvh-report-stash/1';
 
