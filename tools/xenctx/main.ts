@@ -101,7 +101,8 @@ async function learn(
   }
   const progress = (text: string): void => streams.error(`xenctx: ${text}`);
   const kernel = await learnKernel(target, file, { env, force, search: true, progress });
-  warnOf(kernel, file, options.sourceLines, streams);
+  const showsFrames = options.allVcpus || allTasks || !(modules || dmesg);
+  warnOf(kernel, file, options.sourceLines && showsFrames, streams);
   return kernel;
 }
 
