@@ -1,6 +1,5 @@
 // What a panicked stock kernel's memory tells, against what that kernel itself said while it lived: /proc, /sys and its console.
-import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openCoreFile } from '../../core/target/preserved.ts';
@@ -13,7 +12,8 @@ import { guestClock } from '../../symbols/kernel/timekeeping.ts';
 import type { SymbolTable } from '../../symbols/symbol-table.ts';
 import { Symbolizer } from '../../symbols/symbolizer.ts';
 import { OrcRows } from '../../symbols/unwind/orc.ts';
-import { debianArchive, debianKernel, debianPackage, newestKernelPackage } from '../support/debian.ts';
+import { debianArchive, debianKernel } from '../support/debian.ts';
+import { debianModules } from '../support/debian-modules.ts';
 import { busyboxInitramfs, INIT_PROLOGUE } from '../support/initramfs.ts';
 import { Host } from './guest.ts';
 
@@ -46,22 +46,6 @@ echo 1 >/proc/sys/kernel/sysrq
 echo c >/proc/sysrq-trigger
 `;
 
-function moduleFiles(meta: string): Record<string, Uint8Array> {
-  const root = debianPackage(newestKernelPackage(meta));
-  const paths = readdirSync(root, { recursive: true, encoding: 'utf8' });
-  return Object.fromEntries(
-    MODULES.map((name) => {
-      const path = paths.find((file) => file.match(`/${name}\\.ko(\\.xz)?$`));
-      if (path === undefined) throw new Error(`no ${name}.ko in ${root}`);
-      const file = join(root, path);
-      return [
-        `${name}.ko`,
-        path.endsWith('.xz') ? execFileSync('xz', ['-dc', file], { maxBuffer: 1 << 26 }) : readFileSync(file),
-      ];
-    }),
-  );
-}
-
 const metas = ['linux-image-cloud-amd64', 'linux-image-6.12-cloud-amd64'];
 
 describe.runIf(debianArchive).each(metas)('%s', { timeout: 300_000 }, (meta) => {
@@ -78,7 +62,7 @@ describe.runIf(debianArchive).each(metas)('%s', { timeout: 300_000 }, (meta) => 
   beforeAll(async () => {
     host = new Host();
     const ramdisk = join(host.stateDir, 'initrd.gz');
-    writeFileSync(ramdisk, busyboxInitramfs(INIT, moduleFiles(meta)));
+    writeFileSync(ramdisk, busyboxInitramfs(INIT, debianModules(meta, MODULES)));
     const domid = host.create('guest', {
       on_crash: '"preserve"',
       memory: '256',

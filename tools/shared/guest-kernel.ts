@@ -13,8 +13,10 @@ import type { RowSource } from '../../symbols/unwind/row.ts';
 import { codeTest } from './code-test.ts';
 import { checkIdentity } from './identity.ts';
 import { cfiRows, orcRows } from './kernel-rows.ts';
+import { ModuleFiles } from './module-files.ts';
+import { sourcePrefixes } from './source-text.ts';
 import type { SymbolFile } from './symbol-file.ts';
-import { searchStashInPlace, searchSymbols } from './symbol-search.ts';
+import { type SearchOptions, searchStashInPlace, searchSymbols } from './symbol-search.ts';
 
 export interface GuestKernel {
   /** Where the names come from, for messages; undefined when there are none. */
@@ -37,8 +39,12 @@ export interface GuestKernel {
   readonly linux: LinuxGuest | undefined;
   /** The kernel's half of memory, through the page tables of one vCPU. */
   readonly memory: VirtualMemory | undefined;
-  /** File and line of an instruction in the image, innermost inlined function first; none when it is not known. */
+  /** Where source lines of modules are: the files have to be found before lines() is asked, and closed. */
+  readonly moduleFiles: ModuleFiles;
+  /** File and line of an instruction, innermost inlined function first; none when it is not known. */
   lines(address: bigint): readonly SourceFrame[];
+  /** What to leave out at the start of file names. */
+  sourcePrefixes(): readonly string[];
   /** What a user should know although it goes on. */
   readonly warnings: readonly string[];
 }
@@ -130,49 +136,48 @@ export async function learnKernel(
   options: LearnOptions,
 ): Promise<GuestKernel> {
   const memory = kernelMemory(target);
-  if (given && given.table.length > 0) return withFile(target, memory, given, options.force === true);
+  const from = { target, memory, search: options };
+  if (given && given.table.length > 0) return withFile(from, given, options.force === true);
   const inPlace = memory && options.search ? searchStashInPlace(memory, options) : undefined;
-  if (inPlace) return withFile(target, memory, inPlace, true);
+  if (inPlace) return withFile(from, inPlace, true);
   const own = ownNames(memory);
   const found = options.search ? await searchFile(memory, own, options) : undefined;
-  return found ? withFile(target, memory, found, true) : withoutFile(target, memory, own);
+  return found ? withFile(from, found, true) : withoutFile(from, own);
 }
 
 /** The same without a search. @throws WrongSymbolsError */
 export function knownKernel(target: Target, file: SymbolFile | undefined, force: boolean): GuestKernel {
   const memory = kernelMemory(target);
-  return file ? withFile(target, memory, file, force) : withoutFile(target, memory, ownNames(memory));
+  const from = { target, memory, search: { env: {} } };
+  return file ? withFile(from, file, force) : withoutFile(from, ownNames(memory));
 }
 
-function withFile(
-  target: Target,
-  memory: VirtualMemory | undefined,
-  file: SymbolFile,
-  force: boolean,
-): GuestKernel {
-  const match = matchFile(file, target, force, memory);
-  return compose({ target, memory, file, match, table: shifted(file.table, match.slide ?? 0n) });
-}
-
-function withoutFile(
-  target: Target,
-  memory: VirtualMemory | undefined,
-  own: SymbolTable | undefined,
-): GuestKernel {
-  const buildId = own && memory && runningBuildId(memory, (name) => own.addressOf(name));
-  const match = { slide: undefined, buildId, warnings: [] };
-  return compose({ target, memory, file: undefined, match, table: own ?? NO_NAMES });
-}
-
-interface Parts {
+/** What everything is read from. */
+interface Sources {
   readonly target: Target;
   readonly memory: VirtualMemory | undefined;
+  readonly search: SearchOptions;
+}
+
+function withFile(from: Sources, file: SymbolFile, force: boolean): GuestKernel {
+  const match = matchFile(file, from.target, force, from.memory);
+  return compose({ ...from, file, match, table: shifted(file.table, match.slide ?? 0n) });
+}
+
+function withoutFile(from: Sources, own: SymbolTable | undefined): GuestKernel {
+  const { memory } = from;
+  const buildId = own && memory && runningBuildId(memory, (name) => own.addressOf(name));
+  const match = { slide: undefined, buildId, warnings: [] };
+  return compose({ ...from, file: undefined, match, table: own ?? NO_NAMES });
+}
+
+interface Parts extends Sources {
   readonly file: SymbolFile | undefined;
   readonly match: Match;
   readonly table: SymbolTable;
 }
 
-function compose({ target, memory, file, match, table }: Parts): GuestKernel {
+function compose({ target, memory, search, file, match, table }: Parts): GuestKernel {
   const { slide, buildId, warnings } = match;
   const addressOf = (name: string): bigint | undefined => table.addressOf(name);
   const isLinux = memory !== undefined && addressOf('linux_banner') !== undefined;
@@ -183,6 +188,9 @@ function compose({ target, memory, file, match, table }: Parts): GuestKernel {
     modules: linux?.modules().value,
     perCpuOffsets: perCpuOffsets(linux),
   });
+  const release = memory && isLinux ? runningRelease(memory, addressOf) : undefined;
+  const moduleFiles = new ModuleFiles(release, search);
+  let prefixes: readonly string[] | undefined;
   const cfi = file?.elf ? [cfiRows(file.elf, slide ?? 0n)] : [];
   return {
     source: table.length > 0 ? table.source : undefined,
@@ -197,7 +205,16 @@ function compose({ target, memory, file, match, table }: Parts): GuestKernel {
     isCode: codeTest({ table, symbolizer, memory }),
     linux,
     memory,
-    lines: (address) => file?.debugInfo?.lookup(address - (slide ?? 0n)) ?? [],
+    moduleFiles,
+    lines: (address) => {
+      if (!linux?.moduleAt(address)) return file?.debugInfo?.lookup(address - (slide ?? 0n)) ?? [];
+      const hit = symbolizer.symbolize(address);
+      return hit ? moduleFiles.lines(hit) : [];
+    },
+    sourcePrefixes() {
+      prefixes ??= file ? sourcePrefixes(file) : [];
+      return prefixes;
+    },
     warnings: [...(file?.warnings ?? []), ...warnings],
   };
 }

@@ -71,14 +71,24 @@ export function taskThread({ linux, memory }: GuestKernel, task: Task): Known<Th
   }));
 }
 
+/**
+ * Without names and tables nothing tells whether a kernel keeps frame pointers. A chain of them that leaves out callers would look
+ * like the truth: what a scan finds is more, and marked.
+ */
+const bestWay = ({ table, rows, isCode }: GuestKernel, { rip }: UnwindStart, way: UnwindWay): UnwindWay =>
+  way === 'auto' && table.length === 0 && rows.length === 0 && isCode(rip) ? 'scan' : way;
+
 /** @param allRegisters also find out registers that the trace itself does not need. */
-export const unwindThread = (
-  { rows, registerRows, isCode }: GuestKernel,
+export function unwindThread(
+  kernel: GuestKernel,
   { start, context }: Thread,
   way: UnwindWay,
   allRegisters = false,
-): Generator<UnwindStep> =>
-  unwind({ ...context, rows, isCode, way, registerRows: allRegisters ? registerRows : [] }, start);
+): Generator<UnwindStep> {
+  const { rows, registerRows, isCode } = kernel;
+  const more = allRegisters ? registerRows : [];
+  return unwind({ ...context, rows, isCode, way: bestWay(kernel, start, way), registerRows: more }, start);
+}
 
 /** Where the instruction of a frame is: a return address lies behind its call. */
 export const instructionOf = ({ address, exact }: Frame): bigint => (exact ? address : address - 1n);

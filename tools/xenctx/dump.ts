@@ -116,7 +116,7 @@ export function* dumpTarget(
     if (one) yield* stackLines(one, options);
     if (allVcpus) yield '';
   }
-  if (kernel && modules) yield* moduleLines(kernel);
+  if (kernel && modules) yield* moduleLines(kernel, options.sourceLines);
   if (kernel && dmesg) yield* logLines(kernel);
   if (kernel && allTasks)
     yield* taskLines(kernel, target, view, { ...options, unwind: options.unwind ?? 'auto' });

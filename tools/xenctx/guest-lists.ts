@@ -11,14 +11,18 @@ export const moduleSize = ({ ranges }: GuestModule): number =>
 const row = (name: string, size: string, address: string, state: string, taints: string): string =>
   `${name.padEnd(24)} ${size.padStart(8)}  ${address.padEnd(16)}  ${state}${taints === '' ? '' : ` ${taints}`}`;
 
-export function* moduleLines({ linux }: GuestKernel): Generator<string> {
+/** @param debugFiles say for each whether its debug file was found. */
+export function* moduleLines(kernel: GuestKernel, debugFiles: boolean): Generator<string> {
+  const { linux, moduleFiles } = kernel;
   const modules = linux?.modules() ?? { missing: NOT_LINUX };
-  if (modules.missing === undefined) {
+  if (modules.value?.length === 0) yield '(no modules are loaded)';
+  else if (modules.missing === undefined) {
     yield row('Module', 'Size', 'Address', 'State', '');
     for (const module of modules.value) {
       const address = module.ranges[0]?.base;
       const shown = address === undefined ? '-' : hex16(address);
       yield row(module.name, String(moduleSize(module)), shown, module.state, module.taints);
+      if (debugFiles) yield `  debug file: ${moduleFiles.get(module.name)?.file?.path ?? 'none found'}`;
     }
   }
   const problem = linux ? linux.moduleProblem : modules.missing;

@@ -103,7 +103,7 @@ const listJson = <T>(
   problems: list.missing === undefined ? problems : [list.missing],
 });
 
-export function modulesJson({ linux }: GuestKernel): Json {
+export function modulesJson({ linux, moduleFiles }: GuestKernel, { sourceLines }: XenctxOptions): Json {
   const problem = linux?.moduleProblem;
   return listJson(
     linux?.modules() ?? { missing: NOT_LINUX },
@@ -112,6 +112,7 @@ export function modulesJson({ linux }: GuestKernel): Json {
       state: module.state,
       taints: module.taints,
       size: moduleSize(module),
+      ...(sourceLines ? { debugFile: moduleFiles.get(module.name)?.file?.path ?? null } : {}),
       ranges: module.ranges.map(({ kind, base, size }) => ({ kind, base: hex16(base), size })),
     }),
     problem === undefined ? [] : [problem],

@@ -145,7 +145,7 @@ export function describeTarget(
     },
     kernel: kernel ? kernelJson(kernel, target) : null,
     vcpus: wanted.map((vcpu) => vcpuJson(target, vcpu, options, knowledge)),
-    ...(kernel && options.modules ? { modules: modulesJson(kernel) } : {}),
+    ...(kernel && options.modules ? { modules: modulesJson(kernel, options) } : {}),
     ...(kernel && options.dmesg ? { dmesg: logJson(kernel) } : {}),
     ...(kernel && options.allTasks ? { tasks: tasksJson(kernel, target, knowledge, options) } : {}),
   };

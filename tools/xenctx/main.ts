@@ -12,6 +12,7 @@ import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
 import { loadDisassembler } from './disassembly.ts';
 import { dumpTarget } from './dump.ts';
 import { describeTarget } from './json.ts';
+import { findModuleLines } from './module-lines.ts';
 import { exitStatusFor, parseOptions, UNUSABLE, XenctxExit, type XenctxOptions } from './options.ts';
 import { paintLine } from './paint.ts';
 
@@ -27,6 +28,7 @@ export interface XenctxStreams {
 const SOME_UNREAD = 1;
 const NO_SUCH_FILE = 'No such file or directory';
 const MAX_FAULT_LINES = 16;
+const NO_VMLINUX = 'no vmlinux of this kernel was found; give -s, or keep one with pvh-report stash';
 
 function loadSymbols(path: string, streams: XenctxStreams): SymbolFile {
   try {
@@ -68,8 +70,9 @@ function faultPrinter(streams: XenctxStreams): (vcpu: number, fault: MemoryFault
 
 /** Says what the names are good for. */
 function warnOf(
-  { source, warnings, rows }: GuestKernel,
+  { source, file, warnings, rows }: GuestKernel,
   given: SymbolFile | undefined,
+  sourceLines: boolean,
   streams: XenctxStreams,
 ): void {
   const told = new Set(given?.warnings);
@@ -77,6 +80,8 @@ function warnOf(
   if (source === undefined)
     streams.error('xenctx: no symbols: no -s, and no kallsyms in the guest; frames are found by guessing');
   else if (rows.length === 0) streams.error(`xenctx: no unwind tables in ${source}; using frame pointers`);
+  if (sourceLines && !file?.debugInfo)
+    streams.error(`xenctx: no file and line: ${file ? `${file.path} has no debug information` : NO_VMLINUX}`);
 }
 
 /** Everything about the kernel for our layout; for xenctx's own only whether the file is the guest's. */
@@ -96,7 +101,8 @@ async function learn(
   }
   const progress = (text: string): void => streams.error(`xenctx: ${text}`);
   const kernel = await learnKernel(target, file, { env, force, search: true, progress });
-  warnOf(kernel, file, streams);
+  const showsFrames = options.allVcpus || allTasks || !(modules || dmesg);
+  warnOf(kernel, file, options.sourceLines && showsFrames, streams);
   return kernel;
 }
 
@@ -119,6 +125,8 @@ async function print(
     kernel,
     disassemble: options.disassemble ? await loadDisassembler() : undefined,
   };
+  for (const warning of await findModuleLines(target, options, knowledge))
+    streams.error(`xenctx: ${warning}`);
   if (options.json) {
     const { text, complete } = describeTarget(target, options, knowledge);
     streams.text(text);
@@ -154,6 +162,7 @@ export async function main(
         try {
           return await print(target, options, file, kernel, streams);
         } finally {
+          kernel?.moduleFiles.close();
           if (kernel?.file !== file) kernel?.file?.close();
         }
       } finally {

@@ -1,18 +1,16 @@
-// Where a frame is in the source, behind its line and below it.
-import type { SourceFrame } from '../../symbols/dwarf/debug-info.ts';
+// Where a frame is in the source: behind its line, and the functions into which it was inlined below it.
+import type { Frame } from '../../symbols/unwind/frame.ts';
+import type { GuestKernel } from '../shared/guest-kernel.ts';
+import { type SourceText, sourceText } from '../shared/source-text.ts';
+import { instructionOf } from '../shared/unwinding.ts';
 
-const place = ({ file, line }: SourceFrame): string =>
-  file === undefined ? '' : ` (${file}:${line === undefined ? '?' : line})`;
+/** Undefined when it is not known. */
+export const sourceOf = (kernel: GuestKernel, frame: Frame): SourceText | undefined =>
+  sourceText(kernel.lines(instructionOf(frame)), kernel.sourcePrefixes());
 
-/** ` (file.c:12)` of the innermost function; nothing when it is not known. */
-export const placeOf = ([innermost]: readonly SourceFrame[]): string => (innermost ? place(innermost) : '');
+/** ` (file.c:12)`; nothing when it is not known. */
+export const placeOf = (source: SourceText | undefined): string => (source ? ` (${source.place})` : '');
 
 /** A line for each function into which the one before was inlined. */
-export const inlinedLines = (frames: readonly SourceFrame[]): string[] => {
-  if (frames.length < 2) return [];
-  const [innermost, ...outer] = frames;
-  return [
-    `   ${innermost?.function ?? '?'}`,
-    ...outer.map((frame) => `   (inlined by) ${frame.function ?? '?'}${place(frame)}`),
-  ];
-};
+export const inlinedLines = (source: SourceText | undefined): string[] =>
+  (source?.inlinedBy ?? []).map((place) => `   (inlined by) ${place}`);

@@ -13,6 +13,9 @@ export interface TaskTrace {
   readonly thread: Known<Thread>;
 }
 
+/** Where it was switched away last is long past. */
+const NO_REGISTERS = 'runs on a CPU whose registers are not known: its vCPU is offline, or the dump lacks it';
+
 /** All tasks, idle ones first. @throws nothing: what cannot be read has its reason. */
 export function taskTraces(
   kernel: GuestKernel,
@@ -23,16 +26,16 @@ export function taskTraces(
   if (!linux) return { missing: NOT_LINUX };
   const running = new Map<bigint, Thread | undefined>();
   for (const vcpu of vcpus) {
-    const address = vcpu.registers && runningCpu(kernel, vcpu.registers).task.value?.address;
-    const one = address === undefined ? undefined : view(vcpu);
-    if (address === undefined || !one) continue;
+    const address = vcpu.online && vcpu.registers && runningCpu(kernel, vcpu.registers).task.value?.address;
+    const one = address ? view(vcpu) : undefined;
+    if (!address || !one) continue;
     const inKernel = (one.registers.cs.selector & 3) === 0 && one.wordSize === 8;
     running.set(address, inKernel ? vcpuThread(kernel, one.registers, one.memory, 8) : undefined);
   }
   const all = linux.tasks();
   if (all.missing !== undefined) return all;
   const threadOf = (task: Task): Known<Thread> => {
-    if (!running.has(task.address)) return taskThread(kernel, task);
+    if (!running.has(task.address)) return task.onCpu ? { missing: NO_REGISTERS } : taskThread(kernel, task);
     const thread = running.get(task.address);
     return thread ? { value: thread } : { missing: 'in user mode' };
   };

@@ -7,8 +7,8 @@ import type { SavedContext } from '../../symbols/unwind/pt-regs.ts';
 import { endText, overflowText } from '../../symbols/unwind/reason.ts';
 import type { UnwindStep, UnwindWay } from '../../symbols/unwind/unwinder.ts';
 import type { GuestKernel } from '../shared/guest-kernel.ts';
-import { instructionOf, type Thread, unwindThread } from '../shared/unwinding.ts';
-import { inlinedLines, placeOf } from './source-lines.ts';
+import { type Thread, unwindThread } from '../shared/unwinding.ts';
+import { inlinedLines, placeOf, sourceOf } from './source-lines.ts';
 
 export interface TraceLayout {
   readonly unwind: UnwindWay;
@@ -95,7 +95,7 @@ function* allLines(kernel: GuestKernel, thread: Thread, layout: TraceLayout): Ge
         pending = step.context;
         break;
       case 'frame': {
-        const source = layout.sourceLines ? kernel.lines(instructionOf(step.frame)) : [];
+        const source = layout.sourceLines ? sourceOf(kernel, step.frame) : undefined;
         if (pending) yield* contextLines(pending, kernel, placeOf(source));
         else yield frameLine(kernel, step.frame, layout.unwind) + placeOf(source);
         yield* inlinedLines(source);
