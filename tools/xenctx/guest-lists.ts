@@ -28,5 +28,6 @@ export function* moduleLines({ linux }: GuestKernel): Generator<string> {
 export function* logLines({ linux }: GuestKernel): Generator<string> {
   const log = linux?.log() ?? { missing: NOT_LINUX };
   if (log.missing !== undefined) yield `(no log: ${log.missing})`;
+  else if (linux?.logProblem !== undefined) yield `(${linux.logProblem})`;
   for (const record of log.value ?? []) yield* printkLines(record, { time: true, caller: false });
 }

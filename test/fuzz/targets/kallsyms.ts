@@ -8,7 +8,7 @@ import { goldenSystemMap } from '../sample.ts';
 import type { FuzzTarget } from '../target.ts';
 
 const IMAGE = 0xffffffff82000000n;
-/** Around an input lies mapped memory, as in a kernel; its last byte says in how many pages it ends. */
+/** Around an input lies mapped memory, as in a kernel; its last byte says how many pages lie behind it. */
 const MARGIN = 0x1000;
 /** So that few reads fail: a MemoryFault costs more than the rest of an input. */
 const WIDE = 4;
@@ -36,7 +36,8 @@ export const KALLSYMS: FuzzTarget = {
   seeds,
   maxBytes: 256 << 20,
   run: (bytes) => {
-    const image = new Uint8Array(MARGIN * (1 + ((bytes.at(-1) ?? 0) % (WIDE + 1))) + bytes.length);
+    const pages = 1 + Math.ceil(bytes.length / MARGIN) + ((bytes.at(-1) ?? 0) % (WIDE + 1));
+    const image = new Uint8Array(MARGIN * pages);
     image.set(bytes, MARGIN);
     const table = findKallsyms(new Image(IMAGE, image));
     if (!table) return 0;
