@@ -1,7 +1,7 @@
 // Unpacks compressed sections (gABI: SHF_COMPRESSED). Knows neither what they hold nor zlib itself: the caller has it.
-import { decompress as unpackZstd } from 'fzstd';
 import { ByteReader } from '../bytes.ts';
 import { FormatError } from '../errors.ts';
+import { unpackZstd } from '../zstd.ts';
 
 /** A codec that only the caller has (node:zlib). It gets the stream and the size that it must not exceed, and may throw anything. */
 export interface ElfCodecs {
@@ -39,9 +39,10 @@ function unpack(type: number, stream: Uint8Array, size: number, name: string, co
   if (type === ELFCOMPRESS_ZLIB && codecs.zlib === undefined)
     throw new FormatError('no zlib codec here for a compressed section', { source: name });
   try {
-    if (type === ELFCOMPRESS_ZSTD) return unpackZstd(stream, new Uint8Array(size));
+    if (type === ELFCOMPRESS_ZSTD) return unpackZstd(stream, size);
     return codecs.zlib?.(stream, size) ?? new Uint8Array(0);
   } catch (cause) {
+    if (cause instanceof FormatError) throw new FormatError(cause.message, { source: name });
     throw new FormatError('compressed section is damaged', { source: name, cause });
   }
 }

@@ -1,6 +1,6 @@
 // Unpacks what a Linux bzImage carries, whatever the kernel was compressed with. Finds no payload: bzimage.ts does.
-import { decompress as unpackZstd } from 'fzstd';
 import { FormatError } from '../errors.ts';
+import { unpackZstd } from '../zstd.ts';
 
 export type Compression = 'gzip' | 'xz' | 'lzma' | 'zstd' | 'lz4' | 'bzip2' | 'lzo';
 
@@ -60,8 +60,7 @@ function unpack(
   codecs: Codecs,
 ): Uint8Array {
   if (format === 'lz4') return unpackLz4Legacy(stream, size, name);
-  // A buffer of our own size: fzstd would otherwise allocate what the frame header claims.
-  if (format === 'zstd') return unpackZstd(stream, new Uint8Array(size));
+  if (format === 'zstd') return unpackZstd(stream, size);
   const codec = format === 'gzip' || format === 'xz' || format === 'lzma' ? codecs[format] : undefined;
   if (codec === undefined)
     throw new FormatError(

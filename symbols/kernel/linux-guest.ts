@@ -36,6 +36,7 @@ export class LinuxGuest {
   #modules: Known<readonly GuestModule[]> | undefined;
   #moduleProblem: string | undefined;
   #log: Known<readonly PrintkRecord[]> | undefined;
+  #logProblem: string | undefined;
   #facts: KernelFacts | undefined;
   #idle: ReadonlySet<bigint> | undefined;
 
@@ -116,8 +117,17 @@ export class LinuxGuest {
 
   /** The kernel's log, oldest record first. */
   log(): Known<readonly PrintkRecord[]> {
-    this.#log ??= attempt(() => [...printkRecords(this.linux)]);
+    this.#log ??= attempt(() =>
+      printkRecords(this.linux, (reason) => {
+        this.#logProblem = `log is not complete: ${reason}`;
+      }),
+    );
     return this.#log;
+  }
+
+  /** Why not all of the log could be read; undefined when it could. */
+  get logProblem(): string | undefined {
+    return this.log().missing ?? this.#logProblem;
   }
 
   facts(): KernelFacts {

@@ -20,6 +20,12 @@ export interface PrintkRecord {
 /** CONFIG_LOG_BUF_SHIFT goes to 25, log_buf_len= to 2 GiB; more records than these are damage. */
 const MAX_COUNT_BITS = 22;
 const MAX_TEXT = 1 << 16;
+/** Characters of all records together: hostile records can share one text. */
+const MAX_TOTAL_TEXT = 128 << 20;
+const TOO_MUCH_TEXT = 'the log has more text than any log';
+/** Records that cannot be read, after which no more are tried: each costs as much as ten good ones. */
+const MAX_DAMAGED = 512;
+const PAGE = 4096n;
 
 const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes).replace(/\n$/, '');
 
@@ -31,11 +37,19 @@ const levelOf = (flags: number): number => flags >>> 5;
 
 /**
  * Records in the order in which they were written, oldest first; those that are being written, or are damaged, are left out.
+ * @param onDamage is told the first reason why records are left out that should be there.
  * @throws FormatError or MemoryFault when there is no log that can be read.
  */
-export function* printkRecords(linux: LinuxMemory): Generator<PrintkRecord> {
-  if (linux.find('prb') !== undefined) yield* ringRecords(linux);
-  else yield* logRecords(linux);
+export function printkRecords(
+  linux: LinuxMemory,
+  onDamage: (reason: string) => void = () => undefined,
+): PrintkRecord[] {
+  let told = false;
+  const tellOnce = (reason: string): void => {
+    if (!told) onDamage(reason);
+    told = true;
+  };
+  return linux.find('prb') !== undefined ? ringRecords(linux, tellOnce) : logRecords(linux, tellOnce);
 }
 
 interface Ring {
@@ -61,6 +75,8 @@ interface Ring {
 }
 
 const ID_BITS = 62;
+/** A state and two positions. */
+const MIN_DESCRIPTOR = 24n;
 const COMMITTED = 1n;
 const FINALIZED = 2n;
 const NO_DATA = 1n;
@@ -95,24 +111,55 @@ function openRing(linux: LinuxMemory): Ring {
   };
   if (opened.countBits > MAX_COUNT_BITS || opened.sizeBits > 31)
     throw new FormatError(`a log of 2^${opened.countBits} records and 2^${opened.sizeBits} bytes`);
+  if (opened.descriptorSize < MIN_DESCRIPTOR)
+    throw new FormatError(`log descriptors of ${opened.descriptorSize} bytes`);
   return opened;
 }
 
-function* ringRecords(linux: LinuxMemory): Generator<PrintkRecord> {
+/** From the newest back, so that damage without an end costs the oldest records. */
+function ringRecords(linux: LinuxMemory, onDamage: (reason: string) => void): PrintkRecord[] {
   const ring = openRing(linux);
   const slots = 1n << BigInt(ring.countBits);
   const count = BigInt.asUintN(ID_BITS, ring.head - ring.tail) + 1n;
   if (count > slots) throw new FormatError(`a log of ${slots} slots from id ${ring.tail} to ${ring.head}`);
-  for (let index = 0n; index < count; index++) {
-    const id = BigInt.asUintN(ID_BITS, ring.tail + index);
-    const record = attempt(() => ringRecord(linux, ring, id, id & (slots - 1n)) ?? 'none');
-    if (record.value !== undefined && record.value !== 'none') yield record.value;
+  const records: PrintkRecord[] = [];
+  let damaged = 0;
+  let room = MAX_TOTAL_TEXT;
+  for (let back = 0n; back < count && damaged < MAX_DAMAGED && room > 0; back++) {
+    const id = BigInt.asUintN(ID_BITS, ring.head - back);
+    const slot = id & (slots - 1n);
+    const state = attempt(() => linux.reader.u64(ring.descriptors + slot * ring.descriptorSize + ring.state));
+    const record =
+      state.value === undefined
+        ? state
+        : attempt(() => ringRecord(linux, ring, id, slot, state.value) ?? 'none');
+    if (record.value === undefined) {
+      damaged++;
+      onDamage(record.missing);
+    } else if (record.value !== 'none') {
+      records.push(record.value);
+      room -= record.value.text.length;
+    }
+    if (state.value === undefined) back += slotsBefore(ring, slot);
   }
+  if (room <= 0) onDamage(TOO_MUCH_TEXT);
+  return records.reverse();
 }
 
-function ringRecord({ reader }: LinuxMemory, ring: Ring, id: bigint, slot: bigint): PrintkRecord | undefined {
+/** Slots before this one whose state ends in the same page. */
+function slotsBefore({ descriptors, descriptorSize, state }: Ring, slot: bigint): bigint {
+  const inPage = ((descriptors + slot * descriptorSize + state + 7n) % PAGE) / descriptorSize;
+  return inPage < slot ? inPage : slot;
+}
+
+function ringRecord(
+  { reader }: LinuxMemory,
+  ring: Ring,
+  id: bigint,
+  slot: bigint,
+  state: bigint,
+): PrintkRecord | undefined {
   const descriptor = ring.descriptors + slot * ring.descriptorSize;
-  const state = reader.u64(descriptor + ring.state);
   const kind = state >> BigInt(ID_BITS);
   if ((kind !== COMMITTED && kind !== FINALIZED) || BigInt.asUintN(ID_BITS, state) !== id) return undefined;
   const info = ring.infos + slot * ring.infoSize;
@@ -154,39 +201,63 @@ function ringText(
 const LOG_HEADER = 16;
 const MAX_LOG = 2 ** 31;
 
-/** 3.5 to 5.9: records one behind the other, the first of them at log_first_idx. */
-function* logRecords(linux: LinuxMemory): Generator<PrintkRecord> {
+/** 3.5 to 5.9: records one behind the other, the first of them at log_first_idx. Nothing leads over a damaged one. */
+function logRecords(linux: LinuxMemory, onDamage: (reason: string) => void): PrintkRecord[] {
   const { reader } = linux;
   const buffer = reader.u64(linux.address('log_buf'));
   const size = reader.u32(linux.address('log_buf_len'));
   const end = reader.u32(linux.address('log_next_idx'));
-  let at = reader.u32(linux.address('log_first_idx'));
-  let seq = reader.u64(linux.address('log_first_seq'));
-  if (size > MAX_LOG || at >= size || end > size)
-    throw new FormatError(`a log of ${size} bytes from ${at} to ${end}`);
+  const first = reader.u32(linux.address('log_first_idx'));
+  const firstSeq = reader.u64(linux.address('log_first_seq'));
+  if (size > MAX_LOG || first >= size || end > size)
+    throw new FormatError(`a log of ${size} bytes from ${first} to ${end}`);
   // CONFIG_PRINTK_CALLER (5.1, 15ff2069cb7f) makes the header longer.
   const header = linux.layouts?.sizeOf('printk_log') ?? LOG_HEADER;
-  let wrapped = at < end;
-  for (let left = Math.ceil(size / LOG_HEADER); at !== end && left > 0; left--) {
-    const record = buffer + BigInt(at);
-    const length = Number(reader.unsigned(record + 8n, 2));
-    if (length === 0) {
+  const records: PrintkRecord[] = [];
+  let at = first;
+  let room = MAX_TOTAL_TEXT;
+  for (let wrapped = at < end; at !== end; ) {
+    const length = attempt(() => Number(reader.unsigned(buffer + BigInt(at) + 8n, 2)));
+    if (length.value === 0) {
       // The rest of the buffer was too small for the next record.
-      if (wrapped) return;
+      if (wrapped) break;
       wrapped = true;
       at = 0;
       continue;
     }
-    if (length < header || at + length > size) throw new FormatError(`a log record of ${length} bytes`);
-    const textLength = Number(reader.unsigned(record + 10n, 2));
-    yield {
-      seq: seq++,
-      timestampNs: reader.u64(record),
-      level: levelOf(reader.u8(record + 15n)),
-      facility: reader.u8(record + 14n),
-      caller: header >= LOG_HEADER + 4 ? callerName(reader.u32(record + 16n)) : undefined,
-      text: decode(reader.bytes(record + BigInt(header), Math.min(textLength, length - header))),
-    };
-    at += length;
+    const record =
+      length.value === undefined
+        ? length
+        : attempt(() => {
+            if (length.value < Math.max(header, LOG_HEADER) || at + length.value > size)
+              throw new FormatError(`a log record of ${length.value} bytes`);
+            return logRecord(reader, buffer + BigInt(at), firstSeq + BigInt(records.length), header);
+          });
+    if (record.value === undefined) {
+      if (records.length === 0) throw new FormatError(record.missing);
+      onDamage(record.missing);
+      break;
+    }
+    records.push(record.value);
+    room -= record.value.text.length;
+    if (room <= 0 || records.length > 1 << MAX_COUNT_BITS) {
+      onDamage(TOO_MUCH_TEXT);
+      break;
+    }
+    at += length.value ?? 0;
   }
+  return records;
+}
+
+function logRecord(reader: GuestReader, record: bigint, seq: bigint, header: number): PrintkRecord {
+  const length = Number(reader.unsigned(record + 8n, 2));
+  const textLength = Number(reader.unsigned(record + 10n, 2));
+  return {
+    seq,
+    timestampNs: reader.u64(record),
+    level: levelOf(reader.u8(record + 15n)),
+    facility: reader.u8(record + 14n),
+    caller: header >= LOG_HEADER + 4 ? callerName(reader.u32(record + 16n)) : undefined,
+    text: decode(reader.bytes(record + BigInt(header), Math.min(textLength, length - header))),
+  };
 }

@@ -4,6 +4,8 @@ import type { PerCpu } from './per-cpu.ts';
 
 /** PID_MAX_LIMIT is 4 million; a guest with more tasks than these is taken for damaged. */
 const MAX_TASKS = 1 << 18;
+/** Tasks that cannot be read, after which no more are tried. */
+const MAX_UNREADABLE = 4096;
 const COMM = 16;
 const PF_KTHREAD = 0x0020_0000;
 
@@ -99,13 +101,22 @@ export function* allTasks(
 ): Generator<Task> {
   const init = linux.address('init_task');
   const seen = new Set<bigint>();
+  let unreadable = 0;
+  const isTooMuch = (): boolean => seen.size > MAX_TASKS || unreadable > MAX_UNREADABLE;
   function* told(address: bigint, isIdle = false): Generator<Task> {
-    if (seen.has(address) || seen.size > MAX_TASKS) return;
+    if (seen.has(address) || isTooMuch()) return;
     seen.add(address);
     const task = attempt(() => readTask(linux, address, isIdle));
-    if (task.value) yield task.value;
-    else problems.unreadable(address, task.missing ?? '');
+    if (task.value) {
+      yield task.value;
+      // A parent that is nowhere costs as much as a task that is.
+      if (task.value.parent === undefined && hasParents) unreadable++;
+      return;
+    }
+    unreadable++;
+    problems.unreadable(address, task.missing ?? '');
   }
+  const hasParents = linux.has('task_struct', 'real_parent');
   yield* told(init, true);
   if (perCpu.value) for (const address of idleTasks(linux, perCpu.value).values()) yield* told(address, true);
 
@@ -120,6 +131,11 @@ export function* allTasks(
         break;
       }
       yield* told(thread);
+      if (isTooMuch()) break;
+    }
+    if (isTooMuch()) {
+      const reason = `more than ${MAX_TASKS} tasks, or ${MAX_UNREADABLE} that cannot be read`;
+      return problems.damaged('tasks', { address: link, reason });
     }
   }
 }

@@ -189,6 +189,7 @@ describe.runIf(debianArchive).each(metas)('%s', { timeout: 300_000 }, (meta) => 
     const printed = said('MODULE').map((line) => line.split(' '));
     const modules = guest.modules().value ?? [];
     expect(guest.moduleProblem).toBeUndefined();
+    expect(guest.logProblem).toBeUndefined();
     expect(modules.map(({ name }) => name)).toEqual(printed.map(([name]) => name));
     for (const [index, module] of modules.entries()) {
       const [, size, , , state, base = ''] = printed[index] ?? [];

@@ -32,5 +32,6 @@ export function* moduleLines(kernel: GuestKernel, debugFiles: boolean): Generato
 export function* logLines({ linux }: GuestKernel): Generator<string> {
   const log = linux?.log() ?? { missing: NOT_LINUX };
   if (log.missing !== undefined) yield `(no log: ${log.missing})`;
+  else if (linux?.logProblem !== undefined) yield `(${linux.logProblem})`;
   for (const record of log.value ?? []) yield* printkLines(record, { time: true, caller: false });
 }

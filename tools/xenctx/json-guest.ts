@@ -119,8 +119,9 @@ export function modulesJson({ linux, moduleFiles }: GuestKernel, { sourceLines }
   );
 }
 
-export const logJson = ({ linux }: GuestKernel): Json =>
-  listJson(
+export function logJson({ linux }: GuestKernel): Json {
+  const problem = linux?.logProblem;
+  return listJson(
     linux?.log() ?? { missing: NOT_LINUX },
     ({ seq, timestampNs, level, facility, caller, text }) => ({
       seq: String(seq),
@@ -130,8 +131,9 @@ export const logJson = ({ linux }: GuestKernel): Json =>
       caller: caller ?? null,
       text,
     }),
-    [],
+    problem === undefined ? [] : [problem],
   );
+}
 
 export function tasksJson(
   kernel: GuestKernel,

@@ -8,9 +8,12 @@ import { goldenSystemMap } from '../sample.ts';
 import type { FuzzTarget } from '../target.ts';
 
 const IMAGE = 0xffffffff82000000n;
-/** Around an input lies mapped memory, as in a kernel. */
+/** Around an input lies mapped memory, as in a kernel; its last byte says how many pages lie behind it. */
 const MARGIN = 0x1000;
-const SYMBOLS = 2000;
+/** So that few reads fail: a MemoryFault costs more than the rest of an input. */
+const WIDE = 4;
+/** Four markers, the fewest that the search believes in, need more than 768. */
+const SYMBOLS = 800;
 
 function seeds(): Uint8Array[] {
   const { table } = parseSystemMap(memorySource('System.map', goldenSystemMap()));
@@ -20,8 +23,11 @@ function seeds(): Uint8Array[] {
     name: table.name(first + index),
     address: table.address(first + index),
   }));
-  return (['6.1', '6.4', '6.15', '7.0'] as const).map((layout) =>
+  const written = (['6.1', '6.4', '6.15', '7.0'] as const).map((layout) =>
     writeKallsyms({ symbols, layout, address: IMAGE + BigInt(MARGIN) }),
+  );
+  return written.flatMap((table, index) =>
+    (index === 0 ? [WIDE, 0] : [WIDE]).map((pages) => Uint8Array.from([...table, pages])),
   );
 }
 
@@ -30,7 +36,8 @@ export const KALLSYMS: FuzzTarget = {
   seeds,
   maxBytes: 256 << 20,
   run: (bytes) => {
-    const image = new Uint8Array(MARGIN + bytes.length + MARGIN);
+    const pages = 1 + Math.ceil(bytes.length / MARGIN) + ((bytes.at(-1) ?? 0) % (WIDE + 1));
+    const image = new Uint8Array(MARGIN * pages);
     image.set(bytes, MARGIN);
     const table = findKallsyms(new Image(IMAGE, image));
     if (!table) return 0;

@@ -10,20 +10,24 @@ import { GuestBytes, layoutsFrom } from '../../support/guest-bytes.ts';
 const BASE = 0xffff_8880_0010_0000n;
 const at = (offset: number): bigint => BASE + BigInt(offset);
 
+const TASK_MEMBERS = {
+  'task_struct.flags': [0, 4],
+  'task_struct.__state': [4, 4],
+  'task_struct.exit_state': [8, 4],
+  'task_struct.pid': [12, 4],
+  'task_struct.tgid': [16, 4],
+  'task_struct.on_cpu': [20, 4],
+  'task_struct.tasks': [24, 16],
+  'task_struct.thread_node': [40, 16],
+  'task_struct.signal': [56, 8],
+  'task_struct.stack': [64, 8],
+  'task_struct.comm': [72, 16],
+  'signal_struct.thread_head': [8, 16],
+} as const;
+
 const layouts = layoutsFrom(
   {
-    'task_struct.flags': [0, 4],
-    'task_struct.__state': [4, 4],
-    'task_struct.exit_state': [8, 4],
-    'task_struct.pid': [12, 4],
-    'task_struct.tgid': [16, 4],
-    'task_struct.on_cpu': [20, 4],
-    'task_struct.tasks': [24, 16],
-    'task_struct.thread_node': [40, 16],
-    'task_struct.signal': [56, 8],
-    'task_struct.stack': [64, 8],
-    'task_struct.comm': [72, 16],
-    'signal_struct.thread_head': [8, 16],
+    ...TASK_MEMBERS,
     'module.state': [0, 4],
     'module.list': [8, 16],
     'module.name': [24, 56],
@@ -103,6 +107,25 @@ describe('tasks', () => {
       expect.stringMatching(/: virtual 000000000000121c: not mapped/),
       expect.stringMatching(/^tasks .*: virtual 0000000000001234: not mapped/),
     ]);
+  });
+  test('tasks without end that cannot be read', () => {
+    const bytes = new GuestBytes(BASE, 32);
+    bytes.view(INIT, 128).setUint32(12, 0, true);
+    // Each has its links in memory and its name nowhere.
+    const links = 6000;
+    for (let index = 0; index < links; index++)
+      link(bytes, index === 0 ? INIT + 24n : at(0x2000 + index * 16), at(0x2000 + (index + 1) * 16));
+    const far = layoutsFrom({ ...TASK_MEMBERS, 'task_struct.comm': [1 << 20, 16] }, {});
+    const linux = new LinuxMemory(bytes, (name) => (name === 'init_task' ? INIT : undefined), far);
+    let unreadable = 0;
+    const damage: string[] = [];
+    const quiet = {
+      damaged: (_: string, { reason }: { reason: string }) => damage.push(reason),
+      unreadable: () => unreadable++,
+    };
+    expect([...allTasks(linux, { missing: 'none' }, quiet)]).toEqual([]);
+    expect(unreadable).toBeLessThan(5000);
+    expect(damage).toContain('more than 262144 tasks, or 4096 that cannot be read');
   });
   test('a thread of two processes', () => {
     const bytes = guest();

@@ -14,7 +14,7 @@ const [POINTER, RING, DESCRIPTORS, INFOS, DATA] = [0x100n, 0x200n, 0x1000n, 0x20
 ) as [bigint, bigint, bigint, bigint, bigint]; // five in, five out
 
 /** What Linux 6.1 writes (x86-64). */
-const { layouts } = new Vmcoreinfo(`OSRELEASE=6.1.0
+const TEXT_6_1 = `OSRELEASE=6.1.0
 SIZE(printk_ringbuffer)=80
 OFFSET(printk_ringbuffer.desc_ring)=0
 OFFSET(printk_ringbuffer.text_data_ring)=40
@@ -37,7 +37,8 @@ OFFSET(printk_info.caller_id)=20
 OFFSET(prb_data_ring.size_bits)=0
 OFFSET(prb_data_ring.data)=8
 OFFSET(atomic_long_t.counter)=0
-`);
+`;
+const { layouts } = new Vmcoreinfo(TEXT_6_1);
 
 const COUNT_BITS = 3;
 const SIZE_BITS = 8;
@@ -54,8 +55,13 @@ interface Written {
   readonly id?: bigint;
 }
 
-/** A ring with these records, the first of them of id `tail` and with its text at `lpos`. */
-function ringOf(records: readonly Written[], tail = 100n, lpos = 0n): LinuxMemory {
+/** A ring with these records, the first of them of id `tail` and with its text at `lpos`; `claim` changes what it says of itself. */
+function ringOf(
+  records: readonly Written[],
+  tail = 100n,
+  lpos = 0n,
+  claim: (ring: DataView) => void = () => undefined,
+): LinuxMemory {
   const memory = new GuestBytes(BASE, 8);
   memory.view(POINTER, 8).setBigUint64(0, RING, true);
   const ring = memory.view(RING, 80);
@@ -98,6 +104,7 @@ function ringOf(records: readonly Written[], tail = 100n, lpos = 0n): LinuxMemor
       data.setUint8(at + 8 + offset, byte);
     });
   }
+  claim(ring);
   return new LinuxMemory(memory, (name) => (name === 'prb' ? POINTER : undefined), layouts);
 }
 
@@ -148,6 +155,32 @@ describe('ring of 5.10 and later', () => {
 
   test('more ids than slots are damage', () => {
     expect(() => texts(ringOf(Array(SLOTS + 1).fill({ text: '' })))).toThrow(FormatError);
+  });
+
+  /** 2^22 slots, of which the memory has the first 1023; all are in use, the newest is in slot 1. */
+  const endless = (ring: DataView): void => {
+    ring.setUint32(0, 22, true);
+    ring.setBigUint64(24, (1n << 24n) + 1n, true);
+    ring.setBigUint64(32, (1n << 24n) + 2n - (1n << 22n), true);
+  };
+
+  test('four million descriptors that are not mapped end soon, and the newest records are told', () => {
+    const linux = ringOf([{ text: 'old' }, { text: 'new' }], 1n << 24n, 0n, endless);
+    const damage: string[] = [];
+    const start = process.cpuUsage();
+    expect(printkRecords(linux, (reason) => damage.push(reason)).map(({ text }) => text)).toEqual([
+      'old',
+      'new',
+    ]);
+    expect(damage).toEqual([expect.stringMatching(/^virtual [0-9a-f]{16}: not mapped$/)]);
+    expect(process.cpuUsage(start).user / 1e6).toBeLessThan(2);
+  });
+
+  test('descriptors of no size are damage', () => {
+    const { layouts: empty } = new Vmcoreinfo(`${TEXT_6_1}SIZE(prb_desc)=0\n`);
+    const { reader } = ringOf([{ text: 'a' }]);
+    const linux = new LinuxMemory(reader, (name) => (name === 'prb' ? POINTER : undefined), empty);
+    expect(() => texts(linux)).toThrow(FormatError);
   });
 
   test('neither log is damage that is named', () => {
@@ -215,6 +248,18 @@ describe('records before 5.10', () => {
   });
   test('with CONFIG_PRINTK_CALLER', () => {
     expect([...printkRecords(logOf([[0, 'x']], 24, 20))]).toMatchObject([{ caller: 'T12', text: 'x' }]);
+  });
+  test('what lies before a damaged record is told', () => {
+    const log = logOf(
+      [
+        [212, 'old'],
+        [236, 'long'],
+      ],
+      24,
+    );
+    const damage: string[] = [];
+    expect(printkRecords(log, (reason) => damage.push(reason)).map(({ text }) => text)).toEqual(['old']);
+    expect(damage).toEqual(['a log record of 24 bytes']);
   });
   test('an index that no record leads to ends', () => {
     expect(texts(logOf([[200, 'old']], 20))).toEqual(['old']);
