@@ -1,4 +1,5 @@
 // The thread in which inputs are read. It tells after each where it is, so that the harness sees a hang and knows its input.
+import { setImmediate } from 'node:timers/promises';
 import { parentPort } from 'node:worker_threads';
 import { FormatError, MemoryFault } from '../../symbols/errors.ts';
 import { Allocations, TooMuchMemory } from './allocations.ts';
@@ -11,6 +12,11 @@ import { findTarget } from './targets.ts';
 const DEFAULT_MAX_BYTES = 64 << 20;
 /** An input that takes longer, and more CPU time than this when it is read again, is a failure. */
 const SLOW_MS = 1000;
+/**
+ * Inputs between two turns of the event loop: what node's zlib has failed on is kept until then (10 KiB for each damaged
+ * compressed section).
+ */
+const TURN = 256;
 
 // Making stacks is most of the work of an input that is refused.
 Error.stackTraceLimit = 6;
@@ -37,11 +43,12 @@ function describe(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
-function runJob({ target: name, seed, from, to }: FuzzJob, progress: Progress): void {
+async function runJob({ target: name, seed, from, to }: FuzzJob, progress: Progress): Promise<void> {
   const target = findTarget(name);
   const seeds = target.seeds();
   const fail = (failure: Failure): void => parentPort?.postMessage({ failure });
   for (let number = from; number < to; number++) {
+    if (number % TURN === 0) await setImmediate();
     const bytes = makeInput(name, seeds, seed, number);
     progress.current = number;
     const start = performance.now();
@@ -63,6 +70,5 @@ function runJob({ target: name, seed, from, to }: FuzzJob, progress: Progress): 
 
 parentPort?.on('message', ({ job, shared }: { job: FuzzJob; shared: SharedArrayBuffer }) => {
   const progress = new Progress(shared);
-  runJob(job, progress);
-  parentPort?.postMessage({ done: true });
+  void runJob(job, progress).then(() => parentPort?.postMessage({ done: true }));
 });
