@@ -131,7 +131,7 @@ function run(): void {
   const lines: Contender[] = [
     {
       name: `${ADDRESSES} addresses, ours (stash)`,
-      command: [node, fileURLToPath(new URL('symbolize.mjs', import.meta.url)), buildId],
+      command: [node, fileURLToPath(new URL('stash-lookup.mjs', import.meta.url)), buildId],
       input,
       shows: '.c:',
     },

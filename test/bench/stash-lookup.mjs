@@ -1,7 +1,11 @@
 // Functions, files and lines of the addresses on standard input (hexadecimal), inlined functions included, out of the symbol
 // stash in PVH_STASH_DIR: our side of `npm run bench:stack` against llvm-symbolizer. Argument: build-id.
 import { readFileSync } from 'node:fs';
-import { Stash, stashDirectory } from '../../dist/tools/shared/stash.js';
+
+// What users run is the built tool. Imported by a URL, because a clean checkout, which `npm run check` must pass, has none.
+const { Stash, stashDirectory } = await import(
+  new URL('../../dist/tools/shared/stash.js', import.meta.url).href
+);
 
 const stash = new Stash(stashDirectory(process.env));
 const entry = stash.find(process.argv[2]);
