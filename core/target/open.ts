@@ -1,9 +1,10 @@
-// From what a user typed to a Target: a domid, a domain name, or the path of a dump file. Tells why it cannot.
+// From what a user typed to a Target: a domid, a domain name, a gdb stub, or the path of a dump file. Tells why it cannot.
 import { PvhError } from '../../symbols/errors.ts';
 import type { DomainRecord } from '../domain/record.ts';
 import type { Registry } from '../domain/registry.ts';
 import { FileSource } from '../host/file-source.ts';
 import { openDumpFile } from './dump-file.ts';
+import { openGdbStub } from './gdb-stub.ts';
 import { openLive } from './live.ts';
 import { openPreserved } from './preserved.ts';
 import type { Target } from './target.ts';
@@ -47,13 +48,14 @@ function openFile(path: string): Target {
 }
 
 /**
- * Opens a domain by number or name, else a dump file by path. The caller closes the target.
+ * Opens a domain by number or name, a guest behind `gdb:HOST:PORT` or `gdb:unix:PATH`, else a dump file by path. The caller closes the target.
  * @throws NoSuchDomainError, FormatError for a damaged or foreign file, PvhError when the domain cannot be read,
  * the system's error when the file cannot.
  */
 export async function openTarget(spec: string, env: { readonly registry: Registry }): Promise<Target> {
   const record = env.registry.find(spec);
   if (record) return openDomain(record, env.registry);
+  if (spec.startsWith('gdb:')) return openGdbStub(spec.slice('gdb:'.length));
   try {
     return openFile(spec);
   } catch (error) {
