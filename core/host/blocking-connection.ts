@@ -76,7 +76,8 @@ export class BlockingConnection {
   }
 
   send(bytes: Uint8Array): void {
-    this.#order({ kind: 'send', bytes });
+    // A copy: what is posted takes the whole buffer below it along.
+    this.#order({ kind: 'send', bytes: new Uint8Array(bytes) });
   }
 
   /** At least one byte. @throws ConnectionError when none comes in time, or none will come. */
