@@ -19,12 +19,16 @@ const DEBUG = ['dr0', 'dr1', 'dr2', 'dr3', 'dr6', 'dr7'] as const;
 const MSRS = ['star', 'lstar', 'cstar', 'fmask', 'pat', 'tsc_aux'] as const;
 const MSRS_TOO = ['kernel_gs_base', 'sysenter_cs', 'sysenter_esp', 'sysenter_eip'] as const;
 const BASES = ['fs_base', 'gs_base'] as const;
+/** Of our own gdbserver: these, and NAME_base and NAME_limit of them. */
+const SYSTEM_SEGMENTS = ['tr', 'ldtr'] as const;
+const TABLES = ['gdtr', 'idtr'] as const;
 
 /** Everything that is asked for by its name. */
 const WANTED: ReadonlySet<string> = new Set([
   ...GENERAL_REGISTERS,
   ...['rip', 'rflags'],
   ...[...SEGMENTS, ...BASES, ...CONTROL, ...DEBUG, ...MSRS, ...MSRS_TOO],
+  ...[...SYSTEM_SEGMENTS, ...TABLES].flatMap((name) => [name, `${name}_base`, `${name}_limit`]),
 ]);
 
 const ourName = (name: string): string => ALIASES[name] ?? name;
@@ -69,9 +73,19 @@ export function vcpuRegisters(values: ReadonlyMap<string, bigint>, bits: 32 | 64
   const value = (name: string): bigint => values.get(name) ?? 0n; // r8 to r15 of a 32-bit CPU
   const pick = (names: readonly string[]) =>
     Object.fromEntries(names.map((name) => [name, values.get(name)]));
+  const limit = (name: string): number | undefined => {
+    const known = values.get(`${name}_limit`);
+    return known === undefined ? undefined : Number(known & 0xffff_ffffn);
+  };
   const segment = (name: string) => ({
     selector: Number(value(name) & 0xffffn),
     base: values.get(`${name}_base`),
+    limit: limit(name),
+  });
+  const system = SYSTEM_SEGMENTS.filter((name) => values.has(name)).map((name) => [name, segment(name)]);
+  const tables = TABLES.flatMap((name) => {
+    const [base, size] = [values.get(`${name}_base`), limit(name)];
+    return base === undefined || size === undefined ? [] : [[name, { base, limit: size }] as const];
   });
   const general = Object.fromEntries(GENERAL_REGISTERS.map((name) => [name, value(name)]));
   const segments = Object.fromEntries(SEGMENTS.map((name) => [name, segment(name)]));
@@ -80,6 +94,8 @@ export function vcpuRegisters(values: ReadonlyMap<string, bigint>, bits: 32 | 64
     ...(segments as Pick<VcpuRegisters, (typeof SEGMENTS)[number]>), // likewise
     rip: value('rip'),
     rflags: value('rflags'),
+    ...Object.fromEntries(system),
+    ...Object.fromEntries(tables),
     ...pick([...CONTROL, ...DEBUG, ...MSRS, ...MSRS_TOO]),
   };
 }
@@ -93,7 +109,10 @@ export function registerLacks(places: readonly RegisterPlace[]): string[] {
     ...without(BASES).map((name) => `${name.slice(0, 2).toUpperCase()} base`),
     ...(without(DEBUG).length > 0 ? ['debug registers'] : []),
     ...(names.has('kernel_gs_base') ? [] : ['GS base of the kernel']),
+    ...(names.has('idtr_base') ? [] : ['descriptor tables']),
+    ...(names.has('lstar') ? [] : ['MSRs']),
+    'segment limits and attributes',
+    'FPU state',
   ];
-  const rest = 'descriptor tables, segment limits and attributes, MSRs, FPU state';
-  return [`${[...absent, rest].join(', ')}: the gdb stub does not give them`];
+  return [`${absent.join(', ')}: the gdb stub does not give them`];
 }

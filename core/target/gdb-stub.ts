@@ -3,6 +3,7 @@
 import { MemoryFault, PvhError } from '../../symbols/errors.ts';
 import type { GdbClient } from '../gdb/client.ts';
 import { type RegisterPlace, readDescription } from '../gdb/client-description.ts';
+import { bytesToText, hexToBytes } from '../gdb/packet.ts';
 import { parsePeerAddress } from '../host/blocking-connection.ts';
 import { readFrames } from './gdb-stub-frames.ts';
 import { firstAbsent, StubSpace } from './gdb-stub-memory.ts';
@@ -31,15 +32,17 @@ function readVcpu(
   thread: string,
 ): Omit<TargetVcpu, 'id'> {
   const { client } = session;
+  const about = hexToBytes(client.ask(`qThreadExtraInfo,${thread}`));
+  // In the words of our own gdbserver; QEMU's vCPUs are all there is.
+  const online = !/\boffline\b/.test(about ? bytesToText(about) : '');
   session.choose(thread);
   const packet = client.ask('g');
   if (/^E|^$/.test(packet))
-    return { online: true, missing: `the gdb stub gives no registers: ${packet || 'no g packet'}` };
+    return { online, missing: `the gdb stub gives no registers: ${packet || 'no g packet'}` };
   const values = registerValues(places, packet, (number) => client.ask(`p${number.toString(16)}`));
   const registers = vcpuRegisters(values, places.some(({ name }) => name === 'rip') ? 64 : 32);
-  if (typeof registers === 'string')
-    return { online: true, missing: `the gdb stub does not give ${registers}` };
-  return { online: true, registers };
+  if (typeof registers === 'string') return { online, missing: `the gdb stub does not give ${registers}` };
+  return { online, registers };
 }
 
 class GdbStubTarget implements Target {

@@ -12,6 +12,7 @@ import { identifyProcess } from '../../core/host/process-identity.ts';
 import { openTarget } from '../../core/target/open.ts';
 import { domainRecord } from '../support/domain-record.ts';
 import { writeElf } from '../support/elf-writer.ts';
+import { GdbServer } from '../support/gdb.ts';
 import { flatten, writeKdump } from '../support/kdump-writer.ts';
 import { registersWith } from '../support/registers.ts';
 import { prstatusNote, qemuNote, vmcoreinfoNote } from '../support/vmcore-notes.ts';
@@ -71,6 +72,13 @@ targetContract('elf-vmcore', inFile('flat.elf', flatten([[0, elf(qemuNotes)]])))
 targetContract('kdump', inFile('qemu.kdump', kdump(qemuNotes)));
 targetContract('kdump', inFile('linux.kdump', kdump(linuxNotes)));
 targetContract('kdump', inFile('flat.kdump', flatten([[0, kdump(linuxNotes)]])));
+
+let stub: GdbServer;
+beforeAll(async () => {
+  stub = await GdbServer.start(join(folder, 'state'), corePath);
+});
+afterAll(() => stub[Symbol.asyncDispose]());
+targetContract('gdb-stub', () => openTarget(`gdb:${stub.address}`, { registry }));
 
 let server: ControlServer;
 beforeAll(async () => {
