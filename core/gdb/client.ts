@@ -33,6 +33,8 @@ const DEFAULT_PACKET = 400;
 const WINDOW = 64;
 const MAX_OBJECT = 1 << 20;
 const MAX_CONSOLE = 1 << 20;
+/** What a question may take on average, beside the patience for a few. */
+const SLOW_MS = 200;
 
 export class GdbClient {
   readonly #wire: Wire;
@@ -43,6 +45,9 @@ export class GdbClient {
   #packets: string[] = [];
   #acknowledges = true;
   #toldStop = false;
+  #asked = 0;
+  /** Milliseconds. */
+  #waited = 0;
   #broken: GdbStubError | undefined;
 
   /**
@@ -86,6 +91,7 @@ export class GdbClient {
     const answers: string[] = [];
     for (let first = 0; first < questions.length; first += WINDOW) {
       const window = questions.slice(first, first + WINDOW);
+      this.#asked += window.length;
       // An acknowledgement of the answer before goes with each question.
       const before = this.#acknowledges ? '+' : '';
       this.#send(window.map((question) => before + bytesToText(framePacket(question))).join(''));
@@ -99,7 +105,7 @@ export class GdbClient {
     const end = performance.now() + this.#timeoutMs;
     for (;;) {
       const packet = this.#packets.shift();
-      if (packet === undefined) this.#receive(end - performance.now());
+      if (packet === undefined) this.#receive(end);
       // We never ask why the guest stands still.
       else if (/^[TSWX][0-9a-f]{2}/i.test(packet)) this.#toldStop = true;
       else return packet;
@@ -155,21 +161,34 @@ export class GdbClient {
     this.#wire.send(textToBytes(text));
   }
 
-  #receive(timeoutMs: number): void {
+  /** Takes in what comes until `end`. */
+  #receive(end: number): void {
     if (this.#broken) throw this.#broken;
+    const start = performance.now();
     try {
-      if (timeoutMs <= 0) throw this.error(`no answer within ${this.#timeoutMs / 1000} s`);
-      for (const event of this.#reader.push(this.#wire.receive(timeoutMs))) {
+      if (start >= end) throw this.#silence();
+      for (const event of this.#reader.push(this.#wire.receive(end - start))) {
         if (event.kind === 'packet') this.#packets.push(event.payload);
         else if (event.kind === 'damaged') throw this.error(`damaged packet: ${event.why}`);
         else if (event.kind === 'nak') throw this.error('it did not understand a packet');
       }
+      this.#waited += performance.now() - start;
+      if (this.#waited > 3 * this.#timeoutMs + this.#asked * SLOW_MS)
+        throw this.error('it answers too slowly');
     } catch (error) {
       if (!(error instanceof PvhError)) throw error;
       // After a lost answer nobody knows which answer is whose.
-      this.#broken = error instanceof GdbStubError ? error : this.error(error.message, error);
+      this.#broken = performance.now() >= end ? this.#silence() : this.#asOurs(error);
       throw this.#broken;
     }
+  }
+
+  #silence(): GdbStubError {
+    return this.error(`no answer within ${this.#timeoutMs / 1000} s (it serves one debugger at a time)`);
+  }
+
+  #asOurs(error: PvhError): GdbStubError {
+    return error instanceof GdbStubError ? error : this.error(error.message, error);
   }
 }
 

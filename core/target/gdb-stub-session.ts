@@ -4,9 +4,6 @@ import { GdbClient, GdbStubError } from '../gdb/client.ts';
 import { bytesToText, framePacket } from '../gdb/packet.ts';
 import { BlockingConnection, ConnectionError, type PeerAddress } from '../host/blocking-connection.ts';
 
-/** A stub answers at once, or it serves somebody else. */
-const ANSWER_MS = 10_000;
-
 /** QEMU's two memories (docs/system/gdb.rst, "Advanced debugging options"). */
 const VIRTUAL = 'Qqemu.PhyMemMode:0';
 const PHYSICAL = 'Qqemu.PhyMemMode:1';
@@ -43,10 +40,10 @@ export class StubSession {
   #closed = false;
 
   /** @throws GdbStubError */
-  constructor(address: PeerAddress, name: string) {
+  constructor(address: PeerAddress, name: string, timeoutMs: number) {
     try {
       this.#connection = new BlockingConnection(address, {
-        timeoutMs: ANSWER_MS,
+        timeoutMs,
         farewell: farewellOf([DETACH]),
       });
     } catch (error) {
@@ -54,7 +51,7 @@ export class StubSession {
       throw new GdbStubError(`gdb stub at ${name}: ${error.message}`, { cause: error });
     }
     try {
-      this.client = new GdbClient(this.#connection, name, ANSWER_MS);
+      this.client = new GdbClient(this.#connection, name, timeoutMs);
     } catch (error) {
       this.#leave(0);
       throw error;

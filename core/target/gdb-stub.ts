@@ -13,6 +13,8 @@ import type { Target, TargetIdentity, TargetVcpu } from './target.ts';
 
 /** As many as Xen gives a guest, and more than QEMU does. */
 const MAX_VCPUS = 512;
+/** A stub answers at once, or it serves somebody else. */
+const ANSWER_MS = 10_000;
 
 /** Threads of the stub: one a vCPU. */
 function readThreads(client: GdbClient): readonly string[] {
@@ -103,12 +105,13 @@ function virtualReader(session: StubSession, threads: readonly string[]): Target
 /**
  * Connects to a stub, which stops the guest until close().
  * @param place `host:port` or `unix:path`.
+ * @param timeoutMs that one answer may take.
  * @throws GdbStubError when it cannot be reached or does not answer as a stub does, FormatError when its target description is damaged.
  */
-export function openGdbStub(place: string): Target {
+export function openGdbStub(place: string, timeoutMs: number = ANSWER_MS): Target {
   const address = parsePeerAddress(place);
   if (!address) throw new PvhError('EINVAL', `'gdb:${place}' is neither gdb:HOST:PORT nor gdb:unix:PATH`);
-  const session = new StubSession(address, place);
+  const session = new StubSession(address, place, timeoutMs);
   try {
     session.begin();
     return new GdbStubTarget(session, place);
