@@ -11,6 +11,7 @@ import { debianArchive, debianKernel } from '../support/debian.ts';
 import { busyboxInitramfs, INIT_PROLOGUE } from '../support/initramfs.ts';
 import { monitorRegisters, valueAt } from '../support/monitor-registers.ts';
 import { hasQemu, QemuGuest, qemuVersion } from '../support/qemu-dump.ts';
+import { CORE_DESCRIPTION, ScriptedStub, type StubScript } from '../support/scripted-stub.ts';
 import { runXenctx } from '../xenctx/run.ts';
 
 const XENCTX = fileURLToPath(new URL('../../dist/tools/bin/xenctx.js', import.meta.url));
@@ -98,6 +99,29 @@ describe.runIf(debianArchive && hasQemu)('a Debian 6.1 guest behind the gdb stub
     for (const trace of stdout.split('Call Trace:').slice(1))
       expect(trace).toMatch(/ do_idle\+.*\n cpu_startup_entry\+.*\n/);
     expect(stdout.split('Call Trace:')).toHaveLength(3);
+    await reacts();
+  });
+
+  test('the same through a stub with core registers and virtual memory only, as Firecracker has it', async () => {
+    const answers: StubScript = [
+      ['^(qSupported)', 'PacketSize=1000;qXfer:features:read+'],
+      ['^qXfer:features:read:target.xml:0,', `l${CORE_DESCRIPTION}`],
+      ['^(qqemu|Qqemu|qRcmd|QStart)', ''],
+    ];
+    await guest.qmp('stop');
+    const whole = await runXenctx(['-C', spec], guest.folder);
+    await using stub = await ScriptedStub.start(answers, guest.path('gdb'));
+    const bare = await runXenctx(['-C', `gdb:${stub.place}`], guest.folder);
+    expect([bare.status, bare.stderr]).toEqual([0, '']);
+    // Without GS base nobody knows whose stack it is.
+    const traces = (text: string): string[][] =>
+      text
+        .split('Call Trace:')
+        .slice(1)
+        .map((part) => part.match(/^ \w\S*\+0x\w+\/0x\w+$/gm) ?? []);
+    expect(traces(whole.stdout).map(({ length }) => length > 5)).toEqual([true, true]);
+    expect(traces(bare.stdout)).toEqual(traces(whole.stdout));
+    await guest.qmp('cont');
     await reacts();
   });
 
