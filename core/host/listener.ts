@@ -10,12 +10,13 @@ export type ListenAddress = { readonly host: string; readonly port: number } | {
 const MAX_PORT = 0xffff;
 /** A client that neither completes what it began nor reads what it asked for is taken for gone. */
 const STUCK_MS = 60_000;
+/** bind(2) tells of a folder that is not there as node has it: as of one that is closed. */
+const NO_FOLDER = 'no such folder, or no permission';
 /** By the system's code. */
 const ADVICE: Readonly<Record<string, string>> = {
   EADDRINUSE: 'it is in use; choose another (port 0: any free one)',
   EADDRNOTAVAIL: 'this host has no such address',
   EACCES: 'permission denied; ports below 1024 need root',
-  ENOENT: 'no such folder',
   ENOTFOUND: 'no such host',
 };
 
@@ -113,7 +114,8 @@ export class Listener {
     } catch (error) {
       server.close();
       const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-      throw new PvhError('ELISTEN', `cannot listen on ${formatAddress(address)}: ${ADVICE[code] ?? code}`, {
+      const advice = code === 'EACCES' && 'path' in address ? NO_FOLDER : (ADVICE[code] ?? code);
+      throw new PvhError('ELISTEN', `cannot listen on ${formatAddress(address)}: ${advice}`, {
         cause: error,
       });
     } finally {

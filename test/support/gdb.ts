@@ -83,7 +83,9 @@ export async function gdb(
     'set print frame-arguments none',
   ];
   const all = [...settings, `target remote ${server.address}`, ...commands];
-  const words = all.flatMap((command) => ['-ex', `echo ${MARK}\\n`, '-ex', command]);
+  const mark = ['-ex', `echo ${MARK}\\n`];
+  // gdb says goodbye behind the last mark.
+  const words = [...all.flatMap((command) => [...mark, '-ex', command]), ...mark];
   const output = await new Promise<string>((resolve, reject) => {
     execFile(
       'sh',
@@ -103,5 +105,40 @@ export async function gdb(
       (error, stdout) => (error?.killed ? reject(error) : resolve(stdout)),
     );
   });
-  return output.split(`${MARK}\n`).slice(1 + settings.length);
+  return output.split(`${MARK}\n`).slice(2 + settings.length, -1);
 }
+
+/** How gdb names a frame in which the next one was interrupted. */
+export const INTERRUPTED = '<signal handler called>';
+
+/**
+ * Functions of one backtrace, innermost first, without those that were inlined: gdb shows the address at the first of those that
+ * stand for one frame, and the function itself last.
+ */
+export function gdbFunctions(backtrace: string): string[] {
+  const functions: string[] = [];
+  for (const [, number, address, name = ''] of backtrace.matchAll(
+    /^#(\d+) +(0x[0-9a-f]+ in )?(<signal handler called>|[\w.]+|\?\?)/gm,
+  )) {
+    const isNew = number === '0' || address !== undefined || name === INTERRUPTED;
+    // What stands where an exception or a signal came in has no address before it either.
+    if (isNew || functions.at(-1) === INTERRUPTED) functions.push(name);
+    else functions[functions.length - 1] = name;
+  }
+  return functions;
+}
+
+/** Backtraces of `thread apply all bt` by thread number. */
+export const backtraces = (text: string): Map<number, string> =>
+  new Map(
+    text
+      .split(/^(?=Thread \d+ \()/m)
+      .slice(1)
+      .map((part) => [Number(/\d+/.exec(part)?.[0]), part]),
+  );
+
+/** Functions of xenctx's trace of a vCPU, innermost first. */
+export const xenctxFunctions = (trace: string): string[] =>
+  [...trace.slice(trace.indexOf('Call Trace:\n')).matchAll(/^(?: |RIP: 0010:)([\w.]+)\+0x/gm)].map(
+    ([, name = '']) => name,
+  );
