@@ -8,6 +8,7 @@ import { Registry } from '../../core/domain/registry.ts';
 import { openTarget } from '../../core/target/open.ts';
 import type { Target } from '../../core/target/target.ts';
 import { debianArchive, debianKernel } from '../support/debian.ts';
+import { GdbServer } from '../support/gdb.ts';
 import { busyboxInitramfs, INIT_PROLOGUE } from '../support/initramfs.ts';
 import { monitorRegisters, valueAt } from '../support/monitor-registers.ts';
 import { hasQemu, QemuGuest, qemuVersion } from '../support/qemu-dump.ts';
@@ -165,6 +166,10 @@ describe.runIf(debianArchive && hasQemu)('a Debian 6.1 guest behind the gdb stub
 
     await guest.qmp('stop');
     const still = await runXenctx(['-C', spec], guest.folder);
-    expect(still).toEqual(await runXenctx(['-C', await guest.dump('elf')], guest.folder));
+    const dump = await guest.dump('elf');
+    expect(still).toEqual(await runXenctx(['-C', dump], guest.folder));
+    // And through our own server over that dump.
+    await using server = await GdbServer.start(guest.folder, dump);
+    expect(await runXenctx(['-C', `gdb:${server.address}`], guest.folder)).toEqual(still);
   });
 });
