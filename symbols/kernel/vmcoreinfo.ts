@@ -1,5 +1,6 @@
 // VMCOREINFO: what the kernel itself writes for crash tools (linux kernel/vmcore_info.c; kernel/crash_core.c before 6.9), since boot
 // and not only in a crash. Finds it by symbol or by its note in physical memory, and says what its lines tell.
+import type { AddressOf } from '../address.ts';
 import { FormatError, MemoryFault } from '../errors.ts';
 import type { GuestReader } from './guest-reader.ts';
 import type { TypeLayouts } from './type-layouts.ts';
@@ -74,10 +75,7 @@ export class Vmcoreinfo {
 }
 
 /** The text of the kernel's own copy. Undefined when the kernel has none (CONFIG_KEXEC_CORE) or it cannot be read. */
-export function readVmcoreinfo(
-  reader: GuestReader,
-  addressOf: (name: string) => bigint | undefined,
-): Vmcoreinfo | undefined {
+export function readVmcoreinfo(reader: GuestReader, addressOf: AddressOf): Vmcoreinfo | undefined {
   const [data, size] = [addressOf('vmcoreinfo_data'), addressOf('vmcoreinfo_size')];
   if (data === undefined || size === undefined) return undefined;
   try {
