@@ -1,5 +1,6 @@
 // What can be unwound in a guest: its vCPUs, and the tasks that sleep. Each with the stacks that it can be on.
 import type { VcpuRegisters } from '../../core/machine/registers.ts';
+import type { TargetVcpu } from '../../core/target/target.ts';
 import { attempt, type Known } from '../../symbols/kernel/linux-memory.ts';
 import type { Task } from '../../symbols/kernel/tasks.ts';
 import type { MemorySource } from '../../symbols/memory.ts';
@@ -41,6 +42,10 @@ export function runningCpu({ linux }: GuestKernel, { gs, kernel_gs_base }: VcpuR
   if (cpu === undefined) return unknown('its gs base is that of no CPU');
   return { cpu: { value: cpu }, task: linux.currentTask(cpu) };
 }
+
+/** Whether a vCPU that is offline has been up: halted by a panic, say, it stands where its CPU stood. */
+export const standsInKernel = ({ linux }: GuestKernel, { registers }: TargetVcpu): boolean =>
+  linux?.cpuOfVcpu(registers?.gs.base, registers?.kernel_gs_base) !== undefined;
 
 /** @param memory through the vCPU's own page tables. */
 export function vcpuThread(
