@@ -17,13 +17,14 @@ export class NoSuchDomainError extends PvhError {
   }
 }
 
-function openDomain(record: DomainRecord, registry: Registry): Target | Promise<Target> {
+/** Undefined when the domain ended while it was asked. */
+function openDomain(record: DomainRecord, registry: Registry): Target | Promise<Target | undefined> {
   const files = registry.files(record.domid);
   const name = `domain ${record.domid} (${record.name})`;
   if (record.preserved) return openPreserved(record, files);
   switch (record.state) {
     case 'running':
-      return openLive(record, files);
+      return openLive(record, registry);
     case 'creating':
       throw new PvhError('EBUSY', `${name} is still being created`);
     case 'lost':
@@ -46,14 +47,22 @@ function openFile(path: string): Target {
   }
 }
 
+/** A domain that ends may start anew, as another domain with its name, and end again. */
+const MAX_ENDS = 3;
+
 /**
  * Opens a domain by number or name, else a dump file by path. The caller closes the target.
  * @throws NoSuchDomainError, FormatError for a damaged or foreign file, PvhError when the domain cannot be read,
  * the system's error when the file cannot.
  */
 export async function openTarget(spec: string, env: { readonly registry: Registry }): Promise<Target> {
-  const record = env.registry.find(spec);
-  if (record) return openDomain(record, env.registry);
+  for (let attempt = 1; ; attempt++) {
+    const record = env.registry.find(spec);
+    if (!record) break;
+    const target = await openDomain(record, env.registry);
+    if (target) return target;
+    if (attempt === MAX_ENDS) throw new PvhError('EBUSY', `domain ${spec} ends each time that it is asked`);
+  }
   try {
     return openFile(spec);
   } catch (error) {
