@@ -5,7 +5,7 @@ import { type ElfNote, parseNotes } from '../../symbols/elf/notes.ts';
 import { FormatError } from '../../symbols/errors.ts';
 import { XC_CORE_MAGIC_HVM } from '../dump/dump-core.ts';
 import { HVM_CPU_SIZE, readVcpu, VCPU_CONTEXT_SIZE } from '../dump/vcpu-context.ts';
-import { disjointRuns, framesOf, type Run, readRuns } from './file-runs.ts';
+import { disjointRuns, framesOf, type Run, RunBuilder, readRuns } from './file-runs.ts';
 import { PV_LACKS, pvVcpu, readVcpu32, VCPU_CONTEXT_32_SIZE } from './pv-context.ts';
 import type { Target, TargetIdentity, TargetVcpu } from './target.ts';
 
@@ -17,8 +17,6 @@ const XC_CORE_MAGIC_PV = 0xf00febed;
 
 /** HVM_MAX_VCPUS of Xen. */
 const MAX_VCPUS = 512;
-/** A real guest has some ten runs of frames; this bounds the memory that a hostile file can take. */
-const MAX_RUNS = 1 << 20;
 const TABLE_CHUNK = 8192;
 
 /** Why a file is no dump-core file; undefined when it is one. */
@@ -98,33 +96,6 @@ function readVcpus(elf: ElfFile, pv: boolean, lacks: string[]): TargetVcpu[] {
   });
 }
 
-/** Joins page slots that are neighbours in memory and in the file. Counts frames, not bytes: small numbers are no objects. */
-class RunBuilder {
-  readonly #runs: { readonly frame: number; readonly slot: number; count: number }[] = [];
-  #last: { readonly frame: number; readonly slot: number; count: number } | undefined;
-
-  /** @returns false when there are too many runs. */
-  add(frame: number, slot: number): boolean {
-    const last = this.#last;
-    if (last && frame === last.frame + last.count && slot === last.slot + last.count) {
-      last.count++;
-      return true;
-    }
-    this.#last = { frame, slot, count: 1 };
-    this.#runs.push(this.#last);
-    return this.#runs.length < MAX_RUNS;
-  }
-
-  /** @param offset of slot 0 in the file. */
-  runs(offset: number): Run[] {
-    return this.#runs.map(({ frame, slot, count }) => ({
-      start: frame * PAGE,
-      length: count * PAGE,
-      offset: offset + slot * PAGE,
-    }));
-  }
-}
-
 /** Where a frame table keeps the number by which the guest's page tables know a frame. */
 interface FrameTable {
   readonly section: string;
@@ -157,7 +128,7 @@ function tableRuns(elf: ElfFile, table: FrameTable): Run[] {
       if (high === 0xffffffff) continue;
       const frame = high * 2 ** 32 + view.getUint32(at, true);
       const possible = frame < 2 ** 40 && (!table.ascending || frame > previous);
-      if (!possible || !builder.add(frame, slot + index))
+      if (!possible || !builder.add(frame * PAGE, PAGE, pages.offset + (slot + index) * PAGE))
         throw new FormatError(`frame number 0x${frame.toString(16)} out of order`, {
           source: source.name,
           offset: section.offset + slot * table.entrySize + at,
@@ -165,7 +136,7 @@ function tableRuns(elf: ElfFile, table: FrameTable): Run[] {
       previous = frame;
     }
   }
-  const runs = builder.runs(pages.offset);
+  const runs = builder.end();
   return table.ascending ? runs : disjointRuns(runs);
 }
 
