@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { explainFailure } from '../shared/failure.ts';
 import { packageVersion } from '../shared/version.ts';
 import { EXIT, type Streams } from './exit.ts';
+import type { GdbserverOptions } from './gdbserver-command.ts';
 
 const EXIT_CODES = `
 Exit status:
@@ -11,7 +12,8 @@ Exit status:
   2  wrong usage, no such domain, a file that is no report; diff: the reports cannot be compared
   3  collect: the report was made, but required parts are missing (it says which and why)
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
-  stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage`;
+  stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage
+  gdbserver: 0 when it was ended, 2 when it could not begin`;
 
 const EXAMPLES = `
 Examples:
@@ -19,7 +21,8 @@ Examples:
   pvh-report collect 7 -s vmlinux -o crash.tar.gz
   pvh-report diff monday.tar.gz tuesday.tar.gz
   pvh-report stash vmlinux                        keep it: from now on -s can be left out
-  xl console guest1 | pvh-report decode           traces with file and line`;
+  xl console guest1 | pvh-report decode           traces with file and line
+  pvh-report gdbserver guest1 -s vmlinux          look at it with gdb`;
 
 interface CollectOptions {
   readonly symbolTable?: string;
@@ -101,6 +104,18 @@ function declare(
     .action(async (options: { symbolTable?: string; base?: string }) => {
       const { runDecode } = await import('./decode-command.ts');
       done(await runDecode(options, env, { input: process.stdin, output: process.stdout, err: streams.err }));
+    });
+  program
+    .command('gdbserver')
+    .description('let gdb look at a guest: a read-only remote target, every vCPU a thread')
+    .argument('<target>', 'name or number of a domain, or a dump file')
+    .option('-s, --symbol-table <file>', "the guest kernel's vmlinux (default: found by what the guest says)")
+    .option('--force-symbols', 'take the file although it is another kernel')
+    .option('--listen <address>', 'HOST:PORT or unix:PATH (default: 127.0.0.1 and a free port)')
+    .option('--once', 'end when the debugger leaves')
+    .action(async (target: string, options: GdbserverOptions) => {
+      const { runGdbserver } = await import('./gdbserver-command.ts');
+      done(await runGdbserver(target, options, env, streams));
     });
   return program;
 }
