@@ -20,37 +20,24 @@ const [DOLLAR, PERCENT, HASH, PLUS, MINUS, STAR, BRACE, CTRL_C] = [...'$%#+-*}\x
 const ESCAPE_BIT = 0x20;
 /** A run of n more is written as the character n + 29. */
 const RUN_OFFSET = 29;
-/** Bytes at a time that become characters; more are too many arguments. */
-const CHUNK = 0x2000;
+const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+const plain = ({ buffer, byteOffset, length }: Buffer): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, length);
 
 /** One character a byte. */
-export function bytesToText(bytes: Uint8Array): string {
-  let text = '';
-  for (let at = 0; at < bytes.length; at += CHUNK)
-    text += String.fromCharCode(...bytes.subarray(at, at + CHUNK));
-  return text;
-}
+export const bytesToText = (bytes: Uint8Array): string => bufferOf(bytes).toString('latin1');
 
 /** Inverse of bytesToText; of a character above 0xff the low byte. */
-export function textToBytes(text: string): Uint8Array {
-  const bytes = new Uint8Array(text.length);
-  for (let index = 0; index < text.length; index++) bytes[index] = text.charCodeAt(index);
-  return bytes;
-}
+export const textToBytes = (text: string): Uint8Array => plain(Buffer.from(text, 'latin1'));
 
-export function bytesToHex(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += byte.toString(16).padStart(2, '0');
-  return text;
-}
+export const bytesToHex = (bytes: Uint8Array): string => bufferOf(bytes).toString('hex');
 
 /** @returns undefined when it is not pairs of hexadecimal digits. */
 export function hexToBytes(text: string): Uint8Array | undefined {
-  if (text.length % 2 !== 0 || /[^0-9a-f]/i.test(text)) return undefined;
-  const bytes = new Uint8Array(text.length / 2);
-  for (let index = 0; index < bytes.length; index++)
-    bytes[index] = Number.parseInt(text.slice(2 * index, 2 * index + 2), 16);
-  return bytes;
+  // Buffer stops at the first pair that is none.
+  const bytes = Buffer.from(text, 'hex');
+  return bytes.length * 2 === text.length ? plain(bytes) : undefined;
 }
 
 /** Binary data as it stands in a payload: what the framing means otherwise is escaped. */
@@ -138,10 +125,21 @@ export class PacketReader {
   }
 
   *push(bytes: Uint8Array): Generator<WireEvent> {
-    for (const byte of bytes) {
-      const event = this.#take(byte);
+    for (let at = 0; at < bytes.length; ) {
+      at += this.#appendBody(bytes.subarray(at));
+      const byte = bytes[at++];
+      const event = byte === undefined ? undefined : this.#take(byte);
       if (event) yield event;
     }
+  }
+
+  /** Takes what belongs to a body up to its end at once. @returns bytes taken. */
+  #appendBody(bytes: Uint8Array): number {
+    if (this.#kind === undefined || this.#sum !== undefined) return 0;
+    let length = 0;
+    while (length < bytes.length && bytes[length] !== HASH && bytes[length] !== DOLLAR) length++;
+    this.#append(bytes.subarray(0, length));
+    return length;
   }
 
   #take(byte: number): WireEvent | undefined {
@@ -159,8 +157,8 @@ export class PacketReader {
       this.#sum += String.fromCharCode(byte);
       return this.#sum.length === 2 ? this.#end(this.#kind, this.#sum) : undefined;
     }
-    if (byte === HASH) this.#sum = '';
-    else this.#append(byte);
+    // The end of the body: what is in it, #appendBody has taken.
+    this.#sum = '';
     return undefined;
   }
 
@@ -170,18 +168,20 @@ export class PacketReader {
     this.#sum = undefined;
   }
 
-  #append(byte: number): void {
+  #append(bytes: Uint8Array): void {
     const { maxBytes } = this.#options;
-    if (this.#length >= maxBytes) {
+    const end = this.#length + bytes.length;
+    if (end > maxBytes) {
       this.#length = maxBytes + 1;
       return;
     }
-    if (this.#length === this.#body.length) {
-      const grown = new Uint8Array(Math.min(2 * this.#length, maxBytes));
-      grown.set(this.#body);
+    if (end > this.#body.length) {
+      const grown = new Uint8Array(Math.min(Math.max(2 * this.#body.length, end), maxBytes));
+      grown.set(this.#body.subarray(0, this.#length));
       this.#body = grown;
     }
-    this.#body[this.#length++] = byte;
+    this.#body.set(bytes, this.#length);
+    this.#length = end;
   }
 
   #end(kind: 'packet' | 'notification', sum: string): WireEvent {
