@@ -20,6 +20,8 @@ const SPARE_SEGMENTS = 256;
  * the guest would not find.
  */
 const NOWHERE = 1n << 63n;
+/** Physical addresses end there. */
+const NO_MEMORY = 2n ** 52n;
 
 /** Frames that follow each other in memory and in the file. */
 interface HeldRun {
@@ -104,15 +106,22 @@ function* held(
   }
 }
 
-function header(noteOffset: number, noteSize: number, loads: readonly LoadSegment[]): Uint8Array {
-  const bytes = new Uint8Array(EHDR_SIZE + (1 + loads.length) * PHDR_SIZE);
+/** Where notes are in the file. */
+interface NoteArea {
+  readonly offset: number;
+  readonly size: number;
+}
+
+function header(notes: NoteArea, gdbNotes: NoteArea, loads: readonly LoadSegment[]): Uint8Array {
+  const count = 1 + loads.length + (gdbNotes.size > 0 ? 1 : 0);
+  const bytes = new Uint8Array(EHDR_SIZE + count * PHDR_SIZE);
   const view = new DataView(bytes.buffer);
   bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
   view.setUint16(16, 4, true); // ET_CORE
   view.setUint16(18, 62, true); // EM_X86_64
   view.setUint32(20, 1, true);
   view.setBigUint64(32, BigInt(EHDR_SIZE), true);
-  [EHDR_SIZE, PHDR_SIZE, 1 + loads.length, 64, 0, 0].forEach((value, index) => {
+  [EHDR_SIZE, PHDR_SIZE, count, 64, 0, 0].forEach((value, index) => {
     view.setUint16(52 + index * 2, value, true);
   });
   const segment = (index: number, type: number, flags: number, words: readonly (bigint | number)[]): void => {
@@ -123,10 +132,12 @@ function header(noteOffset: number, noteSize: number, loads: readonly LoadSegmen
       view.setBigUint64(at + 8 + place * 8, BigInt(word), true);
     });
   };
-  segment(0, PT_NOTE, 0, [noteOffset, 0, 0, noteSize, noteSize, 0]);
+  segment(0, PT_NOTE, 0, [notes.offset, 0, 0, notes.size, notes.size, 0]);
   // crash takes a file for a kdump by the alignment 0 that Linux writes; flags: read, write, execute.
   for (const [index, { virtual, physical, length, offset }] of loads.entries())
     segment(index + 1, PT_LOAD, 7, [offset, virtual, physical, length, length, 0]);
+  // crash takes every segment but the first for memory: this one, for memory where there is none.
+  if (gdbNotes.size > 0) segment(count - 1, PT_NOTE, 0, [gdbNotes.offset, 0, NO_MEMORY, gdbNotes.size, 0, 0]);
   return bytes;
 }
 
@@ -135,17 +146,18 @@ function header(noteOffset: number, noteSize: number, loads: readonly LoadSegmen
  * @throws PvhError when the frames lie in more pieces than an ELF file has segments.
  */
 export function writeElfVmcore(sink: DumpSink, image: VmcoreImage): VmcoreSummary {
-  const notes = vmcoreNotes(image);
+  const { all, gdb } = vmcoreNotes(image, true);
   const { frames } = image.memory;
-  const wanted = 1 + frames.length + image.mappings.length + SPARE_SEGMENTS;
+  const wanted = 2 + frames.length + image.mappings.length + SPARE_SEGMENTS;
   const room = Math.min(wanted, MAX_SEGMENTS);
-  const noteOffset = EHDR_SIZE + room * PHDR_SIZE;
-  const start = Math.ceil((noteOffset + notes.length) / PAGE) * PAGE;
+  const notes = { offset: EHDR_SIZE + room * PHDR_SIZE, size: all.length };
+  const gdbNotes = { offset: notes.offset + notes.size, size: gdb.length };
+  const start = Math.ceil((gdbNotes.offset + gdbNotes.size) / PAGE) * PAGE;
   const { runs, end } = writePages(sink, start, image);
-  if (runs.length >= room)
+  if (runs.length > room - 2)
     throw new PvhError(
       'E2BIG',
-      `memory lies in ${runs.length} pieces, an ELF file has room for ${room - 1}: export it as kdump`,
+      `memory lies in ${runs.length} pieces, an ELF file has room for ${room - 2}: export it as kdump`,
     );
   const direct = image.directMap ?? NOWHERE;
   const physical = runs.map(({ start: at, length, offset }) => ({
@@ -155,9 +167,10 @@ export function writeElfVmcore(sink: DumpSink, image: VmcoreImage): VmcoreSummar
     offset,
   }));
   const virtual = image.mappings.flatMap((mapping) => [...held(mapping, runs)]);
-  const loads = [...physical, ...virtual].slice(0, room - 1);
-  sink.write(0, header(noteOffset, notes.length, loads));
-  sink.write(noteOffset, notes);
+  const loads = [...physical, ...virtual].slice(0, room - 2);
+  sink.write(0, header(notes, gdbNotes, loads));
+  sink.write(notes.offset, all);
+  sink.write(gdbNotes.offset, gdb);
   const listed = frames.reduce((sum, [, count]) => sum + count, 0);
   const written = runs.reduce((sum, { length }) => sum + length, 0) / PAGE;
   return { size: end, unreadable: listed - written, cut: physical.length + virtual.length - loads.length };

@@ -148,7 +148,7 @@ export function writeKdump(sink: DumpSink, image: VmcoreImage): VmcoreSummary {
   const [first, count] = frames.at(-1) ?? [0, 0];
   const maxPfn = first + count;
   if (maxPfn > MAX_PAGES) throw new PvhError('E2BIG', 'memory above 16 TiB: a kdump file would not be read');
-  const notes = vmcoreNotes(image);
+  const notes = vmcoreNotes(image, false).all;
   const noteOffset = PAGE + SUB_HEADER_SIZE;
   const subHeaderBlocks = blocks(SUB_HEADER_SIZE + notes.length);
   const bitmapSize = blocks(Math.ceil(maxPfn / 8)) * PAGE;

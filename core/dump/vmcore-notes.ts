@@ -84,21 +84,54 @@ function qemuState(registers: VcpuRegisters): Uint8Array | undefined {
   return bytes;
 }
 
+/** Bytes behind the registers of NT_PRSTATUS: pr_fpvalid. */
+const PRSTATUS_TAIL = 8;
+const PRSTATUS_REGISTERS = 27 * 8;
+
 /**
- * All notes of an image: NT_PRSTATUS by CPU, then QEMU's states if every CPU's is known whole, then VMCOREINFO. crash, drgn and gdb
- * count CPUs by the place of the note.
+ * A note that gdb passes over, for its size, and that the others read as any: drgn finds registers by their distance from the start,
+ * crash by that from the end.
  */
-export function vmcoreNotes({ cpus, vmcoreinfo }: VmcoreImage): Uint8Array {
+function withoutGdb(status: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(PRSTATUS_SIZE + PRSTATUS_REGISTERS);
+  bytes.set(status);
+  const registers = PRSTATUS_SIZE - PRSTATUS_TAIL - PRSTATUS_REGISTERS;
+  bytes.set(status.subarray(registers, registers + PRSTATUS_REGISTERS), PRSTATUS_SIZE - PRSTATUS_TAIL);
+  return bytes;
+}
+
+export interface VmcoreNotes {
+  /** NT_PRSTATUS by CPU, then QEMU's states if every CPU's is known whole, then VMCOREINFO. */
+  readonly all: Uint8Array;
+  /** For gdb alone, in a segment of their own; empty where it can read the others. */
+  readonly gdb: Uint8Array;
+}
+
+/**
+ * The notes of an image. All tools count CPUs by the place of the note. drgn wants the process number of the task that a CPU runs, which
+ * is 0 for all that are idle; gdb takes the number for the name of a thread and keeps one of each name.
+ * @param forGdb whether gdb reads the file.
+ */
+export function vmcoreNotes({ cpus, vmcoreinfo }: VmcoreImage, forGdb: boolean): VmcoreNotes {
   const states = cpus.flatMap(({ registers }) => (registers && qemuState(registers)) ?? []);
   const asQemu = cpus.length > 0 && states.length === cpus.length;
   // QEMU stores the base in use, Linux that of user mode.
   const gsBase = ({ cs, gs, kernel_gs_base }: VcpuRegisters): bigint =>
     (asQemu || (cs.selector & 3) !== 0 ? gs.base : kernel_gs_base) ?? 0n;
-  return Buffer.concat([
-    ...cpus.map(({ registers, pid }) =>
-      note('CORE', NT_PRSTATUS, registers ? prstatus(registers, pid, gsBase(registers)) : new Uint8Array(0)),
-    ),
-    ...(asQemu ? states.map((state) => note('QEMU', 0, state)) : []),
-    ...(vmcoreinfo === undefined ? [] : [note('VMCOREINFO', 0, latin1(vmcoreinfo))]),
-  ]);
+  const apart = forGdb && new Set(cpus.map(({ pid }) => pid)).size < cpus.length;
+  const status = (registers: VcpuRegisters | undefined, pid: number): Uint8Array =>
+    registers ? prstatus(registers, pid, gsBase(registers)) : new Uint8Array(0);
+  const statuses = cpus.map(({ registers, pid }) => {
+    const plain = status(registers, pid);
+    return note('CORE', NT_PRSTATUS, apart && registers ? withoutGdb(plain) : plain);
+  });
+  const named = cpus.map(({ registers }, cpu) => note('CPU', NT_PRSTATUS, status(registers, cpu + 1)));
+  return {
+    all: Buffer.concat([
+      ...statuses,
+      ...(asQemu ? states.map((state) => note('QEMU', 0, state)) : []),
+      ...(vmcoreinfo === undefined ? [] : [note('VMCOREINFO', 0, latin1(vmcoreinfo))]),
+    ]),
+    gdb: Buffer.concat(apart ? named : []),
+  };
 }
