@@ -1,5 +1,5 @@
 // The command line of pvh-report: reads arguments, runs one command, turns what was thrown into lines and a status.
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { explainFailure } from '../shared/failure.ts';
 import { packageVersion } from '../shared/version.ts';
 import { EXIT, type Streams } from './exit.ts';
@@ -12,6 +12,7 @@ Exit status:
   2  wrong usage, no such domain, a file that is no report; diff: the reports cannot be compared
   3  collect: the report was made, but required parts are missing (it says which and why)
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
+  export: 0, 2 when there is no such domain, or the file cannot be read or written
   stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage
   gdbserver: 0 when it was ended, 2 when it could not begin`;
 
@@ -20,6 +21,7 @@ Examples:
   pvh-report collect guest1 -s vmlinux            report on guest1 into the current folder
   pvh-report collect 7 -s vmlinux -o crash.tar.gz
   pvh-report diff monday.tar.gz tuesday.tar.gz
+  pvh-report export guest1 -o guest1.vmcore       for crash, drgn and gdb
   pvh-report stash vmlinux                        keep it: from now on -s can be left out
   xl console guest1 | pvh-report decode           traces with file and line
   pvh-report gdbserver guest1 -s vmlinux          look at it with gdb`;
@@ -28,6 +30,14 @@ interface CollectOptions {
   readonly symbolTable?: string;
   readonly output?: string;
   readonly json?: true;
+  readonly quiet?: true;
+}
+
+interface ExportOptions {
+  readonly format: 'elf' | 'kdump';
+  readonly output?: string;
+  readonly symbolTable?: string;
+  readonly commands?: true;
   readonly quiet?: true;
 }
 
@@ -63,6 +73,26 @@ function declare(
     .action(async (domain: string, options: CollectOptions) => {
       const { runCollect } = await import('./collect-command.ts');
       done(await runCollect(domain, options, env, streams));
+    });
+  program
+    .command('export')
+    .description('write a guest as a memory dump that crash, drgn and gdb open; prints the path of the file')
+    .argument('<target>', 'name or number of a domain, or a dump file')
+    .addOption(
+      new Option('--format <form>', 'ELF, or compressed as makedumpfile does (not for gdb)')
+        .choices(['elf', 'kdump'])
+        .default('elf'),
+    )
+    .option('-o, --output <file>', 'where to write (default: NAME.vmcore or NAME.kdump here)')
+    .option(
+      '-s, --symbol-table <file>',
+      "the guest kernel's vmlinux, for a kernel without names in its memory",
+    )
+    .option('--commands', 'write nothing: print how to open the target as it is')
+    .option('-q, --quiet', 'no progress, no commands')
+    .action(async (target: string, options: ExportOptions) => {
+      const { runExport } = await import('./export-command.ts');
+      done(await runExport(target, options, env, streams));
     });
   program
     .command('diff')
