@@ -322,7 +322,7 @@ describe('logs', () => {
     host.log('secret', 'secret');
     mkdirSync(join(host.logFolder, 'x'));
     symlinkSync(join(host.logFolder, 'secret'), join(host.logFolder, 'qemu-dm-sysrq1.log'));
-    execFileSync('mkfifo', [join(host.logFolder, 'console/hypervisor.log')]);
+    execFileSync('/usr/bin/mkfifo', [join(host.logFolder, 'console/hypervisor.log')]);
     const made = await open((await host.collect({ only: ['qemu-log', 'host-hypervisor'] })).report);
     expect(ledger(made)['qemu-log.txt']).toMatchObject({
       cause: 'failed',

@@ -1,6 +1,6 @@
 // A collector: one row of the table of what goes into a report. Says what it takes and within which bounds; runs nothing itself.
-import type { Inspection, RuntimeEvidence, Source, Subject } from './evidence.ts';
-import type { Origin, Privacy } from './manifest.ts';
+import type { Inspection, RuntimeEvidence, Subject } from './evidence.ts';
+import type { Origin, Privacy, Source } from './manifest.ts';
 
 /** Says why there is nothing to collect; anything else that is thrown is a failure of ours or of the system. */
 export class NotThere extends Error {}

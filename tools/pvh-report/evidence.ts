@@ -2,7 +2,7 @@
 import type { DomainRecord } from '../../core/domain/record.ts';
 import type { DomainFiles } from '../../core/domain/registry.ts';
 import type { CrashVcpu } from './crash.ts';
-import type { Cause } from './manifest.ts';
+import type { Cause, Source } from './manifest.ts';
 
 /** What a Target gave: made once, used by several collectors. */
 export interface Inspection {
@@ -30,10 +30,6 @@ export interface Problem {
   readonly problem: string;
   readonly cause?: Cause;
 }
-
-/** A domain of our own runtime, or one of a real Xen host, or a dump file. */
-export type Source = 'runtime' | 'xen' | 'file';
-export const SOURCES: readonly Source[] = ['runtime', 'xen', 'file'];
 
 /** What a report is about. */
 export interface Subject {

@@ -2,9 +2,12 @@
 import { FormatError } from '../../symbols/errors.ts';
 import { asArray, asBoolean, asNumber, asObject, asOptional, asString, parseJson } from '../shared/json.ts';
 import { sha256 } from './archive.ts';
-import { SOURCES, type Source } from './evidence.ts';
 
 export const MANIFEST_SCHEMA = 'pvh-report/1';
+
+/** A domain of our own runtime, or one of a real Xen host, or a dump file. */
+export type Source = 'runtime' | 'xen' | 'file';
+const SOURCES: readonly Source[] = ['runtime', 'xen', 'file'];
 
 /** `raw` was taken as it is; `derived` can be made again from raw files and symbols. */
 export type Origin = 'raw' | 'derived';

@@ -2,7 +2,8 @@
 
 import type { Collected } from './collect.ts';
 import { type Collector, KIB, MIB, NotThere } from './collector.ts';
-import type { Source, Subject } from './evidence.ts';
+import type { Subject } from './evidence.ts';
+import type { Source } from './manifest.ts';
 
 /** Where it would come from, in words. */
 function origin({ take }: Collector, subject: Subject, logFolder: string): string {

@@ -2,8 +2,8 @@
 import { ToolFailure } from '../shared/failure.ts';
 import type { Collector } from './collector.ts';
 import { COLLECTORS } from './collectors.ts';
-import type { Source } from './evidence.ts';
 import { EXIT } from './exit.ts';
+import type { Source } from './manifest.ts';
 
 export interface Selection {
   /** Names of files in the report, `*` for any characters; several with commas between. */
