@@ -1,12 +1,19 @@
 // From what a user typed to a Target: a domid, a domain name, or the path of a dump file. Tells why it cannot.
+// On a Xen host a number or a name may be that of two domains, one of the host and one of our runtime: then it must be said which.
 import { PvhError } from '../../symbols/errors.ts';
 import type { DomainRecord } from '../domain/record.ts';
 import type { Registry } from '../domain/registry.ts';
 import { FileSource } from '../host/file-source.ts';
+import { notXenHost } from '../host/xen-host.ts';
 import { openDumpFile } from './dump-file.ts';
 import { openLive } from './live.ts';
 import { openPreserved } from './preserved.ts';
 import type { Target } from './target.ts';
+import { findXenDomain, type NamedDomain, openXenDomain } from './xen.ts';
+
+/** Before a number or a name: a domain of the real Xen host, or one of our runtime. */
+const HOST = 'xen:';
+const RUNTIME = 'pvh:';
 
 /** Neither a domain nor a file has this name. */
 export class NoSuchDomainError extends PvhError {
@@ -46,19 +53,52 @@ function openFile(path: string): Target {
   }
 }
 
+async function openHostDomain(spec: string): Promise<Target> {
+  const found = await findXenDomain(spec);
+  if (found === undefined) throw new PvhError('ESRCH', `this Xen host has no domain '${spec}'; see xl list`);
+  return openXenDomain(found.domid);
+}
+
+/** The host's domain of that name or number, with why it was not looked for. Costs nothing where this is no Xen host. */
+async function lookOnHost(spec: string): Promise<{ found?: NamedDomain | undefined; obstacle?: PvhError }> {
+  if (notXenHost() !== undefined || spec.includes('/')) return {};
+  try {
+    return { found: await findXenDomain(spec) };
+  } catch (error) {
+    if (error instanceof PvhError) return { obstacle: error };
+    throw error;
+  }
+}
+
 /**
- * Opens a domain by number or name, else a dump file by path. The caller closes the target.
- * @throws NoSuchDomainError, FormatError for a damaged or foreign file, PvhError when the domain cannot be read,
- * the system's error when the file cannot.
+ * Opens a domain by number or name, else a dump file by path. `xen:` before it means the real Xen host's, `pvh:` our runtime's;
+ * without either it is the one that there is. The caller closes the target.
+ * @throws NoSuchDomainError, FormatError for a damaged or foreign file, PvhError when the domain cannot be read or when two are
+ * meant, the system's error when the file cannot.
  */
 export async function openTarget(spec: string, env: { readonly registry: Registry }): Promise<Target> {
-  const record = env.registry.find(spec);
-  if (record) return openDomain(record, env.registry);
+  if (spec.startsWith(HOST)) return openHostDomain(spec.slice(HOST.length));
+  const { registry } = env;
+  if (spec.startsWith(RUNTIME)) {
+    const record = registry.find(spec.slice(RUNTIME.length));
+    if (record === undefined) throw new NoSuchDomainError(spec);
+    return openDomain(record, registry);
+  }
+  const record = registry.find(spec);
+  const { found, obstacle } = await lookOnHost(spec);
+  if (record && found)
+    throw new PvhError(
+      'ETWO',
+      `two domains are called '${spec}': say ${HOST}${spec} for the Xen host's, ${RUNTIME}${spec} for the one of pvh-report's xl`,
+    );
+  // Whoever may not ask Xen can only mean his own.
+  if (record) return openDomain(record, registry);
+  if (found) return openXenDomain(found.domid);
   try {
     return openFile(spec);
   } catch (error) {
     const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (absent && !spec.includes('/')) throw new NoSuchDomainError(spec);
+    if (absent && !spec.includes('/')) throw obstacle ?? new NoSuchDomainError(spec);
     throw error;
   }
 }
