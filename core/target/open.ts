@@ -53,12 +53,6 @@ function openFile(path: string): Target {
   }
 }
 
-async function openHostDomain(spec: string): Promise<Target> {
-  const found = await findXenDomain(spec);
-  if (found === undefined) throw new PvhError('ESRCH', `this Xen host has no domain '${spec}'; see xl list`);
-  return openXenDomain(found.domid);
-}
-
 /** The host's domain of that name or number, with why it was not looked for. Costs nothing where this is no Xen host. */
 async function lookOnHost(spec: string): Promise<{ found?: NamedDomain | undefined; obstacle?: PvhError }> {
   if (notXenHost() !== undefined || spec.includes('/')) return {};
@@ -70,19 +64,28 @@ async function lookOnHost(spec: string): Promise<{ found?: NamedDomain | undefin
   }
 }
 
+/** What a user's words mean. Nothing is open yet: a domain that runs goes on. */
+export type Location =
+  | { readonly source: 'runtime'; readonly record: DomainRecord }
+  | { readonly source: 'xen'; readonly domain: NamedDomain }
+  /** `obstacle` is why the Xen host could not be asked. */
+  | { readonly source: 'file'; readonly path: string; readonly obstacle?: PvhError | undefined };
+
 /**
- * Opens a domain by number or name, else a dump file by path. `xen:` before it means the real Xen host's, `pvh:` our runtime's;
- * without either it is the one that there is. The caller closes the target.
- * @throws NoSuchDomainError, FormatError for a damaged or foreign file, PvhError when the domain cannot be read or when two are
- * meant, the system's error when the file cannot.
+ * Finds a domain by number or name, without opening it. `xen:` before it means the real Xen host's, `pvh:` our runtime's;
+ * without either it is the one that there is. What is neither is taken for the path of a file.
+ * @throws NoSuchDomainError, PvhError when two are meant or the host cannot be asked.
  */
-export async function openTarget(spec: string, env: { readonly registry: Registry }): Promise<Target> {
-  if (spec.startsWith(HOST)) return openHostDomain(spec.slice(HOST.length));
-  const { registry } = env;
+export async function locateTarget(spec: string, { registry }: { registry: Registry }): Promise<Location> {
+  if (spec.startsWith(HOST)) {
+    const domain = await findXenDomain(spec.slice(HOST.length));
+    if (domain) return { source: 'xen', domain };
+    throw new PvhError('ESRCH', `this Xen host has no domain '${spec.slice(HOST.length)}'; see xl list`);
+  }
   if (spec.startsWith(RUNTIME)) {
     const record = registry.find(spec.slice(RUNTIME.length));
     if (record === undefined) throw new NoSuchDomainError(spec);
-    return openDomain(record, registry);
+    return { source: 'runtime', record };
   }
   const record = registry.find(spec);
   const { found, obstacle } = await lookOnHost(spec);
@@ -92,13 +95,31 @@ export async function openTarget(spec: string, env: { readonly registry: Registr
       `two domains are called '${spec}': say ${HOST}${spec} for the Xen host's, ${RUNTIME}${spec} for the one of pvh-report's xl`,
     );
   // Whoever may not ask Xen can only mean his own.
-  if (record) return openDomain(record, registry);
-  if (found) return openXenDomain(found.domid);
+  if (record) return { source: 'runtime', record };
+  return found ? { source: 'xen', domain: found } : { source: 'file', path: spec, obstacle };
+}
+
+/** Opens what was found. @throws as openTarget */
+export async function openLocation(
+  location: Location,
+  { registry }: { registry: Registry },
+): Promise<Target> {
+  if (location.source === 'runtime') return openDomain(location.record, registry);
+  if (location.source === 'xen') return openXenDomain(location.domain.domid);
+  const { path, obstacle } = location;
   try {
-    return openFile(spec);
+    return openFile(path);
   } catch (error) {
     const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (absent && !spec.includes('/')) throw obstacle ?? new NoSuchDomainError(spec);
+    if (absent && !path.includes('/')) throw obstacle ?? new NoSuchDomainError(path);
     throw error;
   }
 }
+
+/**
+ * Opens a domain by number or name, else a dump file by path; see locateTarget. The caller closes the target.
+ * @throws NoSuchDomainError, FormatError for a damaged or foreign file, PvhError when the domain cannot be read or when two are
+ * meant, the system's error when the file cannot.
+ */
+export const openTarget = async (spec: string, env: { readonly registry: Registry }): Promise<Target> =>
+  openLocation(await locateTarget(spec, env), env);

@@ -125,7 +125,7 @@ describe('a whole report of a Xen host', () => {
   test('of a domain that Xen itself ended has the lines about it, and its vCPU', async () => {
     const { report } = await host.collect(
       { skip: ['xenctx*', 'crash', 'xl-list*'] },
-      { identity: { domid: 68 } },
+      { domain: { domid: 68 } },
     );
     const made = await open(report);
     expect(made.text('xl-dmesg.txt')).toContain('(XEN) d68v0 Triple fault - invoking HVM shutdown action 1');
@@ -140,6 +140,20 @@ describe('a whole report of a Xen host', () => {
     expect(everything().filter((name) => !before.includes(name))).toEqual([
       report.slice(host.folder.length + 1),
     ]);
+  });
+
+  test('whose registers cannot be read is made all the same, and is partial', async () => {
+    const { status, report } = await host.collect({}, { openFails: 'no usable libxenctrl of Xen 4.17' });
+    const made = await open(report);
+    expect(status).toBe(3);
+    expect(ledger(made)['xenctx.txt']).toEqual({
+      cause: 'failed',
+      reason: 'no usable libxenctrl of Xen 4.17',
+      required: true,
+    });
+    expect(made.text('report.txt')).toMatch(
+      /^sysrq1 \(domain 1\): shut down, reason crash\n\nmessage +Kernel panic/,
+    );
   });
 });
 
@@ -302,7 +316,7 @@ describe('logs', () => {
   test('of a domain that was renamed when it crashed lie under its old name', async () => {
     const name = 'sysrq1-20261122T1059Z';
     const made = await open(
-      (await host.collect({ only: ['console', 'xl-log'] }, { identity: { name } })).report,
+      (await host.collect({ only: ['console', 'xl-log'] }, { domain: { name } })).report,
     );
     expect(made.text('console.log')).toContain('sysrq triggered crash');
     expect(made.text('xl-log.txt')).toContain('reason code 3');
@@ -311,7 +325,7 @@ describe('logs', () => {
   test.each(['../../etc/passwd', 'a/b', '', 'x'.repeat(300)])(
     'of a domain called %j are not looked for',
     async (name) => {
-      const { report } = await host.collect({ only: ['console'] }, { identity: { name } });
+      const { report } = await host.collect({ only: ['console'] }, { domain: { name } });
       expect(ledger(await open(report))['console.log']?.reason).toBe(
         'the name of the domain cannot be that of a file',
       );

@@ -7,9 +7,11 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { FileSource } from '../../core/host/file-source.ts';
 import { openDumpFile } from '../../core/target/dump-file.ts';
-import type { Target, TargetIdentity } from '../../core/target/target.ts';
+import type { Target } from '../../core/target/target.ts';
+import type { NamedDomain } from '../../core/target/xen.ts';
+import { PvhError } from '../../symbols/errors.ts';
 import { runCollect } from '../../tools/pvh-report/collect-command.ts';
-import { targetSubject } from '../../tools/pvh-report/subject.ts';
+import { hostSubject } from '../../tools/pvh-report/subject.ts';
 
 const GOLDEN = fileURLToPath(new URL('../golden/xen-4.17', import.meta.url));
 const capture = (name: string): string => `cat '${join(GOLDEN, name)}'`;
@@ -32,7 +34,7 @@ const XENSTORE_LS = `case "$*" in
 esac`;
 
 /** The dump of sysrq1 as the host's Target would give it. */
-function sysrq1(core: string, identity: TargetIdentity): Target {
+function sysrq1(core: string, identity: NamedDomain): Target {
   const source = new FileSource(core);
   const dump = openDumpFile(source, () => source.close());
   return {
@@ -99,23 +101,31 @@ export class XenHost implements Disposable {
   /** `pvh-report collect 1` as it runs on the host. */
   async collect(
     options: Parameters<typeof runCollect>[1] = {},
-    more: { readonly isRoot?: boolean; readonly identity?: TargetIdentity } = {},
+    more: {
+      readonly isRoot?: boolean;
+      readonly domain?: Partial<NamedDomain>;
+      readonly openFails?: string;
+    } = {},
   ): Promise<CollectResult> {
     const report = this.path(`${++this.#reports}.tar.gz`);
     const [out, err]: [string[], string[]] = [[], []];
-    const identity = {
+    const domain = {
       domid: 1,
       name: 'sysrq1',
       uuid: 'd31fd777-6930-4506-a150-7718bb5770d7',
-      ...more.identity,
+      ...more.domain,
+    };
+    const openDomain = async (): Promise<Target> => {
+      if (more.openFails) throw new PvhError('ENOLIB', more.openFails);
+      return sysrq1(this.path('core.sysrq1'), domain);
     };
     const status = await runCollect(
       '1',
       { quiet: true, output: report, ...options },
       this.env,
       { out: (text) => out.push(text), err: (text) => err.push(text) },
-      async (spec, env) =>
-        targetSubject(sysrq1(this.path('core.sysrq1'), identity), spec, {
+      async (_, env) =>
+        hostSubject(domain, openDomain, {
           env,
           isRoot: more.isRoot ?? true,
           logFolder: this.logFolder,

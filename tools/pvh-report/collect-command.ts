@@ -119,7 +119,6 @@ export async function runCollect(
   let found: FoundSubject | undefined;
   let symbols: SymbolFile | undefined;
   try {
-    // The file first: a domain that runs on a host stands still while it is open.
     symbols = options.symbolTable === undefined ? undefined : openSymbolFile(options.symbolTable);
     for (const warning of symbols?.warnings ?? []) streams.err(`pvh-report: ${warning}\n`);
     found = await find(domain, env);

@@ -23,9 +23,6 @@ const STACK_PAGES = 4;
 const MAX_FRAMES = 256;
 const MAX_GAPS = 32;
 
-/** Frames have 4 KiB. */
-const FRAME_KIB = 4;
-
 /** Fewer frames than this is not a stack: the kernel keeps no frame pointers. */
 const ENOUGH_FRAMES = 3;
 
@@ -134,7 +131,7 @@ const withoutPaths = (kernel: GuestKernel): GuestKernel => ({
 });
 
 /** Which source this is, and what it does not know; without folders of this host. */
-const describeSource = ({ kind, identity, lacks, vcpus, frames }: Target): string =>
+const describeSource = ({ kind, identity, lacks, vcpus }: Target): string =>
   `${JSON.stringify(
     {
       schema: 'pvh-report-target/1',
@@ -142,7 +139,6 @@ const describeSource = ({ kind, identity, lacks, vcpus, frames }: Target): strin
       identity,
       lacks,
       vcpus: vcpus.map(({ id, online, missing }) => ({ id, online, missing })),
-      memoryKiB: frames.reduce((sum, [, count]) => sum + count, 0) * FRAME_KIB,
     },
     undefined,
     2,

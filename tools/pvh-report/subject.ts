@@ -6,8 +6,9 @@ import { collectInfo } from '../../core/domain/host-info.ts';
 import type { DomainRecord } from '../../core/domain/record.ts';
 import { Registry } from '../../core/domain/registry.ts';
 import { XenLog } from '../../core/domain/xen-log.ts';
-import { NoSuchDomainError, openTarget } from '../../core/target/open.ts';
+import { locateTarget, NoSuchDomainError, openLocation } from '../../core/target/open.ts';
 import type { Target } from '../../core/target/target.ts';
+import type { NamedDomain } from '../../core/target/xen.ts';
 import { explainFailure, ToolFailure } from '../shared/failure.ts';
 import { stateDirectory } from '../shared/state-dir.ts';
 import type { SymbolFile } from '../shared/symbol-file.ts';
@@ -30,7 +31,7 @@ export interface FoundSubject {
   readonly isRoot: boolean;
   readonly logFolder: string;
   evidence(symbols: GivenSymbols | undefined): Evidence;
-  /** Lets go of the domain. */
+  /** Lets go of what is open. */
   close(): void;
 }
 
@@ -46,12 +47,14 @@ export interface Surroundings {
 /** Keys of xl info that name the host or that other domains change. */
 const NOT_OF_THE_GUEST = ['host', 'free_memory'];
 
-/** In words, without the folders of this host. */
-const asProblem = (error: unknown, registry: Registry): Problem => ({
-  problem: explainFailure('pvh-report', error, false)
+const inWords = (error: unknown): string =>
+  explainFailure('pvh-report', error, false)
     .lines.join('; ')
-    .replace(/^pvh-report: /, '')
-    .replaceAll(`${registry.stateDir}/`, ''),
+    .replace(/^pvh-report: /, '');
+
+/** Without the folders of this host. */
+const asProblem = (error: unknown, { stateDir }: Registry): Problem => ({
+  problem: inWords(error).replaceAll(`${stateDir}/`, ''),
 });
 
 /** The log's lines about the domain; paths of this host are left out. */
@@ -83,6 +86,21 @@ const runtimeOf = (registry: Registry, record: DomainRecord, now: () => Date): R
   xenstore: () => xenstoreOf(registry, record),
 });
 
+/** Opens the target, looks at it, closes it at once: a domain of a host may stand still until then. */
+async function lookAt(
+  open: () => Promise<Target>,
+  symbols: GivenSymbols | undefined,
+  env: Env,
+  signal: AbortSignal,
+): Promise<Inspection> {
+  const target = await open();
+  try {
+    return await inspectTarget(target, { file: symbols?.file, env, signal });
+  } finally {
+    target.close();
+  }
+}
+
 function runtimeSubject(registry: Registry, record: DomainRecord, around: Surroundings): FoundSubject {
   const { domid, name, uuid } = record;
   const subject: Subject = { source: 'runtime', name, domid, uuid };
@@ -94,15 +112,12 @@ function runtimeSubject(registry: Registry, record: DomainRecord, around: Surrou
       symbols,
       runtime: runtimeOf(registry, record, around.now),
       async inspect(signal) {
-        let target: Target | undefined;
         try {
-          target = await openTarget(String(domid), { registry });
-          return await inspectTarget(target, { file: symbols?.file, env: around.env, signal });
+          const open = () => openLocation({ source: 'runtime', record }, { registry });
+          return await lookAt(open, symbols, around.env, signal);
         } catch (error) {
           if (signal.aborted) throw error;
           return asProblem(error, registry);
-        } finally {
-          target?.close();
         }
       },
     }),
@@ -110,43 +125,51 @@ function runtimeSubject(registry: Registry, record: DomainRecord, around: Surrou
   };
 }
 
-/** A target that is open: a domain of a real host, or a dump file. It is closed as soon as it was looked at. */
-export function targetSubject(target: Target, spec: string, around: Surroundings): FoundSubject {
-  const { name, domid, uuid, xenVersion } = target.identity;
-  const ofHost = target.kind === 'xen';
-  const subject: Subject = {
-    source: ofHost ? 'xen' : 'file',
-    name: name ?? (ofHost ? `domain-${domid}` : basename(spec)),
-    domid,
-    uuid,
-    xenVersion,
-  };
-  let open = true;
-  const close = (): void => {
-    if (open) target.close();
-    open = false;
-  };
-  const inspect = async (file: SymbolFile | undefined, signal: AbortSignal): Promise<Inspection> => {
-    try {
-      return await inspectTarget(target, { file, env: around.env, signal });
-    } finally {
-      close();
-    }
-  };
+/** @param open opens the domain, which then stands still if it runs. */
+export function hostSubject(
+  { domid, name, uuid }: NamedDomain,
+  open: () => Promise<Target>,
+  around: Surroundings,
+): FoundSubject {
+  const subject: Subject = { source: 'xen', name: name ?? `domain-${domid}`, domid, uuid };
   return {
     subject,
     ...around,
     evidence: (symbols) => ({
       subject,
       symbols,
-      inspect: (signal) => inspect(symbols?.file, signal),
-      ...(ofHost && { host: { ...around, collectedAt: around.now().toISOString() } }),
+      host: { ...around, collectedAt: around.now().toISOString() },
+      async inspect(signal) {
+        try {
+          return await lookAt(open, symbols, around.env, signal);
+        } catch (error) {
+          if (signal.aborted) throw error;
+          // What the host says of the domain is worth a report without its registers.
+          return { problem: inWords(error), cause: around.isRoot ? 'failed' : 'root' };
+        }
+      },
     }),
-    close,
+    close: () => undefined,
   };
 }
 
-/** @throws ToolFailure when there is no such domain. */
+/** Dump files, and whatever else has no more to tell than a Target has. */
+function targetSubject(target: Target, spec: string, around: Surroundings): FoundSubject {
+  const { name = basename(spec), domid, uuid, xenVersion } = target.identity;
+  const subject: Subject = { source: 'file', name, domid, uuid, xenVersion };
+  return {
+    subject,
+    ...around,
+    evidence: (symbols) => ({
+      subject,
+      symbols,
+      inspect: (signal) => inspectTarget(target, { file: symbols?.file, env: around.env, signal }),
+    }),
+    close: () => target.close(),
+  };
+}
+
+/** @throws ToolFailure when there is no such domain, what openTarget throws when it cannot be opened. */
 export async function findSubject(spec: string, env: Env): Promise<FoundSubject> {
   const around: Surroundings = {
     env,
@@ -155,10 +178,13 @@ export async function findSubject(spec: string, env: Env): Promise<FoundSubject>
     now: () => new Date(),
   };
   const registry = new Registry(stateDirectory(env));
-  const record = registry.find(spec);
-  if (record !== undefined) return runtimeSubject(registry, await refresh(registry, record), around);
   try {
-    return targetSubject(await openTarget(spec, { registry }), spec, around);
+    const location = await locateTarget(spec, { registry });
+    if (location.source === 'runtime')
+      return runtimeSubject(registry, await refresh(registry, location.record), around);
+    if (location.source === 'xen')
+      return hostSubject(location.domain, () => openLocation(location, { registry }), around);
+    return targetSubject(await openLocation(location, { registry }), spec, around);
   } catch (error) {
     if (!(error instanceof NoSuchDomainError)) throw error;
     throw new ToolFailure([`pvh-report: there is no domain '${spec}', and no dump file`], EXIT.unusable);
