@@ -1,18 +1,18 @@
 // `pvh-report collect` of a domain of a Xen host: what is taken, within which bounds, and what is said when it cannot be had.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { unpackArchive } from '../../tools/pvh-report/archive.ts';
 import { type Manifest, parseManifest } from '../../tools/pvh-report/manifest.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
 import { XenHost } from './xen-host.ts';
 
-let host = new XenHost();
-afterEach(() => {
-  host[Symbol.dispose]();
+let host: XenHost;
+beforeEach(() => {
   host = new XenHost();
 });
+afterEach(() => host[Symbol.dispose]());
 
 interface Opened {
   readonly manifest: Manifest;
@@ -33,6 +33,9 @@ const ledger = ({ manifest }: Opened) =>
   Object.fromEntries(
     manifest.missing.map(({ item, cause, reason, required }) => [item, { cause, reason, required }]),
   );
+
+const isAlive = (pid: number): boolean =>
+  existsSync(`/proc/${pid}`) && !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
 
 const ALL = [
   ...[
@@ -227,9 +230,7 @@ describe('programs', () => {
     expect(made.text('host-xl-dmesg.txt')).toBe('before\n');
     const pids = readFileSync(host.path('pid'), 'utf8').trim().split('\n').map(Number);
     expect(pids).toHaveLength(2);
-    const runs = (pid: number) =>
-      existsSync(`/proc/${pid}`) && !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-    expect(pids.filter(runs)).toEqual([]);
+    expect(pids.filter(isAlive)).toEqual([]);
   });
 
   test('are all ended when the deadline for everything has passed, and the report is whole all the same', async () => {
@@ -298,6 +299,34 @@ describe('programs', () => {
     expect(made.text('host-uname.txt')).toBe('C /\n');
   });
 });
+
+test.each([
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const)(
+  '%s ends a collection and what it started, and leaves nothing behind',
+  async (signal, expected) => {
+    host.program('xl', `echo $$ >>'${host.path('pids')}'; exec sleep 300`);
+    const child = spawn(
+      process.execPath,
+      ['--import', './tools/dev/typescript.mjs', 'test/pvh-report/collect-cli.ts', host.folder],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    let err = '';
+    child.stderr.on('data', (bytes) => {
+      err += bytes;
+    });
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+    while (!existsSync(host.path('pids')) && child.exitCode === null)
+      await new Promise((wake) => setTimeout(wake, 50));
+    child.kill(signal);
+    expect([await ended, err]).toEqual([expected, 'pvh-report: interrupted, nothing was written\n']);
+    const pids = readFileSync(host.path('pids'), 'utf8').trim().split('\n').map(Number);
+    expect(pids.filter(isAlive)).toEqual([]);
+    expect(readdirSync(host.folder).sort()).toEqual(['bin', 'core.sysrq1', 'log', 'pids']);
+  },
+);
 
 describe('logs', () => {
   test('are taken with their rotated ones, oldest first', async () => {

@@ -57,12 +57,20 @@ export interface CollectResult {
 }
 
 export class XenHost implements Disposable {
-  readonly folder: string = mkdtempSync(join(tmpdir(), 'pvh-xen-host-'));
-  readonly logFolder: string = join(this.folder, 'log');
-  readonly #programs = join(this.folder, 'bin');
+  readonly folder: string;
+  readonly logFolder: string;
+  readonly #programs: string;
   #reports = 0;
 
-  constructor() {
+  /** @param folder of a host that another process made. */
+  constructor(folder?: string) {
+    this.folder = folder ?? mkdtempSync(join(tmpdir(), 'pvh-xen-host-'));
+    this.logFolder = join(this.folder, 'log');
+    this.#programs = join(this.folder, 'bin');
+    if (folder === undefined) this.#setUp();
+  }
+
+  #setUp(): void {
     writeFileSync(this.path('core.sysrq1'), gunzipSync(readFileSync(join(GOLDEN, 'core.sysrq1.reduced.gz'))));
     this.program('xl', XL);
     this.program('xenstore-ls', XENSTORE_LS);
