@@ -18,6 +18,7 @@ const MAX_VCPUS = 512;
 export interface NamedDomain {
   readonly domid: number;
   readonly name: string | undefined;
+  readonly uuid?: string | undefined;
 }
 
 const nameOf = (store: XenStore | undefined, domid: number): string | undefined =>
@@ -32,10 +33,10 @@ export async function findXenDomain(spec: string): Promise<NamedDomain | undefin
   const store = XenStore.open(control.native);
   try {
     if (/^\d{1,5}$/.test(spec)) {
-      const domid = control.domain(Number(spec))?.domid;
-      return domid === undefined ? undefined : { domid, name: nameOf(store, domid) };
+      const domain = control.domain(Number(spec));
+      return domain && { domid: domain.domid, uuid: domain.uuid, name: nameOf(store, domain.domid) };
     }
-    const named = control.domains().map(({ domid }) => ({ domid, name: nameOf(store, domid) }));
+    const named = control.domains().map(({ domid, uuid }) => ({ domid, uuid, name: nameOf(store, domid) }));
     return named.find(({ name }) => name === spec);
   } finally {
     store?.close();
