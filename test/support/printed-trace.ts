@@ -16,6 +16,9 @@ export function printedFrames(console: string): string[] {
 
 /** The same of the trace of the vCPU that panicked, as xenctx shows it. */
 export function unwoundFrames(text: string): string[] {
-  const [trace = ''] = text.split('Call Trace:\n').slice(1).filter((part) => / v?panic\+/.test(part));
+  const [trace = ''] = text
+    .split('Call Trace:\n')
+    .slice(1)
+    .filter((part) => / v?panic\+/.test(part));
   return below(framesIn((trace.split('\n\n')[0] ?? '').split('\n')));
 }
