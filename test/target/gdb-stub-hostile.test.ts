@@ -1,8 +1,10 @@
 // Stubs that lie, are silent, or talk without end: a typed error in bounded time, and the guest is told to go on.
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { GdbStubError } from '../../core/gdb/client.ts';
+import { readDescription } from '../../core/gdb/client-description.ts';
 import { openGdbStub } from '../../core/target/gdb-stub.ts';
 import { FormatError, MemoryFault } from '../../symbols/errors.ts';
 import { CORE_DESCRIPTION, ScriptedStub, type StubScript } from '../support/scripted-stub.ts';
@@ -200,6 +202,35 @@ describe('what is no answer is an error with the stub in it', () => {
       target.close();
     }
   });
+});
+
+test('whatever stands in a description, it is read or refused', () => {
+  const piece = fc.constantFrom(
+    '<',
+    '>',
+    '<!--',
+    '-->',
+    '<reg ',
+    '<xi:include ',
+    'name="rax" ',
+    "href='a.xml'",
+    'bitsize="64"',
+    'regnum="7"',
+    '"',
+    '/>',
+    ' ',
+    '=',
+  );
+  fc.assert(
+    fc.property(fc.array(fc.oneof(piece, fc.string({ maxLength: 5 })), { maxLength: 60 }), (pieces) => {
+      try {
+        for (const { bits } of readDescription(() => pieces.join(''))) expect(bits % 8).toBe(0);
+      } catch (error) {
+        expect(error).toBeInstanceOf(FormatError);
+      }
+    }),
+    { seed: 4, numRuns: 5000 },
+  );
 });
 
 describe('an address at which there is no stub', () => {
