@@ -16,7 +16,6 @@ const failure = (code: number): string => `F-1,${code.toString(16)}`;
 export class FileTransfer {
   readonly #files: readonly GdbFile[];
   readonly #open = new Map<number, GdbFile>();
-  readonly #made = new Map<GdbFile, Uint8Array>();
   readonly #maxBytes: number;
 
   /** @param maxBytes of one answer, escapes not counted. */
@@ -59,11 +58,7 @@ export class FileTransfer {
   }
 
   #bytesOf(descriptor: string | undefined): Uint8Array | undefined {
-    const file = this.#open.get(Number.parseInt(descriptor ?? '', 16));
-    if (!file) return undefined;
-    const bytes = this.#made.get(file) ?? file.bytes();
-    this.#made.set(file, bytes);
-    return bytes;
+    return this.#open.get(Number.parseInt(descriptor ?? '', 16))?.bytes;
   }
 
   /** struct stat of the protocol: big endian. */

@@ -14,8 +14,7 @@ export interface GdbFile {
   readonly path: string;
   /** Loaded as a library, at the addresses that it says itself. Of its sections only one is for memory. */
   readonly isLibrary: boolean;
-  /** Made when it is first asked for. */
-  bytes(): Uint8Array;
+  readonly bytes: Uint8Array;
 }
 
 export interface GdbGuest {

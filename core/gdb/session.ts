@@ -137,7 +137,7 @@ export class GdbSession {
       'qXfer:features:read+',
       'qXfer:threads:read+',
       'qXfer:memory-map:read+',
-      ...(this.#guest.files ? ['qXfer:libraries:read+'] : []),
+      ...(this.#guest.files?.some(({ isLibrary }) => isLibrary) ? ['qXfer:libraries:read+'] : []),
     ].join(';');
   }
 

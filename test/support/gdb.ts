@@ -69,7 +69,7 @@ const MARK = '----8<----';
 
 /**
  * One gdb session with the server, and what each of the commands printed.
- * @param file the program whose symbols gdb has, if any.
+ * @param file the program whose symbols gdb has when it connects, if any.
  */
 export async function gdb(
   server: GdbServer,

@@ -165,20 +165,10 @@ function runMonitor(from: Monitored, command: string): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
-/** Tables are made once, and only when a debugger asks: those of a Linux kernel are large. */
-function filesOf(kernel: GuestKernel): GdbFile[] | undefined {
-  if (!kernel.linux) return undefined;
-  let library: Uint8Array | undefined;
-  return [
-    {
-      path: '/pvh-report/unwinding',
-      isLibrary: true,
-      bytes() {
-        library ??= unwindLibrary(kernel) ?? new Uint8Array();
-        return library;
-      },
-    },
-  ];
+/** Made before anybody asks: a debugger waits some seconds for an answer, and no longer. */
+function filesOf(kernel: GuestKernel): GdbFile[] {
+  const bytes = unwindLibrary(kernel);
+  return bytes ? [{ path: '/pvh-report/unwinding', isLibrary: true, bytes }] : [];
 }
 
 export function gdbGuest(target: Target, kernel: GuestKernel): GdbGuest {
