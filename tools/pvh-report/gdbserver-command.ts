@@ -52,6 +52,7 @@ function* greeting(where: string, { symbolTable }: GdbserverOptions, kernel: Gue
     yield `  gdb ${target} -ex sharedlibrary -ex ${quoted(`add-symbol-file ${path} -o 0x${slide.toString(16)}`)}`;
   }
   if (symbolTable === undefined && buildId !== undefined) yield `vmlinux is the one with build-id ${buildId}`;
+  yield 'Ctrl-C ends it.';
 }
 
 /**
