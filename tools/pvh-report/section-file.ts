@@ -1,6 +1,6 @@
-// An ELF file for debuggers: sections, symbols, no segments. Holds no code: that is in the guest's memory.
+// An ELF file for debuggers: sections and no segments. Holds no code: that is in the guest's memory.
 
-export interface FileSection {
+interface FileSection {
   readonly name: string;
   readonly type: number;
   readonly flags?: number;
@@ -8,10 +8,6 @@ export interface FileSection {
   /** Absent for what only has a size. */
   readonly bytes?: Uint8Array;
   readonly size?: number;
-  /** Index of another section, as its type wants it. */
-  readonly link?: number;
-  readonly info?: number;
-  readonly entrySize?: number;
 }
 
 const HEADER = 64;
@@ -20,8 +16,7 @@ const ALIGN = 8;
 const EM_X86_64 = 62;
 
 export const SHT_PROGBITS = 1;
-export const SHT_SYMTAB = 2;
-export const SHT_STRTAB = 3;
+const SHT_STRTAB = 3;
 export const SHT_NOBITS = 8;
 /** SHF_ALLOC and SHF_EXECINSTR. */
 export const SHF_CODE = 0x6;
@@ -52,7 +47,7 @@ export function writeSectionFile(type: 2 | 3, sections: readonly FileSection[]):
   view.setUint16(62, all.length, true);
   let name = 1;
   for (const [index, section] of all.entries()) {
-    const { bytes, size = bytes?.length ?? 0, flags = 0, address = 0n, link = 0, info = 0 } = section;
+    const { bytes, size = bytes?.length ?? 0, flags = 0, address = 0n } = section;
     const start = starts[index] ?? 0;
     if (bytes) file.set(bytes, start);
     const at = end + SECTION * (index + 1);
@@ -62,10 +57,7 @@ export function writeSectionFile(type: 2 | 3, sections: readonly FileSection[]):
     view.setBigUint64(at + 16, address, true);
     view.setBigUint64(at + 24, BigInt(start), true);
     view.setBigUint64(at + 32, BigInt(size), true);
-    view.setUint32(at + 40, link, true);
-    view.setUint32(at + 44, info, true);
     view.setBigUint64(at + 48, 1n, true);
-    view.setBigUint64(at + 56, BigInt(section.entrySize ?? 0), true);
     name += new TextEncoder().encode(section.name).length + 1;
   }
   return file;
