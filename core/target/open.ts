@@ -12,19 +12,27 @@ import type { Target } from './target.ts';
 export class NoSuchDomainError extends PvhError {
   readonly spec: string;
   constructor(spec: string) {
-    super('ESRCH', `no domain and no dump file '${spec}'`);
+    super('ESRCH', `no domain and no dump file '${spec}'; "xl list" shows the domains`);
     this.spec = spec;
   }
 }
 
-/** Undefined when the domain ended while it was asked. */
-function openDomain(record: DomainRecord, registry: Registry): Target | Promise<Target | undefined> {
+/** A domain that ends may start anew, as another domain of its name, and end again. */
+const MAX_ENDS = 3;
+
+async function openDomain(record: DomainRecord, registry: Registry, ends = 0): Promise<Target> {
   const files = registry.files(record.domid);
   const name = `domain ${record.domid} (${record.name})`;
   if (record.preserved) return openPreserved(record, files);
   switch (record.state) {
-    case 'running':
-      return openLive(record, registry);
+    case 'running': {
+      const target = await openLive(record, registry);
+      if (target) return target;
+      const now = registry.read(record.domid) ?? registry.find(record.name);
+      if (!now) throw new NoSuchDomainError(record.name);
+      if (ends === MAX_ENDS) throw new PvhError('EBUSY', `${name} ends each time that it is asked`);
+      return openDomain(now, registry, ends + 1);
+    }
     case 'creating':
       throw new PvhError('EBUSY', `${name} is still being created`);
     case 'lost':
@@ -47,22 +55,14 @@ function openFile(path: string): Target {
   }
 }
 
-/** A domain that ends may start anew, as another domain with its name, and end again. */
-const MAX_ENDS = 3;
-
 /**
  * Opens a domain by number or name, else a dump file by path. The caller closes the target.
  * @throws NoSuchDomainError, FormatError for a damaged or foreign file, PvhError when the domain cannot be read,
  * the system's error when the file cannot.
  */
 export async function openTarget(spec: string, env: { readonly registry: Registry }): Promise<Target> {
-  for (let attempt = 1; ; attempt++) {
-    const record = env.registry.find(spec);
-    if (!record) break;
-    const target = await openDomain(record, env.registry);
-    if (target) return target;
-    if (attempt === MAX_ENDS) throw new PvhError('EBUSY', `domain ${spec} ends each time that it is asked`);
-  }
+  const record = env.registry.find(spec);
+  if (record) return openDomain(record, env.registry);
   try {
     return openFile(spec);
   } catch (error) {

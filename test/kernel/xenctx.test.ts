@@ -139,7 +139,7 @@ describe.runIf(debianArchive)('xenctx', { timeout: 120_000 }, () => {
 
   test('a vCPU that does not exist: those that do are named', () => {
     const { status, stderr } = host.run('xenctx', id, '7');
-    expect([status, stderr]).toEqual([1, 'xenctx: there is no vcpu 7: there are 0, 1\n']);
+    expect([status, stderr]).toEqual([1, 'xenctx: there is no vcpu 7: the last is 1\n']);
   });
 
   test('--disassemble', () => {

@@ -43,7 +43,8 @@ function classicWhyNot(vcpu: TargetVcpu | undefined): string {
 /** The same in ours. @param id the vCPU that was asked for. */
 function whyNot(id: number, { vcpus }: Target): string {
   const vcpu = vcpus.find((each) => each.id === id);
-  if (!vcpu) return `there is no vcpu ${id}: there are ${vcpus.map((each) => each.id).join(', ')}`;
+  const last = vcpus.at(-1)?.id;
+  if (!vcpu) return `there is no vcpu ${id}${last === undefined ? '' : `: the last is ${last}`}`;
   if (!vcpu.registers)
     return `the registers of vcpu ${id} are not known: ${vcpu.missing ?? 'none are there'}`;
   return `vcpu ${id} is offline, and no CPU of the guest's kernel runs on it`;
