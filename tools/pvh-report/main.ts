@@ -47,6 +47,7 @@ function declare(
     .version(packageVersion())
     .option('--debug', 'show where in the program an error came from')
     .addHelpText('after', `${EXIT_CODES}\n${EXAMPLES}`)
+    .showHelpAfterError('(see pvh-report --help)')
     .exitOverride()
     .configureOutput({ writeOut: streams.out, writeErr: streams.err });
   program
