@@ -44,14 +44,7 @@ describe.runIf(debianArchive)('xenctx', { timeout: 120_000 }, () => {
     vmlinux = kernel.vmlinux();
     const ramdisk = join(host.stateDir, 'initrd.gz');
     writeFileSync(ramdisk, busyboxInitramfs(INIT, debianModules(META, MODULES)));
-    const domid = host.create('guest', {
-      on_crash: '"preserve"',
-      memory: '256',
-      vcpus: '2',
-      kernel: `"${kernel.vmlinuz}"`,
-      ramdisk: `"${ramdisk}"`,
-      extra: '"console=hvc0"',
-    });
+    const domid = host.createLinux('guest', { kernel: kernel.vmlinuz, ramdisk, extra: 'console=hvc0' });
     await host.untilShutdown(domid);
     id = String(domid);
     console = host.console(domid);

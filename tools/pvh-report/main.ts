@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { explainFailure } from '../shared/failure.ts';
 import { packageVersion } from '../shared/version.ts';
 import { EXIT, type Streams } from './exit.ts';
+import type { StashOptions } from './stash-command.ts';
 
 const EXIT_CODES = `
 Exit status:
@@ -25,15 +26,6 @@ interface CollectOptions {
   readonly symbolTable?: string;
   readonly output?: string;
   readonly json?: true;
-  readonly quiet?: true;
-}
-
-interface StashOptions {
-  readonly list?: true;
-  readonly json?: true;
-  readonly remove?: true;
-  readonly verify?: true;
-  readonly extract?: true;
   readonly quiet?: true;
 }
 

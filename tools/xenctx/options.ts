@@ -246,6 +246,25 @@ function readLines(options: readonly string[], operands: readonly string[]): Wor
   );
 }
 
+interface Operands {
+  readonly domain: string;
+  readonly vcpu: string | undefined;
+}
+
+/** @throws XenctxExit for operands and combinations that are none. */
+function checkUsage(given: Given, operands: readonly string[]): Operands {
+  const [domain, vcpu] = operands;
+  if (domain === undefined || operands.length > 2) throw new XenctxExit(UNUSABLE, { stdout: USAGE });
+  if (/^\s*[+-]?0+$/.test(domain)) fail('cannot trace dom0');
+  if (given.allVcpus && vcpu !== undefined) failNamed('both --all-vcpus and [VCPU] is not supported');
+  if (given.framePointers && given.dumpAsStack !== undefined)
+    failNamed('both --frame-pointers and --dump-as-stack is not supported');
+  if (given.classic && given.unwind !== undefined) failNamed('both --classic and --unwind is not supported');
+  if (!given.classic && vcpu !== undefined && !/^\d+$/.test(vcpu))
+    failNamed(`'${vcpu}' is not the number of a vcpu`);
+  return { domain, vcpu };
+}
+
 /** Refuses what the traces of xenctx's own layout cannot show, rather than leave it out without a word. */
 function checkClassic({ registersOfFrame, sourceLines, modules, allTasks }: Given): void {
   const advice = 'does not go with the traces of --classic, -f, -S, -d and -m; --unwind=auto asks for ours';
@@ -265,15 +284,7 @@ export function parseOptions(argv: readonly string[]): XenctxOptions {
   const { given, operands } = (classicOnly ? read : readLines)(optionWords, argv.slice(before.length + 1));
   if (given.help) throw new XenctxExit(0, { stdout: HELP });
 
-  const [domain, vcpu] = operands;
-  if (domain === undefined || operands.length > 2) throw new XenctxExit(UNUSABLE, { stdout: USAGE });
-  if (/^\s*[+-]?0+$/.test(domain)) fail('cannot trace dom0');
-  if (given.allVcpus && vcpu !== undefined) failNamed('both --all-vcpus and [VCPU] is not supported');
-  if (given.framePointers && given.dumpAsStack !== undefined)
-    failNamed('both --frame-pointers and --dump-as-stack is not supported');
-  if (given.classic && given.unwind !== undefined) failNamed('both --classic and --unwind is not supported');
-  if (!given.classic && vcpu !== undefined && !/^\d+$/.test(vcpu))
-    failNamed(`'${vcpu}' is not the number of a vcpu`);
+  const { domain, vcpu } = checkUsage(given, operands);
   // These ask for what only xenctx's own layout has.
   const { framePointers, stackTrace, memory, dumpAsStack } = given;
   const classic =
