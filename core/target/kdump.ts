@@ -85,7 +85,7 @@ class KdumpTarget implements Target {
       lacks.push('memory: the dump is marked as incomplete, pages are lost');
     if (header.firstPfn > 0 || header.endPfn < header.maxPfn)
       lacks.push(
-        `memory: one part of a split dump, frames 0x${header.firstPfn.toString(16)} to 0x${header.endPfn.toString(16)}`,
+        `memory: one part of a split dump, frames 0x${header.firstPfn.toString(16)} to 0x${header.endPfn.toString(16)}; makedumpfile --reassemble joins the parts`,
       );
     this.description = `kdump file ${source.name}`;
     this.vcpus = facts.vcpus;
