@@ -56,6 +56,8 @@ export interface SavedImage {
   readonly pvContexts: ReadonlyMap<number, Area>;
   /** Where the file ends too early. */
   readonly cutAt: number | undefined;
+  /** Whether some pages were sent again, as they changed. */
+  readonly resent: boolean;
   /** Mandatory records that this does not know. */
   readonly unknownTypes: readonly number[];
 }
@@ -106,9 +108,14 @@ class RecordReader {
     this.#source = source;
   }
 
-  /** Frames that ascend, the last copy of each. */
-  runs(): Run[] {
-    return latestRuns(this.#runs.end()).filter(({ offset }) => offset !== NOWHERE);
+  /** Frames that ascend, the last copy of each, and whether some had more than one. */
+  runs(): { runs: Run[]; resent: boolean } {
+    const [sent, latest] = [this.#runs.end(), latestRuns(this.#runs.end())];
+    const bytes = (runs: readonly Run[]): number => runs.reduce((sum, { length }) => sum + length, 0);
+    return {
+      runs: latest.filter(({ offset }) => offset !== NOWHERE),
+      resent: bytes(sent) > bytes(latest),
+    };
   }
 
   /** Reads up to the end mark, or to the end of a file that has none. */
@@ -199,10 +206,14 @@ class RecordReader {
     return next;
   }
 
-  /** Adds what the file has of a page. @returns false when there are too many runs. */
+  /** Adds a page; what the file does not have of it is nowhere, whatever came before. @returns false when there are too many runs. */
   #add(frame: number, offset: number): boolean {
-    const there = offset === NOWHERE ? PAGE : Math.min(PAGE, this.#source.size - offset);
-    return there <= 0 || this.#runs.add(frame * PAGE, there, offset);
+    const there = offset === NOWHERE ? 0 : Math.max(0, Math.min(PAGE, this.#source.size - offset));
+    const start = frame * PAGE;
+    return (
+      (there === 0 || this.#runs.add(start, there, offset)) &&
+      (there === PAGE || this.#runs.add(start + there, PAGE - there, NOWHERE))
+    );
   }
 }
 
@@ -218,7 +229,7 @@ export function readSavedImage(source: ByteSource, start: number): SavedImage {
   return {
     ...headers,
     ...{ guestWidth, hvmContext, pvContexts, cutAt },
-    runs: reader.runs(),
+    ...reader.runs(),
     unknownTypes: [...unknownTypes].slice(0, 8),
   };
 }
