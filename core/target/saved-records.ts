@@ -36,6 +36,8 @@ const isReserved = (type: number): boolean => type >= 5 && type <= 8;
 /** A frame that has bytes no more. */
 const NOWHERE: number = Number.NEGATIVE_INFINITY;
 const TABLE_CHUNK = 8192;
+/** Runs of such frames cost a file little; a guest that was saved while it ran has a few. */
+const MAX_NOWHERE = 1 << 18;
 
 /** Bytes of the file. */
 export interface Area {
@@ -89,6 +91,9 @@ class RecordReader {
   cutAt: number | undefined;
   readonly #source: ByteSource;
   readonly #runs = new RunBuilder();
+  /** The highest frame that has bytes so far: what is nowhere above it was nowhere before. */
+  #highest = -1;
+  #nowhere = 0;
   readonly #chunk = new Uint8Array(TABLE_CHUNK * 8);
 
   /** By record type; the others are not needed. */
@@ -210,10 +215,14 @@ class RecordReader {
   #add(frame: number, offset: number): boolean {
     const there = offset === NOWHERE ? 0 : Math.max(0, Math.min(PAGE, this.#source.size - offset));
     const start = frame * PAGE;
-    return (
-      (there === 0 || this.#runs.add(start, there, offset)) &&
-      (there === PAGE || this.#runs.add(start + there, PAGE - there, NOWHERE))
-    );
+    if (there < PAGE && frame <= this.#highest) {
+      const before = this.#runs.runs.length;
+      if (!this.#runs.add(start + there, PAGE - there, NOWHERE)) return false;
+      if (this.#runs.runs.length > before && ++this.#nowhere > MAX_NOWHERE) return false;
+    }
+    if (there === 0) return true;
+    this.#highest = Math.max(this.#highest, frame);
+    return this.#runs.add(start, there, offset);
   }
 }
 
