@@ -62,6 +62,10 @@ export function sliceSource(source: ByteSource, name: string, start: number, siz
   };
 }
 
+/** Two lower-case hex digits a byte. */
+export const hexOf = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+
 const latin1 = new TextDecoder('latin1');
 
 /** Text up to the first NUL (or `terminator`) or to the end, one character a byte: symbol names are ASCII in practice. */
@@ -142,12 +146,16 @@ export class ByteReader {
     return new ByteReader(this.name, this.take(length), base);
   }
 
-  /** Text up to a NUL, which is skipped. */
-  cstring(): string {
-    const nul = this.bytes.indexOf(0, this.offset);
-    if (nul < 0) throw this.error('text without an end');
-    const text = latin1.decode(this.bytes.subarray(this.offset, nul));
-    this.offset = nul + 1;
+  /**
+   * Text up to a NUL, which is skipped.
+   * @param limit more characters than these are damage: a place read again and again must not be long each time.
+   */
+  cstring(limit: number = Number.POSITIVE_INFINITY): string {
+    const end = Math.min(this.bytes.length, this.offset + limit + 1);
+    const length = this.bytes.subarray(this.offset, end).indexOf(0);
+    if (length < 0) throw this.error('text without an end');
+    const text = latin1.decode(this.bytes.subarray(this.offset, this.offset + length));
+    this.offset += length + 1;
     return text;
   }
 

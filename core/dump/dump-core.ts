@@ -5,14 +5,10 @@
 // Pages that are all zero become holes of the file. Same image, same bytes.
 import { assert } from '../../symbols/errors.ts';
 import type { VcpuRegisters } from '../machine/registers.ts';
+import { type DumpSink, Gatherer } from './sink.ts';
 import { VCPU_CONTEXT_SIZE, writeHvmCpu, writeVcpuContext } from './vcpu-context.ts';
 
 const PAGE = 4096;
-
-/** Takes bytes at a file offset; offsets only grow, except for the header, which comes last. Gaps read as zero. */
-export interface DumpSink {
-  write(offset: number, bytes: Uint8Array): void;
-}
 
 export interface DumpImage {
   readonly vcpus: readonly {
@@ -74,31 +70,6 @@ function notes(image: DumpImage, pages: number): Uint8Array {
     note(XEN_ELFNOTE_DUMPCORE_XEN_VERSION, xenVersion(image.xen)),
     note(XEN_ELFNOTE_DUMPCORE_FORMAT_VERSION, words(1)),
   ]);
-}
-
-/** Collects what goes to neighbouring places and hands it on in large pieces. */
-class Gatherer {
-  readonly #sink: DumpSink;
-  readonly #buffer = new Uint8Array(64 * PAGE);
-  #start = 0;
-  #used = 0;
-
-  constructor(sink: DumpSink) {
-    this.#sink = sink;
-  }
-
-  write(offset: number, bytes: Uint8Array): void {
-    if (offset !== this.#start + this.#used || this.#used + bytes.length > this.#buffer.length)
-      this.flush(offset);
-    this.#buffer.set(bytes, this.#used);
-    this.#used += bytes.length;
-  }
-
-  flush(next = 0): void {
-    if (this.#used > 0) this.#sink.write(this.#start, this.#buffer.subarray(0, this.#used));
-    this.#start = next;
-    this.#used = 0;
-  }
 }
 
 const ZEROS = new Uint8Array(PAGE);

@@ -16,12 +16,12 @@ import {
   SCOPE_CHANGES,
   SCOPE_WORDS,
 } from './index-format.ts';
+import { MAX_DEPTH } from './inline.ts';
 import type { DebugInfo, SourceFrame } from './source-frame.ts';
 
 /** The block table of a kernel has 1 MB, its strings 3 MB. */
 const MAX_TABLE = 64 << 20;
 const MAX_TEXTS = 1 << 14;
-const MAX_INLINED = 256;
 
 /** What holds from one address on. Numbers count from 1, 0 is none. */
 interface Interval {
@@ -75,7 +75,7 @@ export class IndexInfo implements DebugInfo {
       });
       scope = record?.getUint32(0, true) ?? 0;
       if (!record || scope === 0) return frames;
-      if (frames.length === MAX_INLINED) throw this.#damaged('scopes nested too deep');
+      if (frames.length > MAX_DEPTH) throw this.#damaged('scopes nested too deep');
       file = record.getUint32(8, true);
       line = record.getUint32(12, true);
       column = record.getUint32(16, true);

@@ -1,5 +1,5 @@
 // Names of separate debug files that an ELF file carries: .gnu_debuglink and .gnu_debugaltlink. Looks for no file.
-import { ByteReader } from '../bytes.ts';
+import { ByteReader, hexOf } from '../bytes.ts';
 import { type ElfFile, findSection, readSection } from './elf-file.ts';
 
 /** A path and a CRC, both short. */
@@ -33,8 +33,5 @@ export function readDebugAltLink(
   const reader = linkReader(elf, '.gnu_debugaltlink');
   if (!reader) return undefined;
   const file = reader.cstring();
-  const buildId = Array.from(reader.take(reader.remaining), (byte) =>
-    byte.toString(16).padStart(2, '0'),
-  ).join('');
-  return { file, buildId };
+  return { file, buildId: hexOf(reader.take(reader.remaining)) };
 }

@@ -57,17 +57,22 @@ function symbolLetter(info: number, shndx: number, sectionLetters: Uint8Array): 
 
 /** Names are at most 511 bytes (KSYM_NAME_LEN); longer ones count as equal. */
 const MAX_COMPARED = 1024;
+/** Bytes that all comparisons together may look at; a kernel takes some million. Then the rest keep their order. */
+const MAX_ALL_COMPARED = 1 << 28;
 
 /** Puts runs of equal addresses into byte order of their names, as nm -n does in the C locale. */
 function orderTiesByName(order: Uint32Array, columns: SymbolColumns): void {
   const { low, high, names, nameStarts } = columns;
+  let room = MAX_ALL_COMPARED;
   const compare = (a: number, b: number): number => {
+    if (room < 0) return 0;
     let [left, right] = [nameStarts[a] ?? 0, nameStarts[b] ?? 0];
     const stop = left + MAX_COMPARED;
     while (left < stop && names[left] === names[right] && (names[left] ?? 0) !== 0) {
       left++;
       right++;
     }
+    room -= left + MAX_COMPARED - stop;
     return (names[left] ?? 0) - (names[right] ?? 0);
   };
   for (let start = 0; start < order.length; ) {

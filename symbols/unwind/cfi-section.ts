@@ -31,6 +31,9 @@ const DW_EH_PE_datarel = 0x30;
 const DW_EH_PE_aligned = 0x50;
 const DW_EH_PE_omit = 0xff;
 
+/** Compilers write `zR`, `zPLR`, `zRS`. */
+const MAX_AUGMENTATION = 16;
+
 export interface CommonEntry {
   readonly codeAlign: number;
   readonly dataAlign: number;
@@ -184,7 +187,7 @@ export class CfiEntries {
   #readCommon(body: ByteReader): CommonEntry {
     const version = body.u8();
     if (![1, 3, 4].includes(version)) throw body.error(`call frame information of version ${version}`);
-    const augmentation = body.cstring();
+    const augmentation = body.cstring(MAX_AUGMENTATION);
     let { bits } = this.#section;
     if (version === 4) {
       const size = body.u8();

@@ -12,6 +12,7 @@ import { identifyProcess } from '../../core/host/process-identity.ts';
 import { openTarget } from '../../core/target/open.ts';
 import { domainRecord } from '../support/domain-record.ts';
 import { writeElf } from '../support/elf-writer.ts';
+import { GdbServer } from '../support/gdb.ts';
 import { flatten, writeKdump } from '../support/kdump-writer.ts';
 import { registersWith } from '../support/registers.ts';
 import { hvmContextRecord, pageDataRecord, writeSaved } from '../support/saved-writer.ts';
@@ -85,6 +86,13 @@ targetContract(
     }),
   ),
 );
+
+let stub: GdbServer;
+beforeAll(async () => {
+  stub = await GdbServer.start(join(folder, 'state'), corePath);
+});
+afterAll(() => stub[Symbol.asyncDispose]());
+targetContract('gdb-stub', () => openTarget(`gdb:${stub.address}`, { registry }));
 
 let server: ControlServer;
 beforeAll(async () => {

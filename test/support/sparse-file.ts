@@ -1,5 +1,5 @@
 // A file in memory with holes: what a dump writer writes, and the same as a ByteSource.
-import type { DumpSink } from '../../core/dump/dump-core.ts';
+import type { DumpSink } from '../../core/dump/sink.ts';
 import { type ByteSource, checkRange } from '../../symbols/bytes.ts';
 
 export class SparseFile implements DumpSink, ByteSource {

@@ -56,6 +56,7 @@ describe('orc_entry', () => {
     ['1: registers', orc(0, 0, 0x105), none, { kind: 'registers', signal: true }],
     ['1: iret frame', orc(8, 0, 0x205), none, { kind: 'iret frame' }],
     ['1: end', orc(0, 0, 0x400), none, { kind: 'end' }],
+    ['1: end of 6.3.0 to 6.3.9', orc(0, 0, 0x800), none, { kind: 'end' }],
     ['1: no information', orc(0, 0, 0), none, { kind: 'unknown' }],
     ['1: stack switch', orc(8, 0, 0x009), none, { cfa: { base: 'rsp', offset: 8, load: 'at base' } }],
     ['1: old stack in r10', orc(8, 0, 0x006), none, { cfa: { base: 'r10', offset: 8, load: 'none' } }],
@@ -371,5 +372,23 @@ describe('DWARF call frame information', () => {
   test('damage is no row, not an error', () => {
     expect(rowsOf(standard, fde(CODE, 0x40, '3f'))?.find(CODE)).toBeUndefined();
     expect(rowsOf(standard.subarray(0, 9), usual)?.find(CODE)).toBeUndefined();
+  });
+  test('registers that no machine has are damage: each remembered state would keep the rules of all', () => {
+    expect(rowsOf(standard, fde(CODE, 0x40, '07ff01'))?.find(CODE)?.kind).toBe('call');
+    expect(rowsOf(standard, fde(CODE, 0x40, '078002'))?.find(CODE)).toBeUndefined();
+  });
+  test('a common entry with an augmentation of megabytes is damage', () => {
+    const augmented = (letters: string) => {
+      const body = Buffer.concat([
+        bytesOf('ffffffff01'),
+        Buffer.from(`${letters}\0`),
+        bytesOf('0178100c07089001'),
+      ]);
+      const length = Buffer.alloc(4);
+      length.writeUInt32LE(body.length);
+      return Buffer.concat([length, body]);
+    };
+    expect(rowsOf(augmented('eh'), usual)?.find(CODE)?.kind).toBe('call');
+    expect(rowsOf(augmented('e'.repeat(17)), usual)?.find(CODE)).toBeUndefined();
   });
 });

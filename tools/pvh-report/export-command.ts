@@ -1,0 +1,91 @@
+// pvh-report export: a target as a file that crash, drgn and gdb open. Prints its path, and with what to open it.
+import { resolve } from 'node:path';
+import { Registry } from '../../core/domain/registry.ts';
+import { writeElfVmcore } from '../../core/dump/elf-vmcore.ts';
+import { writeKdump } from '../../core/dump/kdump.ts';
+import { createFile } from '../../core/host/files.ts';
+import { openTarget } from '../../core/target/open.ts';
+import type { Target } from '../../core/target/target.ts';
+import { knownKernel } from '../shared/guest-kernel.ts';
+import { Progress, stderrOutput } from '../shared/progress.ts';
+import { stateDirectory } from '../shared/state-dir.ts';
+import { openSymbolFile } from '../shared/symbol-file.ts';
+import { commandsFor } from './debugger-commands.ts';
+import { EXIT, type Streams } from './exit.ts';
+import { imageOf } from './vmcore-image.ts';
+
+export const FORMATS = ['elf', 'kdump'] as const;
+type Format = (typeof FORMATS)[number];
+
+const WRITERS = { elf: writeElfVmcore, kdump: writeKdump } as const;
+
+export interface ExportOptions {
+  readonly format: Format;
+  readonly output?: string;
+  readonly symbolTable?: string;
+  readonly commands?: true;
+  readonly quiet?: true;
+}
+
+/** A name for the file by what the target is. */
+function defaultName({ identity, kind }: Target, format: Format): string {
+  const name = identity.name ?? kind;
+  return `${name.replace(/[^\w.-]/g, '_')}.${format === 'elf' ? 'vmcore' : 'kdump'}`;
+}
+
+/** @returns the exit status. @throws what openTarget throws; the system's error when the file cannot be written. */
+export async function runExport(
+  spec: string,
+  options: ExportOptions,
+  env: Readonly<Record<string, string | undefined>>,
+  streams: Streams,
+): Promise<number> {
+  const registry = new Registry(stateDirectory(env));
+  const file = options.symbolTable === undefined ? undefined : openSymbolFile(options.symbolTable);
+  try {
+    const target = await openTarget(spec, { registry });
+    try {
+      return exportTarget(spec, target, file, options, streams);
+    } finally {
+      target.close();
+    }
+  } finally {
+    file?.close();
+  }
+}
+
+function exportTarget(
+  spec: string,
+  target: Target,
+  file: ReturnType<typeof openSymbolFile> | undefined,
+  { format, output, symbolTable = 'vmlinux', commands, quiet }: ExportOptions,
+  { out, err }: Streams,
+): number {
+  const kernel = knownKernel(target, file, false);
+  if (commands) {
+    const form = target.kind === 'preserved' || target.kind === 'dump-core' ? 'dump-core' : target.kind;
+    for (const line of commandsFor(kernel, { form, path: spec, vmlinux: symbolTable })) out(`${line}\n`);
+    return EXIT.ok;
+  }
+  const path = resolve(output ?? defaultName(target, format));
+  const progress = quiet ? undefined : new Progress(stderrOutput());
+  progress?.step(`Writing ${path}`);
+  const { image, notes } = imageOf(target, kernel, format === 'elf');
+  try {
+    createFile(path, (sink) => {
+      const { unreadable, cut } = WRITERS[format](sink, image);
+      progress?.clear();
+      for (const note of notes) err(`pvh-report: ${note}\n`);
+      if (cut > 0) err(`pvh-report: no room for ${cut} mappings: these have no virtual addresses\n`);
+      if (unreadable > 0) err(`pvh-report: ${unreadable} frames could not be read and are not in the file\n`);
+    });
+  } finally {
+    progress?.clear();
+  }
+  if (!image.vmcoreinfo)
+    err('pvh-report: no Linux guest with known symbols: crash and drgn cannot use the file, gdb can\n');
+  out(`${path}\n`);
+  const form = format === 'elf' ? 'elf-vmcore' : 'kdump';
+  if (!quiet) for (const line of commandsFor(kernel, { form, path, vmlinux: symbolTable })) err(`${line}\n`);
+  return EXIT.ok;
+}
