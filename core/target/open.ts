@@ -56,6 +56,7 @@ async function openRuntime(found: DomainRecord, registry: Registry): Promise<Tar
     if (target) return target;
     record = registry.find(String(found.domid)) ?? registry.find(found.name);
   }
+  if (!record) throw new NoSuchDomainError(found.name);
   throw new PvhError('EBUSY', `domain ${found.name} ends each time that it is asked`);
 }
 
