@@ -115,6 +115,12 @@ describe.runIf(debianArchive && (hasQemu || underCi))('the same panic', { timeou
     writeFileSync(image, savedFrom(copy));
     routes.set('emulated, as xl save writes it', image);
 
+    for (const format of ['elf', 'kdump']) {
+      const path = join(host.stateDir, `exported.${format}`);
+      host.ok('pvh-report', 'export', '-q', '--format', format, '-o', path, String(domid));
+      routes.set(`emulated, pvh-report export --format ${format}`, path);
+    }
+
     await guest.untilConsole('end Kernel panic');
     await guest.qmp('stop');
     routes.set('QEMU, dump-guest-memory', await guest.dump('elf'));
@@ -133,6 +139,8 @@ describe.runIf(debianArchive && (hasQemu || underCi))('the same panic', { timeou
     'emulated, preserved',
     'emulated, xl dump-core',
     'emulated, as xl save writes it',
+    'emulated, pvh-report export --format elf',
+    'emulated, pvh-report export --format kdump',
     'QEMU, dump-guest-memory',
     'QEMU, kdump-zlib',
   ])('%s: the same functions as out of the core of the real Xen', (route) => {
