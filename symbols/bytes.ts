@@ -29,10 +29,10 @@ export function checkRange(name: string, size: number, offset: number, length: n
     length >= 0 &&
     length <= size - offset;
   if (!inside)
-    throw new FormatError(`0x${length.toString(16)} bytes wanted, input has 0x${size.toString(16)}`, {
-      source: name,
-      offset,
-    });
+    throw new FormatError(
+      `ends too early: 0x${length.toString(16)} bytes wanted here, 0x${size.toString(16)} are all`,
+      { source: name, offset },
+    );
 }
 
 /** Bytes that are in memory already. */
@@ -61,6 +61,10 @@ export function sliceSource(source: ByteSource, name: string, start: number, siz
     },
   };
 }
+
+/** Two lower-case hex digits a byte. */
+export const hexOf = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 
 const latin1 = new TextDecoder('latin1');
 
@@ -142,12 +146,16 @@ export class ByteReader {
     return new ByteReader(this.name, this.take(length), base);
   }
 
-  /** Text up to a NUL, which is skipped. */
-  cstring(): string {
-    const nul = this.bytes.indexOf(0, this.offset);
-    if (nul < 0) throw this.error('text without an end');
-    const text = latin1.decode(this.bytes.subarray(this.offset, nul));
-    this.offset = nul + 1;
+  /**
+   * Text up to a NUL, which is skipped.
+   * @param limit more characters than these are damage: a place read again and again must not be long each time.
+   */
+  cstring(limit: number = Number.POSITIVE_INFINITY): string {
+    const end = Math.min(this.bytes.length, this.offset + limit + 1);
+    const length = this.bytes.subarray(this.offset, end).indexOf(0);
+    if (length < 0) throw this.error('text without an end');
+    const text = latin1.decode(this.bytes.subarray(this.offset, this.offset + length));
+    this.offset += length + 1;
     return text;
   }
 

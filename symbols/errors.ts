@@ -1,4 +1,5 @@
 // The error classes that cross room borders. Guest faults are data and are not here.
+import { hex16 } from './address.ts';
 
 /** Base of all errors that a user's input can cause: the message says what, where and what to do next. */
 export class PvhError extends Error {
@@ -41,8 +42,7 @@ export class MemoryFault extends PvhError {
   readonly address: bigint;
   readonly reason: MemoryFaultReason;
   constructor(space: 'virtual' | 'physical', address: bigint, reason: MemoryFaultReason, detail = '') {
-    const name = `${space} ${BigInt.asUintN(64, address).toString(16).padStart(16, '0')}`;
-    super('EFAULT', `${name}: ${reason}${detail && ` (${detail})`}`);
+    super('EFAULT', `${space} ${hex16(address)}: ${reason}${detail && ` (${detail})`}`);
     this.space = space;
     this.address = address;
     this.reason = reason;

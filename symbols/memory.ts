@@ -9,6 +9,18 @@ export interface MemorySource {
   read(address: bigint, into: Uint8Array): void;
 }
 
+/** Bytes at an address; undefined when one of them cannot be read. The caller has bounded the length. */
+export function tryRead(memory: MemorySource, address: bigint, length: number): Uint8Array | undefined {
+  const bytes = new Uint8Array(length);
+  try {
+    memory.read(address, bytes);
+    return bytes;
+  } catch (error) {
+    if (error instanceof MemoryFault) return undefined;
+    throw error;
+  }
+}
+
 /** Memory that can also tell where something is mapped. */
 export interface MappedMemory extends MemorySource {
   /** Mapped ranges of start..end in ascending order; neighbours are not joined. Reading them can fail all the same. */

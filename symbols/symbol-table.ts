@@ -1,4 +1,5 @@
 // Symbols of one kernel as columns sorted by address: no object per symbol (a vmlinux has 120,000). Looks up, judges nothing.
+import { KERNEL_IMAGE_END, KERNEL_IMAGE_START } from './address.ts';
 import { textUntilNul } from './bytes.ts';
 
 /** One row a symbol, in any order. */
@@ -201,14 +202,13 @@ export class SymbolTable {
   }
 }
 
-/** Where x86-64 Linux links its image, and what moves with it; per-CPU symbols (from 0, up to 6.14) and constants do not. */
-const IMAGE_START = 0xffffffff80000000n;
-const IMAGE_END = 0xffffffffc0000000n;
-
-/** The table of a kernel that runs `slide` bytes above where it was linked (KASLR). */
+/**
+ * The table of a kernel that runs `slide` bytes above where it was linked (KASLR). What lies in the image moves; per-CPU symbols (from
+ * 0, up to 6.14) and constants do not.
+ */
 export function shifted(table: SymbolTable, slide: bigint): SymbolTable {
   if (slide === 0n) return table;
-  const moves = (address: bigint): boolean => address >= IMAGE_START && address < IMAGE_END;
+  const moves = (address: bigint): boolean => address >= KERNEL_IMAGE_START && address < KERNEL_IMAGE_END;
   const addresses = table.columns.addresses.map((address) => (moves(address) ? address + slide : address));
   return new SymbolTable(table.source, { ...table.columns, addresses });
 }

@@ -174,10 +174,23 @@ export function readVcpu(
   flat.set('gs.base', inKernel ? kernel : user);
   flat.set('kernel_gs_base', inKernel ? user : kernel);
   if (hvmCpu) readRows(HVM_ROWS, hvmCpu, flat);
+  const fxsave = flags & VGCF_I387_VALID ? context.slice(0, FXSAVE_SIZE) : undefined;
+  return { registers: registersOf(flat, fxsave), online: (flags & VGCF_ONLINE) !== 0 };
+}
 
+/** Registers of one vCPU from its HVM CPU record alone. @param record HVM_CPU_SIZE bytes or more. */
+export function readHvmCpu(record: Uint8Array): VcpuRegisters {
+  const flat: Flat = new Map();
+  readRows(HVM_ROWS, record, flat);
+  const flags = new DataView(record.buffer, record.byteOffset).getUint32(HVM_FLAGS, true);
+  return registersOf(flat, flags & XEN_X86_FPU_INITIALISED ? record.slice(0, FXSAVE_SIZE) : undefined);
+}
+
+function registersOf(flat: Flat, fxsave: Uint8Array | undefined): VcpuRegisters {
+  const inRecord = flat.has('tr.selector');
   const always = (path: string): bigint => flat.get(path) ?? 0n;
   const general = Object.fromEntries(GENERAL_REGISTERS.map((name) => [name, always(name)]));
-  const registers: VcpuRegisters = {
+  return {
     ...(general as Pick<VcpuRegisters, (typeof GENERAL_REGISTERS)[number]>), // fromEntries forgets the keys
     rip: always('rip'),
     rflags: always('rflags'),
@@ -187,8 +200,8 @@ export function readVcpu(
     es: segment(flat, 'es'),
     fs: segment(flat, 'fs'),
     gs: segment(flat, 'gs'),
-    tr: hvmCpu && segment(flat, 'tr'),
-    ldtr: hvmCpu && segment(flat, 'ldtr'),
+    tr: inRecord ? segment(flat, 'tr') : undefined,
+    ldtr: inRecord ? segment(flat, 'ldtr') : undefined,
     gdtr: table(flat, 'gdtr'),
     idtr: table(flat, 'idtr'),
     cr0: always('cr0'),
@@ -211,7 +224,6 @@ export function readVcpu(
     sysenter_esp: flat.get('sysenter_esp'),
     sysenter_eip: flat.get('sysenter_eip'),
     tsc_aux: flat.get('tsc_aux'),
-    fxsave: flags & VGCF_I387_VALID ? context.slice(0, FXSAVE_SIZE) : undefined,
+    fxsave,
   };
-  return { registers, online: (flags & VGCF_ONLINE) !== 0 };
 }

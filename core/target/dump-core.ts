@@ -5,7 +5,7 @@ import { type ElfNote, parseNotes } from '../../symbols/elf/notes.ts';
 import { FormatError } from '../../symbols/errors.ts';
 import { XC_CORE_MAGIC_HVM } from '../dump/dump-core.ts';
 import { HVM_CPU_SIZE, readVcpu, VCPU_CONTEXT_SIZE } from '../dump/vcpu-context.ts';
-import { disjointRuns, framesOf, type Run, readRuns } from './file-runs.ts';
+import { disjointRuns, framesOf, type Run, RunBuilder, readRuns } from './file-runs.ts';
 import { PV_LACKS, pvVcpu, readVcpu32, VCPU_CONTEXT_32_SIZE } from './pv-context.ts';
 import type { Target, TargetIdentity, TargetVcpu } from './target.ts';
 
@@ -17,9 +17,9 @@ const XC_CORE_MAGIC_PV = 0xf00febed;
 
 /** HVM_MAX_VCPUS of Xen. */
 const MAX_VCPUS = 512;
-/** A real guest has some ten runs of frames; this bounds the memory that a hostile file can take. */
-const MAX_RUNS = 1 << 20;
 const TABLE_CHUNK = 8192;
+/** Physical addresses have 52 bits. */
+const MAX_FRAME = 2 ** 40;
 
 /** Why a file is no dump-core file; undefined when it is one. */
 export function notDumpCore(source: ByteSource): string | undefined {
@@ -98,33 +98,6 @@ function readVcpus(elf: ElfFile, pv: boolean, lacks: string[]): TargetVcpu[] {
   });
 }
 
-/** Joins page slots that are neighbours in memory and in the file. Counts frames, not bytes: small numbers are no objects. */
-class RunBuilder {
-  readonly #runs: { readonly frame: number; readonly slot: number; count: number }[] = [];
-  #last: { readonly frame: number; readonly slot: number; count: number } | undefined;
-
-  /** @returns false when there are too many runs. */
-  add(frame: number, slot: number): boolean {
-    const last = this.#last;
-    if (last && frame === last.frame + last.count && slot === last.slot + last.count) {
-      last.count++;
-      return true;
-    }
-    this.#last = { frame, slot, count: 1 };
-    this.#runs.push(this.#last);
-    return this.#runs.length < MAX_RUNS;
-  }
-
-  /** @param offset of slot 0 in the file. */
-  runs(offset: number): Run[] {
-    return this.#runs.map(({ frame, slot, count }) => ({
-      start: frame * PAGE,
-      length: count * PAGE,
-      offset: offset + slot * PAGE,
-    }));
-  }
-}
-
 /** Where a frame table keeps the number by which the guest's page tables know a frame. */
 interface FrameTable {
   readonly section: string;
@@ -145,7 +118,10 @@ function tableRuns(elf: ElfFile, table: FrameTable): Run[] {
   const slots = Math.min(Math.floor(section.size / table.entrySize), Math.floor(pages.size / PAGE));
   const builder = new RunBuilder();
   const chunk = new Uint8Array(TABLE_CHUNK * table.entrySize);
-  let previous = -1;
+  // Neighbours are counted here: of a million frames the builder sees ten runs.
+  let [first, firstSlot, held] = [-1, 0, 0];
+  const endRun = (): boolean =>
+    held === 0 || builder.add(first * PAGE, held * PAGE, pages.offset + firstSlot * PAGE);
   for (let slot = 0; slot < slots; slot += TABLE_CHUNK) {
     const count = Math.min(TABLE_CHUNK, slots - slot);
     const bytes = chunk.subarray(0, count * table.entrySize);
@@ -156,16 +132,21 @@ function tableRuns(elf: ElfFile, table: FrameTable): Run[] {
       const high = view.getUint32(at + 4, true);
       if (high === 0xffffffff) continue;
       const frame = high * 2 ** 32 + view.getUint32(at, true);
-      const possible = frame < 2 ** 40 && (!table.ascending || frame > previous);
-      if (!possible || !builder.add(frame, slot + index))
+      if (frame === first + held && slot + index === firstSlot + held && frame < MAX_FRAME) {
+        held++;
+        continue;
+      }
+      const possible = frame < MAX_FRAME && (!table.ascending || frame >= first + held);
+      if (!possible || !endRun())
         throw new FormatError(`frame number 0x${frame.toString(16)} out of order`, {
           source: source.name,
           offset: section.offset + slot * table.entrySize + at,
         });
-      previous = frame;
+      [first, firstSlot, held] = [frame, slot + index, 1];
     }
   }
-  const runs = builder.runs(pages.offset);
+  endRun();
+  const runs = builder.end();
   return table.ascending ? runs : disjointRuns(runs);
 }
 

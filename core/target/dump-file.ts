@@ -5,6 +5,8 @@ import { notDumpCore, openDumpCore } from './dump-core.ts';
 import { notElfVmcore, openElfVmcore } from './elf-vmcore.ts';
 import { isFlattened, openFlattened } from './flattened.ts';
 import { notKdump, openKdump } from './kdump.ts';
+import { openSaved } from './saved.ts';
+import { notSaved } from './saved-envelope.ts';
 import type { Target } from './target.ts';
 
 /** A form of dump file: `refuses` says why a file is none, or undefined. */
@@ -22,11 +24,12 @@ const KINDS: readonly DumpKind[] = [
   },
   { name: 'ELF memory dump', refuses: notElfVmcore, open: openElfVmcore },
   { name: 'kdump file', refuses: notKdump, open: openKdump },
+  { name: 'saved domain', refuses: notSaved, open: openSaved },
 ];
 
 /** First bytes of files that hold a guest, and that none of KINDS reads. */
 const STRANGERS: readonly (readonly [start: string, advice: string])[] = [
-  ['Xen saved domain', 'an image of xl save, which this does not read yet'],
+  ['Xen saved domain', 'an image of xl save whose header is cut off'],
   ['\x28\xb5\x2f\xfd', 'compressed with zstd: unpack it first'],
   ['\x1f\x8b', 'compressed with gzip: unpack it first'],
   ['\xfd7zXZ\0', 'compressed with xz: unpack it first'],

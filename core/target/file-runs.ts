@@ -24,6 +24,98 @@ function runIndex(runs: readonly Run[], at: number): number {
   return run && at < run.start + run.length ? low - 1 : -1;
 }
 
+/** A real guest has some ten runs of frames, a saved one a thousand; this bounds what a hostile file can make us hold. */
+export const MAX_RUNS: number = 1 << 20;
+
+/** Joins pieces that are neighbours in memory and in the file. */
+export class RunBuilder {
+  readonly runs: Run[] = [];
+  #start = 0;
+  #length = 0;
+  #offset = 0;
+
+  /** @returns false when there are too many runs. */
+  add(start: number, length: number, offset: number): boolean {
+    if (this.#length > 0) {
+      if (start === this.#start + this.#length && offset === this.#offset + this.#length) {
+        this.#length += length;
+        return true;
+      }
+      this.end();
+    }
+    this.#start = start;
+    this.#length = length;
+    this.#offset = offset;
+    return this.runs.length < MAX_RUNS;
+  }
+
+  /** Ends the run that the last piece belongs to: `runs` then has them all. */
+  end(): Run[] {
+    if (this.#length > 0) this.runs.push({ start: this.#start, length: this.#length, offset: this.#offset });
+    this.#length = 0;
+    return this.runs;
+  }
+}
+
+const ascending = (runs: readonly Run[]): boolean =>
+  runs.every(({ start, length }, index) => start + length <= (runs[index + 1]?.start ?? Infinity));
+
+/** Index of the first of ascending numbers that is not below `value`. */
+function lowerBound(sorted: Float64Array, value: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sorted[middle] ?? 0) < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Ascending numbers, each once. */
+function distinct(values: Float64Array): Float64Array {
+  values.sort();
+  let count = 0;
+  for (const value of values) if (count === 0 || values[count - 1] !== value) values[count++] = value;
+  return values.subarray(0, count);
+}
+
+/** Cuts runs so that they ascend and do not overlap: of those that hold a byte the last in the list keeps it. */
+export function latestRuns(given: readonly Run[]): readonly Run[] {
+  const runs = given.filter(({ length }) => length > 0);
+  if (ascending(runs)) return runs;
+  const borders = distinct(Float64Array.from(runs.flatMap(({ start, length }) => [start, start + length])));
+  /** Of the stretch from each border on: 1 + index of the run that has it. */
+  const owners = new Uint32Array(borders.length);
+  /** The next stretch that nobody owns, as far as is known. */
+  const next = Uint32Array.from(borders, (_, index) => index);
+  const free = (from: number): number => {
+    let index = from;
+    while (index < next.length && next[index] !== index) index = next[index] ?? index;
+    for (let at = from; at !== index; ) {
+      const then = next[at] ?? index;
+      next[at] = index;
+      at = then;
+    }
+    return index;
+  };
+  for (let order = runs.length - 1; order >= 0; order--) {
+    const { start, length } = runs[order] ?? { start: 0, length: 0 };
+    const end = lowerBound(borders, start + length);
+    for (let index = free(lowerBound(borders, start)); index < end; index = free(index)) {
+      owners[index] = order + 1;
+      next[index] = index + 1;
+    }
+  }
+  const builder = new RunBuilder();
+  owners.forEach((owner, index) => {
+    const run = runs[owner - 1];
+    const start = borders[index] ?? 0;
+    if (run) builder.add(start, (borders[index + 1] ?? start) - start, run.offset + start - run.start);
+  });
+  return builder.end();
+}
+
 /** Cuts runs so that they ascend and do not overlap: of two that hold a byte the one that starts lower keeps it. */
 export function disjointRuns(runs: readonly Run[]): Run[] {
   const sorted = runs.filter(({ length }) => length > 0).sort((a, b) => a.start - b.start);

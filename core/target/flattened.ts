@@ -2,19 +2,11 @@
 // Puts nothing together: it is read where it lies.
 import { type ByteSource, checkRange } from '../../symbols/bytes.ts';
 import { FormatError } from '../../symbols/errors.ts';
+import { latestRuns, MAX_RUNS, type Run } from './file-runs.ts';
 
 const SIGNATURE = 'makedumpfile\0\0\0\0';
 const HEADER_SIZE = 4096;
 const PIECE_HEADER = 16;
-/** A piece has some MiB; this bounds what a hostile file can make us hold. */
-const MAX_PIECES = 1 << 20;
-
-/** Bytes start..end-1 of the file are those of the flattened one from `offset` on. */
-interface Piece {
-  readonly start: number;
-  readonly end: number;
-  readonly offset: number;
-}
 
 export function isFlattened(source: ByteSource): boolean {
   if (source.size < HEADER_SIZE) return false;
@@ -28,57 +20,21 @@ function bigEndian(source: ByteSource, offset: number): bigint {
 }
 
 /** Pieces in the order of the file, and whether its end mark was reached. */
-function readPieces(source: ByteSource): { pieces: Piece[]; complete: boolean } {
-  const pieces: Piece[] = [];
+function readPieces(source: ByteSource): { pieces: Run[]; complete: boolean } {
+  const pieces: Run[] = [];
   for (let at = HEADER_SIZE; at + PIECE_HEADER <= source.size; ) {
     const [start, length] = [bigEndian(source, at), bigEndian(source, at + 8)];
     if (start === -1n && length === -1n) return { pieces, complete: true };
     const place = { source: source.name, offset: at };
     if (start < 0n || length <= 0n || start + length > BigInt(Number.MAX_SAFE_INTEGER))
       throw new FormatError('flattened file: a piece at no possible place', place);
-    if (pieces.length === MAX_PIECES) throw new FormatError('flattened file: too many pieces', place);
+    if (pieces.length === MAX_RUNS) throw new FormatError('flattened file: too many pieces', place);
     const offset = at + PIECE_HEADER;
     const there = Math.min(Number(length), source.size - offset);
-    pieces.push({ start: Number(start), end: Number(start) + there, offset });
+    pieces.push({ start: Number(start), length: there, offset });
     at = offset + Number(length);
   }
   return { pieces, complete: false };
-}
-
-/** What is written later covers what was written before: makedumpfile writes its header twice. */
-function uncovered(pieces: readonly Piece[]): Piece[] {
-  const borders = [...new Set(pieces.flatMap(({ start, end }) => [start, end]))].sort((a, b) => a - b);
-  const indexOf = new Map(borders.map((border, index) => [border, index]));
-  const owner = new Array<Piece | undefined>(borders.length);
-  // The next stretch that nobody owns, as far as is known.
-  const next = borders.map((_, index) => index);
-  const free = (from: number): number => {
-    let index = from;
-    while (next[index] !== undefined && next[index] !== index) index = next[index] ?? index;
-    for (let at = from; at !== index; ) {
-      const then = next[at] ?? index;
-      next[at] = index;
-      at = then;
-    }
-    return index;
-  };
-  for (let order = pieces.length - 1; order >= 0; order--) {
-    const piece = pieces[order];
-    if (!piece) continue;
-    const end = indexOf.get(piece.end) ?? 0;
-    for (let index = free(indexOf.get(piece.start) ?? 0); index < end; index = free(index)) {
-      owner[index] = piece;
-      next[index] = index + 1;
-    }
-  }
-  const parts: Piece[] = [];
-  borders.forEach((start, index) => {
-    const piece = owner[index];
-    const end = borders[index + 1];
-    if (!piece || end === undefined) return;
-    parts.push({ start, end, offset: piece.offset + start - piece.start });
-  });
-  return parts;
 }
 
 /** The file that a flattened one describes. What no piece holds reads as zeros, as in any file, unless the end mark is missing. */
@@ -86,7 +42,7 @@ class FlattenedSource implements ByteSource {
   readonly name: string;
   readonly size: number;
   readonly #source: ByteSource;
-  readonly #parts: readonly Piece[];
+  readonly #parts: readonly Run[];
   readonly #complete: boolean;
 
   constructor(source: ByteSource) {
@@ -94,8 +50,10 @@ class FlattenedSource implements ByteSource {
     this.name = source.name;
     this.#source = source;
     this.#complete = complete;
-    this.#parts = uncovered(pieces);
-    this.size = this.#parts.at(-1)?.end ?? 0;
+    // What is written later covers what was written before: makedumpfile writes its header twice.
+    this.#parts = latestRuns(pieces);
+    const last = this.#parts.at(-1);
+    this.size = last ? last.start + last.length : 0;
   }
 
   read(offset: number, length: number): Uint8Array {
@@ -112,7 +70,7 @@ class FlattenedSource implements ByteSource {
         });
       at = Math.max(at, start);
       if (!part || at >= offset + length) break;
-      const end = Math.min(part.end, offset + length);
+      const end = Math.min(part.start + part.length, offset + length);
       into.set(this.#source.read(part.offset + at - part.start, end - at), at - offset);
       at = end;
     }
@@ -125,7 +83,8 @@ class FlattenedSource implements ByteSource {
     let high = this.#parts.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#parts[middle]?.end ?? 0) <= offset) low = middle + 1;
+      const part = this.#parts[middle];
+      if (part && part.start + part.length <= offset) low = middle + 1;
       else high = middle;
     }
     return low;

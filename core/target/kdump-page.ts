@@ -1,9 +1,9 @@
 // The packings of a page in a kdump-compressed file, by the flag of its descriptor.
 import { FormatError } from '../../symbols/errors.ts';
+import { unpackZstd } from '../../symbols/zstd.ts';
 import { hostCodecs } from '../host/codecs.ts';
 import { unpackLzo } from './lzo.ts';
 import { unpackSnappy } from './snappy.ts';
-import { unpackZstdPage } from './zstd-page.ts';
 
 type Unpack = (packed: Uint8Array, size: number) => Uint8Array;
 
@@ -12,7 +12,7 @@ const PACKINGS: readonly (readonly [flag: number, name: string, unpack: Unpack])
   [0x01, 'zlib', (packed, size) => hostCodecs.zlib(packed, size)],
   [0x02, 'lzo', unpackLzo],
   [0x04, 'snappy', unpackSnappy],
-  [0x20, 'zstd', unpackZstdPage],
+  [0x20, 'zstd', unpackZstd],
 ];
 
 /** @throws FormatError unless it unpacks to exactly `size` bytes. */

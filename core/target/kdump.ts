@@ -3,12 +3,13 @@
 import { ByteReader, type ByteSource } from '../../symbols/bytes.ts';
 import { type ElfNote, parseNotes } from '../../symbols/elf/notes.ts';
 import { FormatError, MemoryFault } from '../../symbols/errors.ts';
+import type { VmcoreinfoLines } from '../../symbols/kernel/vmcoreinfo-lines.ts';
 import { FrameBitmap } from './kdump-bitmap.ts';
 import { KDUMP_SIGNATURE, type KdumpHeader, readKdumpHeader, STATUS_INCOMPLETE } from './kdump-header.ts';
 import { unpackPage } from './kdump-page.ts';
 import type { KernelPaging, Target, TargetIdentity, TargetVcpu } from './target.ts';
 import { vmcoreFacts, vmcoreinfoOf } from './vmcore-notes.ts';
-import { parseVmcoreinfo, type Vmcoreinfo } from './vmcoreinfo.ts';
+import { parseVmcoreinfo } from './vmcoreinfo.ts';
 
 const DESCRIPTOR_SIZE = 24;
 const MAX_NOTES = 1 << 20;
@@ -36,7 +37,7 @@ function notesOf(source: ByteSource, { notes }: KdumpHeader): ElfNote[] {
 }
 
 /** Older files keep the note's text apart. */
-function separateVmcoreinfo(source: ByteSource, { vmcoreinfo }: KdumpHeader): Vmcoreinfo | undefined {
+function separateVmcoreinfo(source: ByteSource, { vmcoreinfo }: KdumpHeader): VmcoreinfoLines | undefined {
   if (vmcoreinfo.size === 0 || vmcoreinfo.size > MAX_VMCOREINFO) return undefined;
   return parseVmcoreinfo(source.read(vmcoreinfo.offset, vmcoreinfo.size));
 }

@@ -6,11 +6,16 @@ import type { VcpuRegisters } from '../machine/registers.ts';
 /** vcpu_guest_context of a 32-bit guest. */
 export const VCPU_CONTEXT_32_SIZE = 2800;
 
-export const PV_LACKS = [
+/** What no file has of a PV guest. */
+export const PV_LACKS_REGISTERS = [
   'CR0 and CR4: Xen keeps only some bits of them for a PV guest',
-  'EFER, descriptor tables and MSRs: not in a dump-core file of a PV guest',
-  'pseudo-physical addresses: physical ones are the machine addresses that the page tables of a PV guest hold',
+  'EFER, descriptor tables and MSRs: not in a file of a PV guest',
 ] as const;
+
+export const PV_LACKS: readonly string[] = [
+  ...PV_LACKS_REGISTERS,
+  'pseudo-physical addresses: physical ones are the machine addresses that the page tables of a PV guest hold',
+];
 
 const CR0_PG = 1n << 31n;
 const CR4_PAE = 1n << 5n;

@@ -41,6 +41,11 @@ export interface Target {
    * @throws MemoryFault at the first byte that the source does not hold; `into` is then undefined.
    */
   readPhysical(address: number, into: Uint8Array): void;
+  /**
+   * Fills `into` from `address` as vCPU `vcpu` sees it: only where the source walks the page tables itself and does not give them.
+   * @throws MemoryFault at the first byte that it cannot read; `into` is then undefined.
+   */
+  readonly readVirtual?: ((vcpu: number, address: bigint, into: Uint8Array) => void) | undefined;
   /** The kernel's page tables, where the vCPUs have no CR3 and the source knows them all the same. */
   readonly paging?: KernelPaging | undefined;
   /** Ascending, non-overlapping [first gfn, count] runs of the frames held. */

@@ -8,6 +8,8 @@ const PAGE = 4096;
 const CACHED_PAGES = 256;
 /** Regions of 2 MiB whose tables are remembered. */
 const CACHED_REGIONS = 1024;
+/** Regions of 2 MiB that are tried where no tables tell what is mapped: 1 GiB, all that a kernel image can take. */
+const MAX_TRIED = 512;
 
 const CR0_PG = 1n << 31n;
 const CR4_PSE = 1n << 4n;
@@ -71,6 +73,8 @@ export class VirtualMemory {
    */
   readonly isolatedFrom: number | undefined;
   readonly #target: Target;
+  /** How the source itself reads, without tables. */
+  readonly #readThere: ((address: bigint, into: Uint8Array) => void) | undefined;
   /** Undefined when neither the vCPU nor the source has one. */
   readonly #topTable: number | undefined;
   readonly #pse: boolean;
@@ -80,6 +84,8 @@ export class VirtualMemory {
 
   constructor(target: Target, registers: VcpuRegisters) {
     this.#target = target;
+    const vcpu = target.vcpus.find((each) => each.registers === registers)?.id ?? 0;
+    this.#readThere = target.readVirtual?.bind(undefined, vcpu);
     const { cr3, cr4 = 0n } = registers;
     // A kernel that dumped itself left no CR3; the source may have found the kernel's own tables.
     const found = cr3 === undefined ? target.paging : undefined;
@@ -107,9 +113,10 @@ export class VirtualMemory {
     }
   }
 
-  /** Whether the tables let an address be executed; in long mode only (elsewhere false). */
+  /** Whether the tables let an address be executed; in long mode only (elsewhere false). Without tables: whether it can be read. */
   isExecutable(address: bigint): boolean {
     if (this.levels < 4) return false;
+    if (this.#readThere) return this.#canRead(address);
     try {
       return this.#walk(address, this.levels === 5 ? 5 : 4).executable;
     } catch (error) {
@@ -123,6 +130,10 @@ export class VirtualMemory {
    * @throws MemoryFault at the first byte that cannot be read.
    */
   read(address: bigint, into: Uint8Array): void {
+    if (this.#readThere) {
+      this.#readThere(BigInt.asUintN(64, address), into);
+      return;
+    }
     let done = 0;
     while (done < into.length) {
       const at = BigInt.asUintN(64, address + BigInt(done));
@@ -172,6 +183,7 @@ export class VirtualMemory {
 
   /** Mapped pages of any size between two addresses, ascending; in long mode only (there are none in the others). */
   *mapped(start: bigint, end: bigint): Generator<{ address: bigint; length: number }> {
+    if (this.#readThere) yield* this.#readable(start, end);
     if (this.levels < 4 || this.#topTable === undefined) return;
     // The walk goes over the address without its sign extension.
     const bits = 12 + 9 * this.levels;
@@ -184,6 +196,23 @@ export class VirtualMemory {
       strip(end - 1n),
     ))
       yield { address: BigInt.asUintN(64, BigInt.asIntN(bits, address)), length };
+  }
+
+  /** Regions of 2 MiB whose first byte can be read: kernels are mapped in such pieces. */
+  *#readable(start: bigint, end: bigint): Generator<{ address: bigint; length: number }> {
+    let tried = 0;
+    for (let address = start & ~(REGION - 1n); address < end && tried < MAX_TRIED; address += REGION, tried++)
+      if (this.#canRead(address)) yield { address, length: Number(REGION) };
+  }
+
+  #canRead(address: bigint): boolean {
+    try {
+      this.read(address, new Uint8Array(1));
+      return true;
+    } catch (error) {
+      if (error instanceof MemoryFault) return false;
+      throw error;
+    }
   }
 
   *#mappedBelow(

@@ -1,8 +1,9 @@
 // The notes of a memory dump, the same in ELF and in kdump-compressed files: one NT_PRSTATUS a CPU, QEMU's CPU states, VMCOREINFO.
 import type { ElfNote } from '../../symbols/elf/notes.ts';
+import type { VmcoreinfoLines } from '../../symbols/kernel/vmcoreinfo-lines.ts';
 import type { KernelPaging, TargetVcpu } from './target.ts';
 import { isPrstatus, isQemuState, readPrstatus, readQemuState } from './vmcore-registers.ts';
-import { kernelPaging, parseVmcoreinfo, type Vmcoreinfo } from './vmcoreinfo.ts';
+import { kernelPaging, parseVmcoreinfo } from './vmcoreinfo.ts';
 
 const NT_PRSTATUS = 1;
 
@@ -19,7 +20,7 @@ export const prstatusNotes = (notes: readonly ElfNote[]): Uint8Array[] =>
 const qemuNotes = (notes: readonly ElfNote[]): Uint8Array[] =>
   notes.filter(({ name, type }) => name === 'QEMU' && type === 0).map((note) => note.descriptor);
 
-export const vmcoreinfoOf = (notes: readonly ElfNote[]): Vmcoreinfo | undefined => {
+export const vmcoreinfoOf = (notes: readonly ElfNote[]): VmcoreinfoLines | undefined => {
   const note = notes.find(({ name }) => name === 'VMCOREINFO');
   return note && parseVmcoreinfo(note.descriptor);
 };
@@ -54,7 +55,7 @@ export function vmcoreFacts(
   notes: readonly ElfNote[],
   bits: 32 | 64,
   physBase: bigint | undefined,
-  vmcoreinfo: Vmcoreinfo | undefined = vmcoreinfoOf(notes),
+  vmcoreinfo: VmcoreinfoLines | undefined = vmcoreinfoOf(notes),
 ): VmcoreFacts {
   const states = qemuNotes(notes);
   const statuses = prstatusNotes(notes);

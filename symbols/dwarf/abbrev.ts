@@ -54,33 +54,8 @@ const MAX_CODE = 1 << 20;
 const MAX_TABLE = 16 << 20;
 const MAX_ATTRIBUTES = 256;
 const FIRST_READ = 8 << 10;
-
-/**
- * Reads the table at `offset` of .debug_abbrev.
- * @throws FormatError when it is malformed or unbelievably large.
- */
-function readAbbrevs(section: ByteSource, offset: number): AbbrevTable {
-  // Tables do not tell their length.
-  for (let size = FIRST_READ; ; size *= 8) {
-    const available = Math.min(size, section.size - offset);
-    const bytes = section.read(offset, available);
-    try {
-      return parse(new Cursor(section.name, bytes, 0, offset));
-    } catch (error) {
-      if (available < size || size >= MAX_TABLE) throw error;
-    }
-  }
-}
-
-function parse(cursor: Cursor): AbbrevTable {
-  const table: (Abbrev | undefined)[] = [];
-  for (;;) {
-    const code = cursor.uleb();
-    if (code === 0) return table;
-    if (code > MAX_CODE) throw cursor.error(`abbreviation code ${code}`);
-    table[code] = readAbbrev(cursor);
-  }
-}
+/** Of all tables together: many units can name large ones in turn. A pass over a kernel reads 300,000. */
+const MAX_READ = 1 << 26;
 
 function readAbbrev(cursor: Cursor): Abbrev {
   const tag = cursor.uleb();
@@ -102,19 +77,45 @@ function readAbbrev(cursor: Cursor): Abbrev {
 
 /** Reads tables and keeps the last one: units of one link-time optimisation share theirs. */
 export class AbbrevTables {
-  /** How many abbreviations were read so far. */
+  /** How many abbreviations were read so far, those of damaged tables too. */
   read = 0;
   #key = '';
   #table: AbbrevTable = [];
 
-  /** @throws FormatError as readAbbrevs does. */
+  /**
+   * The table at `offset` of .debug_abbrev, for units of one shape.
+   * @throws FormatError when it is malformed or unbelievably large, or too much was read already.
+   */
   at(section: ByteSource, offset: number, { version, offsetSize, addressSize }: UnitShape): AbbrevTable {
     // Skip plans depend on the shape of the unit.
     const key = [offset, version, offsetSize, addressSize].join();
     if (key === this.#key) return this.#table;
-    this.#table = readAbbrevs(section, offset);
+    this.#table = this.#read(section, offset);
     this.#key = key;
-    this.read += this.#table.length;
     return this.#table;
+  }
+
+  #read(section: ByteSource, offset: number): AbbrevTable {
+    // Tables do not tell their length.
+    for (let size = FIRST_READ; ; size *= 8) {
+      const available = Math.min(size, section.size - offset);
+      const bytes = section.read(offset, available);
+      try {
+        return this.#parse(new Cursor(section.name, bytes, 0, offset));
+      } catch (error) {
+        if (available < size || size >= MAX_TABLE) throw error;
+      }
+    }
+  }
+
+  #parse(cursor: Cursor): AbbrevTable {
+    const table: (Abbrev | undefined)[] = [];
+    for (;;) {
+      const code = cursor.uleb();
+      if (code === 0) return table;
+      if (code > MAX_CODE) throw cursor.error(`abbreviation code ${code}`);
+      if (++this.read > MAX_READ) throw cursor.error('too many abbreviations');
+      table[code] = readAbbrev(cursor);
+    }
   }
 }

@@ -9,8 +9,10 @@ import type { DebugSections } from './sections.ts';
 import { Unit, type UnitHeader } from './unit.ts';
 
 const MAX_TABLE = 64 << 20;
-/** Abbreviations that may be read to see where units have their code: tables may overlap. A kernel has 300,000. */
+/** Abbreviations that may be read to see where units have their code: many can name one table. A kernel has 300,000. */
 const MAX_ABBREVS = 1 << 21;
+/** The same for entries of range lists. */
+const MAX_RANGES = 1 << 22;
 
 /** Spans of code by the offset of their unit in .debug_info; NOTHING between them. */
 export const unitOffsetAt = ({ starts, values }: Cover, place: number): number =>
@@ -71,8 +73,10 @@ function readSet(cursor: Cursor, sections: DebugSections, spans: Spans, units: S
 export function readUnitRanges(sections: DebugSections, headers: Iterable<UnitHeader>): Cover {
   const spans = noSpans();
   const before = sections.abbrevs.read;
+  const rangesBefore = sections.rangeEntries;
   for (const header of headers) {
     if (sections.abbrevs.read - before > MAX_ABBREVS) break;
+    if (sections.rangeEntries - rangesBefore > MAX_RANGES) break;
     try {
       const unit = new Unit(sections, header);
       const { root } = unit;

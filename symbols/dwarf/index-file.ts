@@ -23,8 +23,10 @@ import { UnitSet } from './unit-set.ts';
 
 /** Offsets of blocks and scopes are u32. */
 const MAX_BODY = 0xffff_ffff;
-/** Rows, scopes and abbreviations of all units: many units may name one large table. A kernel has 6 million. */
-const MAX_WORK = 1 << 26;
+/** What all units may take to decode: many may name one large table. A kernel takes some ten million. */
+const MAX_WORK = 1 << 27;
+/** Names and paths; a kernel has 3 MB. They can overlap where they are. */
+const MAX_STRINGS = 256 << 20;
 
 /**
  * The bytes of an index, piece by piece: for a 6.1 kernel 30 MB.
@@ -44,7 +46,7 @@ export function* writeDebugIndex(elf: ElfFile): Generator<Uint8Array> {
     const code = own && units.code(offset);
     if (!code) continue;
     work += code.work;
-    if (work + sections.abbrevs.read > MAX_WORK)
+    if (work + sections.abbrevs.read + sections.rangeEntries > MAX_WORK)
       throw new FormatError('too much debug information', { source: elf.source.name });
     yield writer.unit(code, own);
   }
@@ -98,6 +100,7 @@ class Strings {
     const known = this.#offsets.get(text);
     if (known !== undefined) return known;
     const offset = this.buffer.length;
+    if (offset + text.length >= MAX_STRINGS) throw new FormatError('too many names for an index');
     for (let i = 0; i < text.length; i++) this.buffer.push(text.charCodeAt(i));
     this.buffer.push(0);
     this.#offsets.set(text, offset);
@@ -108,8 +111,9 @@ class Strings {
 class IndexWriter {
   readonly #places: Places;
   readonly #strings = new Strings();
-  /** Numbers of paths, from 1 on. */
+  /** Numbers of paths, from 1 on, and where in the strings each is. */
   readonly #files = new Map<string, number>();
+  readonly #fileOffsets: number[] = [];
   readonly #starts: number[] = [];
   readonly #blockOffsets: number[] = [];
   readonly #scopeOffsets: number[] = [];
@@ -158,7 +162,7 @@ class IndexWriter {
       offsets[index * 2] = this.#blockOffsets[block] ?? 0;
       offsets[index * 2 + 1] = this.#scopeOffsets[block] ?? 0;
     });
-    const files = Uint32Array.from(this.#files.keys(), (path) => this.#strings.offset(path));
+    const files = Uint32Array.from(this.#fileOffsets);
     const strings = this.#strings.buffer.bytes();
     const extent = (offset: number, size: number) => ({ offset, size });
     const blocksAt = this.#written;
@@ -179,6 +183,7 @@ class IndexWriter {
     if (path === undefined) return 0;
     const known = this.#files.get(path);
     if (known !== undefined) return known;
+    this.#fileOffsets.push(this.#strings.offset(path));
     this.#files.set(path, this.#files.size + 1);
     return this.#files.size;
   }

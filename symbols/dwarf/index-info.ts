@@ -16,12 +16,13 @@ import {
   SCOPE_CHANGES,
   SCOPE_WORDS,
 } from './index-format.ts';
+import { MAX_DEPTH } from './inline.ts';
 import type { DebugInfo, SourceFrame } from './source-frame.ts';
+import { supplementWarnings } from './supplement.ts';
 
 /** The block table of a kernel has 1 MB, its strings 3 MB. */
 const MAX_TABLE = 64 << 20;
 const MAX_TEXTS = 1 << 14;
-const MAX_INLINED = 256;
 
 /** What holds from one address on. Numbers count from 1, 0 is none. */
 interface Interval {
@@ -32,7 +33,7 @@ interface Interval {
 }
 
 export class IndexInfo implements DebugInfo {
-  readonly warnings: readonly string[] = [];
+  readonly warnings: readonly string[];
   readonly #index: ByteSource;
   readonly #starts: BigUint64Array;
   /** Two a block: where it is, where its unit's scope records are. */
@@ -55,6 +56,7 @@ export class IndexInfo implements DebugInfo {
     this.#files = new DataView(fileBytes.buffer, fileBytes.byteOffset, fileBytes.byteLength);
     this.#strings = strings;
     this.#index = index;
+    this.warnings = supplementWarnings(elf);
   }
 
   /** @throws FormatError when the index is damaged where the answer should be. */
@@ -75,7 +77,7 @@ export class IndexInfo implements DebugInfo {
       });
       scope = record?.getUint32(0, true) ?? 0;
       if (!record || scope === 0) return frames;
-      if (frames.length === MAX_INLINED) throw this.#damaged('scopes nested too deep');
+      if (frames.length > MAX_DEPTH) throw this.#damaged('scopes nested too deep');
       file = record.getUint32(8, true);
       line = record.getUint32(12, true);
       column = record.getUint32(16, true);

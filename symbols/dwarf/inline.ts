@@ -9,7 +9,7 @@ import { rangesOf } from './ranges.ts';
 import type { Unit, Value } from './unit.ts';
 
 /** Entries nest 20 deep in kernels. */
-const MAX_DEPTH = 1024;
+export const MAX_DEPTH: number = 1024;
 /** A unit of the kernel has some thousand scopes. */
 const MAX_SCOPES = 1 << 21;
 

@@ -11,6 +11,8 @@ import type { DebugSections } from './sections.ts';
 const MAX_ROWS = 1 << 22;
 const MAX_TABLE = 64 << 20;
 const FIRST_ROWS = 1 << 11;
+/** Directories or files of one table; link-time optimisation makes some ten thousand. */
+const MAX_FILES = 1 << 18;
 
 /** A directory or file: its text is read when it is asked for. */
 interface FileEntry {
@@ -58,12 +60,15 @@ function resized(rows: Rows, count: number, capacity: number): Rows {
 /** Line table of one unit. */
 export class LineTable {
   readonly rows: Rows;
+  /** Bytes that were read for it. */
+  readonly size: number;
   readonly #header: LineHeader | undefined;
   readonly #compDir: string;
   readonly #paths = new Map<number, string | undefined>();
 
-  constructor(rows: Rows, header: LineHeader | undefined, compDir: string) {
+  constructor(rows: Rows, size: number, header: LineHeader | undefined, compDir: string) {
     this.rows = rows;
+    this.size = size;
     this.#header = header;
     this.#compDir = compDir;
   }
@@ -104,7 +109,7 @@ export class LineTable {
 }
 
 /** A line table that has nothing, for units without one. */
-export const emptyLineTable = (): LineTable => new LineTable(rowsOf(0), undefined, '');
+export const emptyLineTable = (): LineTable => new LineTable(rowsOf(0), 0, undefined, '');
 
 function join(directory: string, name: string): string {
   if (name.startsWith('/') || directory === '') return name;
@@ -138,7 +143,7 @@ export function readLineTable(
   const header = readHeader(cursor, sections, offsetSize, addressSize);
   const program = new LineProgram(header, sections.places);
   program.run(cursor);
-  return new LineTable(program.finish(), header, compDir);
+  return new LineTable(program.finish(), length, header, compDir);
 }
 
 function readHeader(
@@ -174,12 +179,19 @@ function readHeader(
 
 type Names = Pick<LineHeader, 'directories' | 'files'>;
 
+function checkCount(entries: readonly FileEntry[], cursor: Cursor): void {
+  if (entries.length === MAX_FILES) throw cursor.error('too many files');
+}
+
 function readOldNames(cursor: Cursor): Names {
   const directories: FileEntry[] = [];
-  for (let name = cursor.text(); name !== ''; name = cursor.text())
+  for (let name = cursor.text(); name !== ''; name = cursor.text()) {
+    checkCount(directories, cursor);
     directories.push({ name: () => name, directory: 0 });
+  }
   const files: FileEntry[] = [];
   for (let name = cursor.text(); name !== ''; name = cursor.text()) {
+    checkCount(files, cursor);
     files.push({ name: () => name, directory: cursor.uleb() });
     cursor.skipLeb(); // time
     cursor.skipLeb(); // size
@@ -198,6 +210,7 @@ function readEntries(cursor: Cursor, sections: DebugSections, shape: UnitShape):
   for (let count = cursor.u8(); count > 0; count--) formats.push([cursor.uleb(), cursor.uleb()]);
   const entries: FileEntry[] = [];
   for (let count = cursor.uleb(); count > 0; count--) {
+    checkCount(entries, cursor);
     const start = cursor.offset;
     let name = () => '';
     let directory = 0;

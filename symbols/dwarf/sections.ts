@@ -22,7 +22,10 @@ export class DebugSections {
   readonly elf: ElfFile;
   readonly places: Places;
   readonly abbrevs: AbbrevTables = new AbbrevTables();
-  readonly #opened = new Map<string, ByteSource | undefined>();
+  /** Entries of range lists that were read so far: many units can name one list. */
+  rangeEntries = 0;
+  /** Sections, none, or why they cannot be opened: to find that out can take unpacking them. */
+  readonly #opened = new Map<string, ByteSource | FormatError | undefined>();
 
   constructor(elf: ElfFile) {
     // Of a relocatable file that nobody placed only .text can be told: all its sections would start at 0.
@@ -38,8 +41,10 @@ export class DebugSections {
 
   /** @throws FormatError when it lies outside the file or cannot be unpacked. */
   find(name: string): ByteSource | undefined {
-    if (!this.#opened.has(name)) this.#opened.set(name, this.#open(name));
-    return this.#opened.get(name);
+    if (!this.#opened.has(name)) this.#opened.set(name, this.#tryOpen(name));
+    const opened = this.#opened.get(name);
+    if (opened instanceof FormatError) throw opened;
+    return opened;
   }
 
   /** @throws FormatError when there is none, too. */
@@ -58,6 +63,15 @@ export class DebugSections {
       if (end >= 0) return textUntilNul(bytes, 0);
       if (step >= MAX_TEXT || bytes.length < step)
         throw new FormatError('text without an end', { source: source.name, offset });
+    }
+  }
+
+  #tryOpen(name: string): ByteSource | FormatError | undefined {
+    try {
+      return this.#open(name);
+    } catch (error) {
+      if (error instanceof FormatError) return error;
+      throw error;
     }
   }
 

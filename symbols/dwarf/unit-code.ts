@@ -24,7 +24,7 @@ export class UnitCode {
   readonly scopes: Scopes;
   /** What could not be read. */
   readonly damage: readonly FormatError[];
-  /** How much was decoded: rows and scopes. */
+  /** How much was decoded: rows, scopes, and the line program, whose rows need not be of code, in eights of bytes. */
   readonly work: number;
   readonly #unitAt: (place: number) => Unit | undefined;
   readonly #names = new Map<number, string | undefined>();
@@ -46,7 +46,7 @@ export class UnitCode {
     this.lines = attempt(() => unitLines(unit), emptyLineTable);
     this.scopes = attempt(() => readScopes(unit), noScopes);
     this.damage = damage;
-    this.work = this.lines.rows.places.length + this.scopes.cover.starts.length;
+    this.work = this.lines.rows.places.length + (this.lines.size >>> 3) + this.scopes.cover.starts.length;
   }
 
   /** Name of a scope; undefined when it has none that can be read. */

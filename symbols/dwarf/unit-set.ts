@@ -5,8 +5,10 @@ import type { DebugSections } from './sections.ts';
 import { readUnitHeader, Unit, type UnitHeader, unitHeaders } from './unit.ts';
 import { UnitCode } from './unit-code.ts';
 
-/** A stack comes back to the same units. 64 of a kernel are 20 MB. */
+/** A stack comes back to the same units. 64 of a kernel are 20 MB: some million rows and scopes. */
 const MAX_CODES = 64;
+/** Rows and scopes that are kept, but for the last unit's: hostile units are all as large as can be. */
+const MAX_KEPT = 1 << 23;
 /** Units that names were looked up in: those of link-time optimisation refer to each other. */
 const MAX_UNITS = 16;
 const MAX_WARNINGS = 16;
@@ -17,6 +19,8 @@ export class UnitSet {
   readonly warnings: string[] = [];
   /** By offset in .debug_info, oldest use first. */
   readonly #codes = new Map<number, UnitCode | undefined>();
+  /** Work of those. */
+  #kept = 0;
   readonly #units = new Map<number, Unit>();
   #headers: { readonly offsets: number[]; readonly headers: UnitHeader[] } | undefined;
 
@@ -37,9 +41,18 @@ export class UnitSet {
       return new UnitCode(new Unit(this.sections, header), (place) => this.#unitAt(place));
     });
     for (const { message } of code?.damage ?? []) this.#warn(message);
-    dropOldest(this.#codes, MAX_CODES);
+    this.#makeRoom(code?.work ?? 0);
     this.#codes.set(offset, code);
     return code;
+  }
+
+  #makeRoom(work: number): void {
+    this.#kept += work;
+    for (const [oldest, code] of this.#codes) {
+      if (this.#codes.size < MAX_CODES && this.#kept <= MAX_KEPT) return;
+      this.#codes.delete(oldest);
+      this.#kept -= code?.work ?? 0;
+    }
   }
 
   headers(): readonly UnitHeader[] {
@@ -64,7 +77,8 @@ export class UnitSet {
     if (!header || place >= header.offset + header.size) return undefined;
     const known = this.#units.get(header.offset);
     if (known) return known;
-    dropOldest(this.#units, MAX_UNITS);
+    const [oldest] = this.#units.keys();
+    if (this.#units.size === MAX_UNITS && oldest !== undefined) this.#units.delete(oldest);
     const unit = new Unit(this.sections, header);
     this.#units.set(header.offset, unit);
     return unit;
@@ -82,10 +96,4 @@ export class UnitSet {
   #warn(message: string): void {
     if (this.warnings.length < MAX_WARNINGS && !this.warnings.includes(message)) this.warnings.push(message);
   }
-}
-
-/** Makes room for one more. */
-function dropOldest(map: Map<number, unknown>, most: number): void {
-  const [oldest] = map.keys();
-  if (map.size === most && oldest !== undefined) map.delete(oldest);
 }

@@ -13,6 +13,8 @@ const MAX_UNIT = 256 << 20;
 const HEAD = 512;
 /** Entries of range lists that one unit may have read: lists can be named by many entries. The largest kernel unit has 20,000. */
 const MAX_RANGE_ENTRIES = 1 << 20;
+/** A kernel has 5,000 units. */
+const MAX_UNITS = 1 << 20;
 const TYPE_UNITS: ReadonlySet<number> = new Set([dw.DW_UT_type, dw.DW_UT_split_type]);
 
 /** An attribute's value as readValue gives it, with its form. */
@@ -53,9 +55,9 @@ export function readUnitHeader(section: ByteSource, offset: number): UnitHeader 
   return { offset, size, version, type, offsetSize, addressSize, abbrevOffset, entries: cursor.offset };
 }
 
-/** Headers one behind the other until the section's end or the first that makes no sense. */
+/** Headers one behind the other until the section's end, the first that makes no sense, or more than any file has. */
 export function* unitHeaders(section: ByteSource): Generator<UnitHeader> {
-  for (let offset = 0; offset < section.size; ) {
+  for (let offset = 0, count = 0; offset < section.size && count < MAX_UNITS; count++) {
     let header: UnitHeader;
     try {
       header = readUnitHeader(section, offset);
@@ -100,6 +102,7 @@ export class Unit {
 
   /** Called for each entry of a range list. @throws FormatError when there are too many. */
   countRangeEntry(cursor: Cursor): void {
+    this.sections.rangeEntries++;
     if (++this.#rangeEntries > MAX_RANGE_ENTRIES) throw cursor.error('too many ranges');
   }
 

@@ -101,7 +101,8 @@ function readTables(source: ByteSource, header: Uint8Array, bits: 32 | 64, layou
     if (namesIndex === SHN_XINDEX) namesIndex = first.link;
   }
   if (shoff === 0) shnum = 0;
-  if (shnum > MAX_HEADERS || phnum > MAX_HEADERS) throw reader.error(`too many headers: ${shnum} sections`);
+  if (shnum > MAX_HEADERS || phnum > MAX_HEADERS)
+    throw reader.error(`too many headers: ${shnum} sections, ${phnum} segments`);
 
   const sections = source.read(shnum === 0 ? 0 : shoff, shnum * layout.shentsize);
   let names: Uint8Array = new Uint8Array(1);

@@ -1,5 +1,5 @@
 // Note records of ELF sections and segments (gABI), and the two that name a kernel: build-id and Xen's. Interprets no other.
-import { ByteReader } from '../bytes.ts';
+import { ByteReader, hexOf } from '../bytes.ts';
 import { FormatError } from '../errors.ts';
 import { PT_NOTE, SHT_NOTE } from './constants.ts';
 import type { ElfFile } from './elf-file.ts';
@@ -55,13 +55,10 @@ export function readNotes(elf: ElfFile): ElfNote[] {
   });
 }
 
-const hex = (bytes: Uint8Array): string =>
-  Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-
 /** GNU build-id in lower-case hex, as `file` and `readelf -n` print it. */
 export function buildIdOf(notes: readonly ElfNote[]): string | undefined {
   const note = notes.find(({ name, type }) => name === 'GNU' && type === NT_GNU_BUILD_ID);
-  return note && note.descriptor.length > 0 ? hex(note.descriptor) : undefined;
+  return note && note.descriptor.length > 0 ? hexOf(note.descriptor) : undefined;
 }
 
 /** Note of Xen's namespace by type (XEN_ELFNOTE_*). */

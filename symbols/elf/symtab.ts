@@ -57,17 +57,22 @@ function symbolLetter(info: number, shndx: number, sectionLetters: Uint8Array): 
 
 /** Names are at most 511 bytes (KSYM_NAME_LEN); longer ones count as equal. */
 const MAX_COMPARED = 1024;
+/** Bytes that all comparisons together may look at; a kernel takes some million. Then the rest keep their order. */
+const MAX_ALL_COMPARED = 1 << 28;
 
 /** Puts runs of equal addresses into byte order of their names, as nm -n does in the C locale. */
 function orderTiesByName(order: Uint32Array, columns: SymbolColumns): void {
   const { low, high, names, nameStarts } = columns;
+  let room = MAX_ALL_COMPARED;
   const compare = (a: number, b: number): number => {
+    if (room < 0) return 0;
     let [left, right] = [nameStarts[a] ?? 0, nameStarts[b] ?? 0];
     const stop = left + MAX_COMPARED;
     while (left < stop && names[left] === names[right] && (names[left] ?? 0) !== 0) {
       left++;
       right++;
     }
+    room -= left + MAX_COMPARED - stop;
     return (names[left] ?? 0) - (names[right] ?? 0);
   };
   for (let start = 0; start < order.length; ) {
@@ -80,20 +85,8 @@ function orderTiesByName(order: Uint32Array, columns: SymbolColumns): void {
   }
 }
 
-/**
- * Reads .symtab and its strings, and nothing else of the file; undefined when it is stripped.
- * @throws FormatError when the table is malformed.
- */
-export function readSymbolTable(elf: ElfFile): SymbolTable | undefined {
-  const section = elf.sections.find(({ type }) => type === SHT_SYMTAB);
-  if (!section) return undefined;
-  const strings = elf.sections[section.link];
-  const place = { source: elf.source.name, offset: section.offset };
-  if (!strings) throw new FormatError('.symtab names no string table', place);
-  if (section.size > MAX_SECTION || strings.size > MAX_SECTION)
-    throw new FormatError('.symtab too large', place);
-  const bytes = elf.source.read(section.offset, section.size);
-  const names = elf.source.read(strings.offset, strings.size);
+/** The symbols that nm lists, in the order of the file. */
+function readRows(elf: ElfFile, bytes: Uint8Array): Omit<SymbolColumns, 'names'> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const wide = elf.bits === 64;
   const entrySize = wide ? 24 : 16;
@@ -131,13 +124,30 @@ export function readSymbolTable(elf: ElfFile): SymbolTable | undefined {
     letters[count] = letter;
     nameStarts[count++] = view.getUint32(at, true);
   }
-  const columns: SymbolColumns = {
+  return {
     low: low.subarray(0, count),
     high: high.subarray(0, count),
     sizes: sizes.subarray(0, count),
     letters: letters.subarray(0, count),
     nameStarts: nameStarts.subarray(0, count),
-    names,
+  };
+}
+
+/**
+ * Reads .symtab and its strings, and nothing else of the file; undefined when it is stripped.
+ * @throws FormatError when the table is malformed.
+ */
+export function readSymbolTable(elf: ElfFile): SymbolTable | undefined {
+  const section = elf.sections.find(({ type }) => type === SHT_SYMTAB);
+  if (!section) return undefined;
+  const strings = elf.sections[section.link];
+  const place = { source: elf.source.name, offset: section.offset };
+  if (!strings) throw new FormatError('.symtab names no string table', place);
+  if (section.size > MAX_SECTION || strings.size > MAX_SECTION)
+    throw new FormatError('.symtab too large', place);
+  const columns: SymbolColumns = {
+    ...readRows(elf, elf.source.read(section.offset, section.size)),
+    names: elf.source.read(strings.offset, strings.size),
   };
   const order = orderByAddress(columns.low, columns.high);
   orderTiesByName(order, columns);

@@ -10,13 +10,17 @@ interface Piece {
   readonly offset: number;
 }
 
-/** Bytes that are not in the file (bss) are not there; a segment outside of the file counts as absent. */
+/** A kernel has five. */
+const MAX_PIECES = 256;
+
+/** Bytes that are not in the file (bss) are not there; a segment outside of the file, or behind more than a kernel has, counts as absent. */
 export function elfMemory(elf: ElfFile): MappedMemory {
   const pieces: Piece[] = elf.segments
     .filter(
       ({ type, offset, fileSize }) =>
         type === PT_LOAD && fileSize > 0 && offset + fileSize <= elf.source.size,
     )
+    .slice(0, MAX_PIECES)
     .map(({ virtualAddress, fileSize, offset }) => ({ address: virtualAddress, length: fileSize, offset }))
     .sort((a, b) => (a.address < b.address ? -1 : 1));
   return {

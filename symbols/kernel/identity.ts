@@ -1,29 +1,19 @@
 // Who a kernel is: the build-id and the release, in a file and in a guest's memory. Compares nothing: tools/shared/identity.ts does.
+
+import type { AddressOf } from '../address.ts';
 import { SHF_ALLOC, SHT_NOTE } from '../elf/constants.ts';
 import type { ElfFile } from '../elf/elf-file.ts';
 import { buildIdOf, parseNotes, readNotes } from '../elf/notes.ts';
-import { FormatError, MemoryFault } from '../errors.ts';
-import type { MemorySource } from '../memory.ts';
+import { FormatError } from '../errors.ts';
+import { type MemorySource, tryRead } from '../memory.ts';
 
 /** A kernel's notes are some 500 bytes. */
 const MAX_NOTES = 1 << 16;
+/** Sections of them: a kernel has three. Each is looked for at every place where the kernel could be. */
+const MAX_NOTE_SECTIONS = 16;
 
 /** GNU build-id of the file, lower-case hex; undefined when it was linked without. */
 export const fileBuildId = (elf: ElfFile): string | undefined => buildIdOf(readNotes(elf));
-
-type AddressOf = (name: string) => bigint | undefined;
-
-/** Bytes of guest memory; undefined when one of them cannot be read. */
-function tryRead(memory: MemorySource, address: bigint, length: number): Uint8Array | undefined {
-  const bytes = new Uint8Array(length);
-  try {
-    memory.read(address, bytes);
-    return bytes;
-  } catch (error) {
-    if (error instanceof MemoryFault) return undefined;
-    throw error;
-  }
-}
 
 /** Build-id among the notes in `length` bytes at an address; undefined when there is none, or no notes. */
 export function buildIdAt(memory: MemorySource, address: bigint, length: number): string | undefined {
@@ -41,8 +31,8 @@ export function buildIdAt(memory: MemorySource, address: bigint, length: number)
  * another kernel, one that runs elsewhere, or memory that cannot be read.
  */
 export function guestBuildId(elf: ElfFile, memory: MemorySource, slide = 0n): string | undefined {
-  for (const { type, flags, address, size } of elf.sections) {
-    if (type !== SHT_NOTE || (flags & SHF_ALLOC) === 0) continue;
+  const sections = elf.sections.filter(({ type, flags }) => type === SHT_NOTE && (flags & SHF_ALLOC) !== 0);
+  for (const { address, size } of sections.slice(0, MAX_NOTE_SECTIONS)) {
     const id = buildIdAt(memory, address + slide, size);
     if (id !== undefined) return id;
   }

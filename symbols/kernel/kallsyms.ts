@@ -2,13 +2,11 @@
 //
 // The search rests on the token table: 256 texts, of which those of the digits are the digits themselves, followed by an array
 // with the offset of each. Everything else is found from there and checked against itself; no version is asked for.
-import { MemoryFault } from '../errors.ts';
-import type { MappedMemory, MemorySource } from '../memory.ts';
+
+import { KERNEL_IMAGE_END, KERNEL_IMAGE_START } from '../address.ts';
+import { type MappedMemory, type MemorySource, tryRead } from '../memory.ts';
 import { type SymbolColumns, SymbolTable } from '../symbol-table.ts';
 
-/** Where the kernel image can be: arch/x86/include/asm/page_64_types.h, KERNEL_IMAGE_SIZE 1 GiB at most. */
-const IMAGE_START = 0xffffffff80000000n;
-const IMAGE_END = 0xffffffffc0000000n;
 /** No kernel image is larger; hostile page tables could show the same page everywhere. */
 const MAX_IMAGE = 256 << 20;
 const CHUNK = 1 << 20;
@@ -27,7 +25,7 @@ const MARKER_STEP = 256;
 const MAX_NAME = 1024;
 /** Bytes that 256 names take at most. */
 const MAX_STEP = MARKER_STEP * (MAX_NAME + 2);
-/** Fewer symbols than these have no kernel that runs. */
+/** No kernel that runs has fewer symbols than these stand for. */
 const MIN_MARKERS = 4;
 /** How far before the token table the markers can be: 3 bytes for each of 4 million symbols. */
 const MAX_MARKER_GAP = 16 << 20;
@@ -40,23 +38,11 @@ function aligned(value: bigint): bigint[] {
 const viewOf = (bytes: Uint8Array): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/** Bytes at an address, or undefined when one of them cannot be read. */
-function tryRead(memory: MemorySource, address: bigint, length: number): Uint8Array | undefined {
-  const bytes = new Uint8Array(length);
-  try {
-    memory.read(address, bytes);
-    return bytes;
-  } catch (error) {
-    if (error instanceof MemoryFault) return undefined;
-    throw error;
-  }
-}
-
 /** Joined mapped ranges of the kernel image. */
 function* imageRanges(memory: MappedMemory): Generator<{ address: bigint; length: number }> {
   let run: { address: bigint; length: number } | undefined;
   let total = 0;
-  for (const { address, length } of memory.mapped(IMAGE_START, IMAGE_END)) {
+  for (const { address, length } of memory.mapped(KERNEL_IMAGE_START, KERNEL_IMAGE_END)) {
     if (run && run.address + BigInt(run.length) === address) run.length += length;
     else {
       if (run) yield run;
@@ -278,9 +264,10 @@ function namesBefore(
 ): Names | undefined {
   const last = markers.at(-1) ?? 0;
   if (last > MAX_NAMES) return undefined;
-  budget.left -= last >> 2;
   const reach = (last + MAX_STEP + 3) & ~3;
   const base = end - tokens.low < reach ? tokens.low : end - BigInt(reach);
+  budget.left -= Number(end - base) >> 2;
+  if (budget.left < 0) return undefined;
   const bytes = readPages(memory, base, Number(end - base));
   const view = viewOf(bytes);
   const most = markers.length * MARKER_STEP;
@@ -336,7 +323,10 @@ function resolve(
   const low = new Uint32Array(names.count);
   const high = new Uint32Array(names.count);
   const [baseLow, baseHigh] = [Number(base & 0xffff_ffffn), Number(base >> 32n)];
-  const [imageLow, imageEnd] = [Number(IMAGE_START & 0xffff_ffffn), Number(IMAGE_END & 0xffff_ffffn)];
+  const [imageLow, imageEnd] = [
+    Number(KERNEL_IMAGE_START & 0xffff_ffffn),
+    Number(KERNEL_IMAGE_END & 0xffff_ffffn),
+  ];
   let [lastLow, lastHigh] = [0, 0];
   for (let index = 0; index < names.count; index++) {
     const offset = view.getInt32(index * 4, true);

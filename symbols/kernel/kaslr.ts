@@ -1,10 +1,9 @@
 // How far a guest's kernel runs from where its file is linked (KASLR), and where it lies in physical memory. Every guess is checked
 // against the guest's memory. Source: linux v6.1 arch/x86/boot/compressed/kaslr.c, arch/x86/include/asm/page_64_types.h
+import { type AddressOf, KERNEL_IMAGE_END, KERNEL_IMAGE_START } from '../address.ts';
 import type { ElfFile } from '../elf/elf-file.ts';
 import type { MemorySource } from '../memory.ts';
 import { fileBuildId, guestBuildId, releaseAt } from './identity.ts';
-
-type AddressOf = (name: string) => bigint | undefined;
 
 /** What is known of the kernel's file. */
 export interface LinkedKernel {
@@ -22,11 +21,9 @@ export interface RunningKernel {
   readonly kernelOffset?: bigint | undefined;
 }
 
-/** __START_KERNEL_map: physical 0 of the image's mapping when nothing is moved. */
-const IMAGE_MAP = 0xffffffff80000000n;
-/** The image moves in steps of CONFIG_PHYSICAL_ALIGN, 2 MiB at least, within KERNEL_IMAGE_SIZE, 1 GiB. */
+/** The image moves in steps of CONFIG_PHYSICAL_ALIGN, 2 MiB at least. */
 const STEP = 2n << 20n;
-const RANGE = 1n << 30n;
+const RANGE = KERNEL_IMAGE_END - KERNEL_IMAGE_START;
 
 /** Tells whether the guest's kernel is where the file says, moved by a slide: by its build-id, or its banner where that is all. */
 function checker({ elf, addressOf }: LinkedKernel, { memory }: RunningKernel): (slide: bigint) => boolean {
@@ -61,4 +58,4 @@ export function kernelSlide(linked: LinkedKernel, running: RunningKernel): bigin
  * @param address a symbol of the image where it runs. @param physical where the page tables say that it is.
  */
 export const physicalBase = (address: bigint, physical: number): bigint =>
-  BigInt(physical) - (address - IMAGE_MAP);
+  BigInt(physical) - (address - KERNEL_IMAGE_START);

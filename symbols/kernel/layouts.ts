@@ -1,8 +1,8 @@
 // Who tells the layouts of a guest's kernel: its BTF, and VMCOREINFO for what that lacks.
+import type { AddressOf } from '../address.ts';
 import { FormatError, MemoryFault } from '../errors.ts';
 import { MAX_BTF, readBtf } from './btf.ts';
 import type { GuestReader } from './guest-reader.ts';
-import type { AddressOf } from './linux-memory.ts';
 import { firstOf, type TypeLayouts } from './type-layouts.ts';
 import type { Vmcoreinfo } from './vmcoreinfo.ts';
 

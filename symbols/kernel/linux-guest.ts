@@ -1,9 +1,10 @@
 // One Linux guest as its own memory describes it: everything of this room behind one object, read when first asked for.
+import { type AddressOf, hex16 } from '../address.ts';
 import type { MemorySource } from '../memory.ts';
 import { type KernelFacts, kernelFacts } from './facts.ts';
 import { GuestReader } from './guest-reader.ts';
 import { layoutsOf } from './layouts.ts';
-import { type AddressOf, attempt, hex16, type Known, LinuxMemory } from './linux-memory.ts';
+import { attempt, type Known, LinuxMemory } from './linux-memory.ts';
 import { type GuestModule, holdsAddress, listModules } from './modules.ts';
 import { PerCpu } from './per-cpu.ts';
 import { type PrintkRecord, printkRecords } from './printk.ts';

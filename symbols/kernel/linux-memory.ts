@@ -1,12 +1,9 @@
 // A Linux guest's memory with its names and layouts: variables by symbol, members by type. Every collector of this room reads through it.
+import type { AddressOf } from '../address.ts';
 import { FormatError, MemoryFault } from '../errors.ts';
 import type { MemorySource } from '../memory.ts';
 import { GuestReader } from './guest-reader.ts';
 import type { MemberPlace, TypeLayouts } from './type-layouts.ts';
-
-export type AddressOf = (name: string) => bigint | undefined;
-
-export const hex16 = (address: bigint): string => BigInt.asUintN(64, address).toString(16).padStart(16, '0');
 
 /** What is not known is thrown as a FormatError that names it: the callers turn it into the reason. */
 export class LinuxMemory {

@@ -10,6 +10,8 @@ const SHN_UNDEF = 0;
 const MAX_NAMES = 32 << 20;
 /** KSYM_NAME_LEN. */
 const MAX_NAME = 512;
+/** Bytes of the tables of all modules together: hostile ones can all name the same. A distribution's kernel with all loaded has 50 MB. */
+const MAX_ALL = 256 << 20;
 const LETTER_ABSOLUTE = 'A'.charCodeAt(0);
 
 interface Range {
@@ -17,19 +19,29 @@ interface Range {
   readonly size: number;
 }
 
+/** What the tables of a guest's modules may still take. */
+export interface SymbolRoom {
+  bytes: number;
+}
+export const symbolRoom = (): SymbolRoom => ({ bytes: MAX_ALL });
+
 /**
  * Symbols in the order of the module's table, without sizes: as for the kernel, a symbol reaches to the next one. Each range ends
  * with a nameless absolute symbol, so that its last one ends there.
+ * @throws FormatError or MemoryFault when they cannot be read.
  */
 export function readModuleSymbols(
   linux: LinuxMemory,
   module: bigint,
   name: string,
   ranges: readonly Range[],
+  room: SymbolRoom,
 ): SymbolTable {
   const kallsyms = linux.u64(module, 'module', 'kallsyms');
   const count = linux.u32(kallsyms, 'mod_kallsyms', 'num_symtab');
   if (count > MAX_SYMBOLS) throw new FormatError(`module ${name} with ${count} symbols`);
+  room.bytes -= count * ELF_SYMBOL;
+  if (room.bytes < 0) throw new FormatError('modules with too many symbols');
   const bytes = linux.reader.bytes(linux.u64(kallsyms, 'mod_kallsyms', 'symtab'), count * ELF_SYMBOL);
   // Letters of their own since 5.2 (1c7651f43777); before, they replaced the symbols' info.
   const letters = linux.has('mod_kallsyms', 'typetab')
@@ -43,7 +55,7 @@ export function readModuleSymbols(
     if (view.getUint16(at + 6, true) === SHN_UNDEF || nameAt === 0) continue;
     rows.push({ address: view.getBigUint64(at + 8, true), letter: letters[index] ?? 0, name: nameAt });
   }
-  const names = namesOf(linux, linux.u64(kallsyms, 'mod_kallsyms', 'strtab'), rows);
+  const names = namesOf(linux, linux.u64(kallsyms, 'mod_kallsyms', 'strtab'), rows, room);
   // Name 0 is the empty one in every ELF string table.
   for (const { base, size } of ranges)
     rows.push({ address: base + BigInt(size), letter: LETTER_ABSOLUTE, name: 0 });
@@ -58,9 +70,10 @@ interface Row {
 }
 
 /** The string table has no length of its own: it ends with the last name. */
-function namesOf({ reader }: LinuxMemory, start: bigint, rows: readonly Row[]): Uint8Array {
+function namesOf({ reader }: LinuxMemory, start: bigint, rows: readonly Row[], room: SymbolRoom): Uint8Array {
   const last = rows.reduce((most, { name }) => Math.max(most, name), 0);
-  if (last > MAX_NAMES) throw new FormatError(`symbol names of ${last} bytes`);
+  room.bytes -= last;
+  if (last > MAX_NAMES || room.bytes < 0) throw new FormatError(`symbol names of ${last} bytes`);
   const names = new Uint8Array(last + MAX_NAME);
   reader.read(start, names.subarray(0, last));
   const tail = new TextEncoder().encode(reader.text(start + BigInt(last), MAX_NAME - 1));

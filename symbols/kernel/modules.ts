@@ -4,7 +4,7 @@ import { FormatError } from '../errors.ts';
 import type { SymbolTable } from '../symbol-table.ts';
 import type { OrcTables } from '../unwind/orc.ts';
 import { attempt, type LinuxMemory, type ListDamage, walkList } from './linux-memory.ts';
-import { readModuleSymbols } from './module-symbols.ts';
+import { readModuleSymbols, type SymbolRoom, symbolRoom } from './module-symbols.ts';
 import { moduleTaintLetters } from './taints.ts';
 
 const MAX_MODULES = 4096;
@@ -69,15 +69,16 @@ export function listModules(linux: LinuxMemory, onDamage: (damage: ListDamage) =
   const head = linux.address('modules');
   const toList = linux.offset('module', 'list');
   const modules: GuestModule[] = [];
+  const room = symbolRoom();
   for (const link of walkList(linux, head, MAX_MODULES, onDamage)) {
-    const module = attempt(() => readModule(linux, link - toList));
+    const module = attempt(() => readModule(linux, link - toList, room));
     if (module.value) modules.push(module.value);
     else onDamage({ address: link, reason: module.missing ?? '' });
   }
   return modules;
 }
 
-function readModule(linux: LinuxMemory, address: bigint): GuestModule {
+function readModule(linux: LinuxMemory, address: bigint, room: SymbolRoom): GuestModule {
   const name = linux.reader.text(address + linux.offset('module', 'name'), MAX_NAME);
   const ranges = moduleRanges(linux, address);
   return {
@@ -86,7 +87,7 @@ function readModule(linux: LinuxMemory, address: bigint): GuestModule {
     state: STATES[linux.u32(address, 'module', 'state')] ?? 'unformed',
     taints: moduleTaintLetters(linux.u64(address, 'module', 'taints')),
     ranges,
-    symbols: () => readModuleSymbols(linux, address, name, ranges),
+    symbols: () => readModuleSymbols(linux, address, name, ranges, room),
     orc: () => moduleOrc(linux, address),
     buildId: () => moduleBuildId(linux, address),
   };

@@ -4,8 +4,10 @@ import type { ByteSource } from '../bytes.ts';
 import { FormatError } from '../errors.ts';
 import { orderByAddress, type SymbolColumns, SymbolTable } from '../symbol-table.ts';
 
-/** Real ones have 4 to 12 MB. */
-const MAX_SIZE = 256 << 20;
+/** Real ones have 4 to 15 MB. */
+const MAX_SIZE = 64 << 20;
+/** `0 T \n`: shorter lines are no symbols. */
+const MIN_LINE = 5;
 
 const TAB = 9;
 const NEWLINE = 10;
@@ -48,7 +50,7 @@ class ModuleNumbers {
 }
 
 /**
- * Parses a System.map of any size up to 256 MiB in one pass.
+ * Parses a System.map of any size up to 64 MiB in one pass.
  * @throws FormatError when it is larger.
  */
 export function parseSystemMap(source: ByteSource): SystemMap {
@@ -60,6 +62,7 @@ export function parseSystemMap(source: ByteSource): SystemMap {
   if (withModules) bytes = new Uint8Array(bytes);
   let capacity = 1;
   for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) capacity++;
+  capacity = Math.min(capacity, Math.ceil(bytes.length / MIN_LINE) + 1);
   const low = new Uint32Array(capacity);
   const high = new Uint32Array(capacity);
   const letters = new Uint8Array(capacity);

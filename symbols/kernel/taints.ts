@@ -4,13 +4,11 @@ interface Taint {
   readonly letter: string;
   /** For people. */
   readonly meaning: string;
-  /** True when a module can carry it: kernel/panic.c, taint_flags[].module. */
-  readonly ofModule?: boolean;
 }
 
 /** By bit number. `P` has a letter of its own while it is clear: `G`. */
 export const TAINTS: readonly Taint[] = [
-  { letter: 'P', meaning: 'proprietary module was loaded', ofModule: true },
+  { letter: 'P', meaning: 'proprietary module was loaded' },
   { letter: 'F', meaning: 'module was force loaded' },
   { letter: 'S', meaning: 'kernel running on an out of specification system' },
   { letter: 'R', meaning: 'module was force unloaded' },
@@ -20,15 +18,15 @@ export const TAINTS: readonly Taint[] = [
   { letter: 'D', meaning: 'kernel died recently: there was an OOPS or BUG' },
   { letter: 'A', meaning: 'ACPI table overridden by user' },
   { letter: 'W', meaning: 'kernel issued a warning' },
-  { letter: 'C', meaning: 'staging driver was loaded', ofModule: true },
+  { letter: 'C', meaning: 'staging driver was loaded' },
   { letter: 'I', meaning: 'workaround for a firmware bug' },
-  { letter: 'O', meaning: 'module from outside the tree was loaded', ofModule: true },
-  { letter: 'E', meaning: 'unsigned module was loaded', ofModule: true },
+  { letter: 'O', meaning: 'module from outside the tree was loaded' },
+  { letter: 'E', meaning: 'unsigned module was loaded' },
   { letter: 'L', meaning: 'soft lockup occurred' },
-  { letter: 'K', meaning: 'kernel was live patched', ofModule: true },
-  { letter: 'X', meaning: 'auxiliary taint of the distribution', ofModule: true },
-  { letter: 'T', meaning: 'kernel was built with the struct randomization plugin', ofModule: true },
-  { letter: 'N', meaning: 'an in-kernel test was run', ofModule: true },
+  { letter: 'K', meaning: 'kernel was live patched' },
+  { letter: 'X', meaning: 'auxiliary taint of the distribution' },
+  { letter: 'T', meaning: 'kernel was built with the struct randomization plugin' },
+  { letter: 'N', meaning: 'an in-kernel test was run' },
   { letter: 'J', meaning: 'user space used a mutating debug operation of fwctl' },
 ];
 
@@ -41,6 +39,6 @@ export function taintLetters(mask: bigint): string {
   return letters.join('') + (mask >> BigInt(TAINTS.length) ? '?' : '');
 }
 
-/** Letters of a module's own taints, as /proc/modules shows them in brackets. */
+/** Letters of a module's own taints, as /proc/modules shows them in brackets: of those that it can have, and no `G`. */
 export const moduleTaintLetters = (mask: bigint): string =>
-  TAINTS.flatMap(({ letter, ofModule }, bit) => (ofModule && isSet(mask, bit) ? [letter] : [])).join('');
+  TAINTS.flatMap(({ letter }, bit) => (isSet(mask, bit) ? [letter] : [])).join('');

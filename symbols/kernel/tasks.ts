@@ -1,5 +1,6 @@
 // Tasks of a guest: the process list with its threads, and the idle tasks that no list has (linux include/linux/sched.h).
-import { attempt, hex16, type Known, type LinuxMemory, type ListDamage, walkList } from './linux-memory.ts';
+import { hex16 } from '../address.ts';
+import { attempt, type Known, type LinuxMemory, type ListDamage, walkList } from './linux-memory.ts';
 import type { PerCpu } from './per-cpu.ts';
 
 /** PID_MAX_LIMIT is 4 million; a guest with more tasks than these is taken for damaged. */

@@ -1,8 +1,10 @@
 // VMCOREINFO: what the kernel itself writes for crash tools (linux kernel/vmcore_info.c; kernel/crash_core.c before 6.9), since boot
-// and not only in a crash. Finds it by symbol or by its note in physical memory, and reads its lines.
+// and not only in a crash. Finds it by symbol or by its note in physical memory, and says what its lines tell.
+import type { AddressOf } from '../address.ts';
 import { FormatError, MemoryFault } from '../errors.ts';
 import type { GuestReader } from './guest-reader.ts';
 import type { TypeLayouts } from './type-layouts.ts';
+import { decimalValue, hexValue, type VmcoreinfoLines, vmcoreinfoLines } from './vmcoreinfo-lines.ts';
 
 /** One page; kernels use some 3 KB of it. */
 const MAX_TEXT = 4096;
@@ -23,15 +25,10 @@ export interface PhysicalMemory {
 /** The lines, by what they tell. Addresses are those at run time: no shift applies. */
 export class Vmcoreinfo {
   /** Every line that is `key=value`. */
-  readonly keys: ReadonlyMap<string, string>;
+  readonly keys: VmcoreinfoLines;
 
   constructor(text: string) {
-    this.keys = new Map(
-      text.split('\n').flatMap((line) => {
-        const at = line.indexOf('=');
-        return at > 0 ? [[line.slice(0, at), line.slice(at + 1)] as const] : [];
-      }),
-    );
+    this.keys = vmcoreinfoLines(text);
   }
 
   get release(): string | undefined {
@@ -45,18 +42,17 @@ export class Vmcoreinfo {
   }
 
   symbol(name: string): bigint | undefined {
-    return hexNumber(this.keys.get(`SYMBOL(${name})`));
+    return hexValue(this.keys.get(`SYMBOL(${name})`));
   }
 
   /** A plain number of C code, such as `phys_base` (signed). */
   number(name: string): bigint | undefined {
-    const text = this.keys.get(`NUMBER(${name})`);
-    return text !== undefined && /^-?\d{1,20}$/.test(text) ? BigInt(text) : undefined;
+    return decimalValue(this.keys.get(`NUMBER(${name})`));
   }
 
   /** How far the image was shifted by KASLR. */
   get kernelOffset(): bigint | undefined {
-    return hexNumber(this.keys.get('KERNELOFFSET'));
+    return hexValue(this.keys.get('KERNELOFFSET'));
   }
 
   /** OFFSET() and SIZE() lines as layouts: few types, but those of the log. */
@@ -78,15 +74,8 @@ export class Vmcoreinfo {
   }
 }
 
-function hexNumber(text: string | undefined): bigint | undefined {
-  return text !== undefined && /^[0-9a-f]{1,16}$/.test(text) ? BigInt(`0x${text}`) : undefined;
-}
-
 /** The text of the kernel's own copy. Undefined when the kernel has none (CONFIG_KEXEC_CORE) or it cannot be read. */
-export function readVmcoreinfo(
-  reader: GuestReader,
-  addressOf: (name: string) => bigint | undefined,
-): Vmcoreinfo | undefined {
+export function readVmcoreinfo(reader: GuestReader, addressOf: AddressOf): Vmcoreinfo | undefined {
   const [data, size] = [addressOf('vmcoreinfo_data'), addressOf('vmcoreinfo_size')];
   if (data === undefined || size === undefined) return undefined;
   try {

@@ -1,8 +1,8 @@
 // Executes call frame instructions (DWARF 5 §6.4.2) up to an address: the rules that hold there. Knows no sections.
 import { ByteReader } from '../bytes.ts';
 import { FormatError } from '../errors.ts';
+import { sleb, uleb } from '../leb128.ts';
 import type { CommonEntry, FunctionEntry } from './cfi-section.ts';
-import { sleb, uleb } from './leb128.ts';
 
 /** Where the caller's value of a register is; without a rule it is unchanged. */
 export type RegisterRule =
@@ -23,6 +23,14 @@ export interface CfiRules {
 const MAX_STATES = 64;
 /** GCC's longest function of a kernel has some thousand. */
 const MAX_INSTRUCTIONS = 1 << 17;
+/** The psABI's highest is 130; each remembered state is a copy of the rules of all. */
+const MAX_REGISTER = 255;
+
+function registerAt(reader: ByteReader): number {
+  const register = uleb(reader);
+  if (register > MAX_REGISTER) throw reader.error(`register ${register}`);
+  return register;
+}
 
 class Interpreter {
   readonly #name: string;
@@ -92,19 +100,19 @@ class Interpreter {
       case 0x00: // DW_CFA_nop
         return;
       case 0x05: // DW_CFA_offset_extended
-        at(uleb(reader), uleb(reader));
+        at(registerAt(reader), uleb(reader));
         return;
       case 0x06: // DW_CFA_restore_extended
-        this.#restore(uleb(reader));
+        this.#restore(registerAt(reader));
         return;
       case 0x07: // DW_CFA_undefined
-        this.#registers.set(uleb(reader), { rule: 'undefined' });
+        this.#registers.set(registerAt(reader), { rule: 'undefined' });
         return;
       case 0x08: // DW_CFA_same_value
-        this.#registers.delete(uleb(reader));
+        this.#registers.delete(registerAt(reader));
         return;
       case 0x09: // DW_CFA_register
-        this.#registers.set(uleb(reader), { rule: 'register', register: uleb(reader) });
+        this.#registers.set(registerAt(reader), { rule: 'register', register: registerAt(reader) });
         return;
       case 0x0a: // DW_CFA_remember_state
         if (this.#stack.length >= MAX_STATES) throw reader.error('too many remembered states');
@@ -114,10 +122,10 @@ class Interpreter {
         this.#restoreState(reader);
         return;
       case 0x0c: // DW_CFA_def_cfa
-        this.#cfa = { register: uleb(reader), offset: uleb(reader) };
+        this.#cfa = { register: registerAt(reader), offset: uleb(reader) };
         return;
       case 0x0d: // DW_CFA_def_cfa_register
-        this.#cfa = { register: uleb(reader), offset: this.#byRegister(reader).offset };
+        this.#cfa = { register: registerAt(reader), offset: this.#byRegister(reader).offset };
         return;
       case 0x0e: // DW_CFA_def_cfa_offset
         this.#cfa = { register: this.#byRegister(reader).register, offset: uleb(reader) };
@@ -126,25 +134,28 @@ class Interpreter {
         this.#cfa = { expression: reader.take(uleb(reader)) };
         return;
       case 0x10: // DW_CFA_expression
-        this.#registers.set(uleb(reader), { rule: 'expression', expression: reader.take(uleb(reader)) });
+        this.#registers.set(registerAt(reader), {
+          rule: 'expression',
+          expression: reader.take(uleb(reader)),
+        });
         return;
       case 0x11: // DW_CFA_offset_extended_sf
-        at(uleb(reader), sleb(reader));
+        at(registerAt(reader), sleb(reader));
         return;
       case 0x12: // DW_CFA_def_cfa_sf
-        this.#cfa = { register: uleb(reader), offset: sleb(reader) * dataAlign };
+        this.#cfa = { register: registerAt(reader), offset: sleb(reader) * dataAlign };
         return;
       case 0x13: // DW_CFA_def_cfa_offset_sf
         this.#cfa = { register: this.#byRegister(reader).register, offset: sleb(reader) * dataAlign };
         return;
       case 0x14: // DW_CFA_val_offset
-        this.#registers.set(uleb(reader), { rule: 'value offset', offset: uleb(reader) * dataAlign });
+        this.#registers.set(registerAt(reader), { rule: 'value offset', offset: uleb(reader) * dataAlign });
         return;
       case 0x15: // DW_CFA_val_offset_sf
-        this.#registers.set(uleb(reader), { rule: 'value offset', offset: sleb(reader) * dataAlign });
+        this.#registers.set(registerAt(reader), { rule: 'value offset', offset: sleb(reader) * dataAlign });
         return;
       case 0x16: // DW_CFA_val_expression
-        this.#registers.set(uleb(reader), {
+        this.#registers.set(registerAt(reader), {
           rule: 'value expression',
           expression: reader.take(uleb(reader)),
         });
@@ -153,7 +164,7 @@ class Interpreter {
         uleb(reader);
         return;
       case 0x2f: // DW_CFA_GNU_negative_offset_extended
-        at(uleb(reader), -uleb(reader));
+        at(registerAt(reader), -uleb(reader));
         return;
       default:
         throw reader.error(`call frame instruction 0x${code.toString(16)}`);

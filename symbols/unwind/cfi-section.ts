@@ -1,6 +1,6 @@
 // Entries of .debug_frame and .eh_frame: common ones, and those of functions with their addresses. Executes no instructions.
 import { ByteReader } from '../bytes.ts';
-import { sleb, uleb } from './leb128.ts';
+import { sleb, uleb } from '../leb128.ts';
 
 export interface CfiSection {
   readonly name: string;
@@ -30,6 +30,9 @@ const DW_EH_PE_textrel = 0x20;
 const DW_EH_PE_datarel = 0x30;
 const DW_EH_PE_aligned = 0x50;
 const DW_EH_PE_omit = 0xff;
+
+/** Compilers write `zR`, `zPLR`, `zRS`. */
+const MAX_AUGMENTATION = 16;
 
 export interface CommonEntry {
   readonly codeAlign: number;
@@ -184,7 +187,7 @@ export class CfiEntries {
   #readCommon(body: ByteReader): CommonEntry {
     const version = body.u8();
     if (![1, 3, 4].includes(version)) throw body.error(`call frame information of version ${version}`);
-    const augmentation = body.cstring();
+    const augmentation = body.cstring(MAX_AUGMENTATION);
     let { bits } = this.#section;
     if (version === 4) {
       const size = body.u8();

@@ -30,6 +30,8 @@ const REGISTERS_64: readonly RowRegister[] = [
 const REGISTERS_32: readonly RowRegister[] = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'];
 
 const MAX_SECTION = 256 << 20;
+/** A kernel has 100,000. */
+const MAX_FUNCTIONS = 1 << 20;
 
 const UNKNOWN: UnwindRow = {
   how: 'cfi',
@@ -123,7 +125,10 @@ export class CfiRows implements RowSource {
   #makeIndex(): Index {
     const found: { start: bigint; end: bigint; offset: number }[] = [];
     try {
-      for (const entry of this.#entries.functions()) found.push(entry);
+      for (const entry of this.#entries.functions()) {
+        if (found.length === MAX_FUNCTIONS) break;
+        found.push(entry);
+      }
     } catch (error) {
       // What was read until the damage serves.
       if (!(error instanceof FormatError)) throw error;

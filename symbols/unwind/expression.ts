@@ -1,8 +1,7 @@
 // DWARF expressions as call frame information has them (DWARF 5 §2.5 and §6.4.2): numbers, registers, memory. No locations of
 // variables, no types. Always ends.
 import { ByteReader } from '../bytes.ts';
-import { FormatError } from '../errors.ts';
-import { sleb, uleb } from './leb128.ts';
+import { sleb, uleb } from '../leb128.ts';
 
 export interface ExpressionInput {
   readonly wordSize: 8 | 4;
@@ -186,11 +185,5 @@ class Evaluation {
  * @throws FormatError for an expression that is none; what `input` throws.
  */
 export function evaluate(bytes: Uint8Array, input: ExpressionInput, initial?: bigint): bigint {
-  try {
-    return new Evaluation(bytes, input, initial).run();
-  } catch (error) {
-    // A product or shift beyond what BigInt takes.
-    if (error instanceof RangeError) throw new FormatError('expression cannot be computed', { cause: error });
-    throw error;
-  }
+  return new Evaluation(bytes, input, initial).run();
 }

@@ -1,5 +1,7 @@
 // ORC tables of Linux (arch/x86/include/asm/orc_types.h, 4.14 to 7.1): from an address to a row. Reads single entries on demand,
 // from the sections of a vmlinux or out of guest memory.
+import type { AddressOf } from '../address.ts';
+import { hexOf } from '../bytes.ts';
 import { type ElfFile, findSection } from '../elf/elf-file.ts';
 import type { MemorySource } from '../memory.ts';
 import type { CfaRule, RowKind, RowRegister, RowSource, UnwindRow } from './row.ts';
@@ -25,8 +27,6 @@ export interface OrcTables {
 /** Where the offset of sp_indirect is added: to the word that sp points to since 5.12 (aa5cacdc29d7), before to sp itself. */
 export type Indirection = 'new' | 'old' | 'unknown';
 
-type AddressOf = (name: string) => bigint | undefined;
-
 /**
  * The same release brought per-CPU hardirq_stack_inuse, which was in pcpu_hot from 6.2 to 6.14; .orc_header is younger. The
  * interrupt stack's pointer tells whether there are symbols of such data at all.
@@ -45,8 +45,8 @@ interface Format {
   readonly kinds: readonly RowKind[];
   /** Bit that marks an interrupted caller; undefined where the format has none (then only register frames do). */
   readonly signalBit?: number;
-  /** Bit that marks the end of a stack in formats that have no type for it. */
-  readonly endBit?: number;
+  /** Flags that mark the end of a stack in formats that have no type for it. */
+  readonly endFlags?: number;
 }
 
 const REGISTERS_1: readonly Base[] = [
@@ -78,9 +78,12 @@ const REGISTERS_4: readonly Base[] = [
 const KINDS_1: readonly RowKind[] = ['call', 'registers', 'iret frame', 'unknown'];
 const KINDS_3: readonly RowKind[] = ['unknown', 'end', 'call', 'registers', 'iret frame'];
 
-/** 4.14 to 6.2; the end bit came in 4.20 and was unused before. */
-const FORMAT_1: Format = { registers: REGISTERS_1, kinds: KINDS_1, endBit: 10 };
-const FORMAT_2: Format = { registers: REGISTERS_1, kinds: KINDS_1, signalBit: 10, endBit: 11 };
+/**
+ * 4.14 to 6.2; the end bit, 10, came in 4.20 and was unused before. 6.3 to 6.3.9 have format 2 and no header to say so: their end bit
+ * is 11, which nothing else used.
+ */
+const FORMAT_1: Format = { registers: REGISTERS_1, kinds: KINDS_1, endFlags: 0xc00 };
+const FORMAT_2: Format = { registers: REGISTERS_1, kinds: KINDS_1, signalBit: 10, endFlags: 0x800 };
 const FORMAT_3: Format = { registers: REGISTERS_1, kinds: KINDS_3, signalBit: 11 };
 const FORMAT_4: Format = { registers: REGISTERS_4, kinds: KINDS_3, signalBit: 11 };
 
@@ -93,8 +96,7 @@ const FORMATS: Readonly<Record<string, Format>> = {
 
 function formatOf(header: Uint8Array | undefined): Format {
   if (!header) return FORMAT_1;
-  const hex = Array.from(header, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  return FORMATS[hex] ?? FORMAT_4; // a later format: most likely as the newest known
+  return FORMATS[hexOf(header)] ?? FORMAT_4; // a later format: most likely as the newest known
 }
 
 const bit = (flags: number, position: number | undefined): boolean =>
@@ -133,7 +135,7 @@ export function decodeOrcEntry(
   const known = cfa !== undefined && kind !== 'end';
   return {
     how: 'orc',
-    kind: known ? kind : bit(flags, format.endBit) || kind === 'end' ? 'end' : 'unknown',
+    kind: known ? kind : (flags & (format.endFlags ?? 0)) !== 0 || kind === 'end' ? 'end' : 'unknown',
     cfa: cfa ?? { base: 'rsp', offset: 0, load: 'none' },
     saved: bpPlace ? { rbp: bpPlace } : {},
     signal: format.signalBit === undefined ? kind !== 'call' : bit(flags, format.signalBit),

@@ -12,8 +12,10 @@ import { identifyProcess } from '../../core/host/process-identity.ts';
 import { openTarget } from '../../core/target/open.ts';
 import { domainRecord } from '../support/domain-record.ts';
 import { writeElf } from '../support/elf-writer.ts';
+import { GdbServer } from '../support/gdb.ts';
 import { flatten, writeKdump } from '../support/kdump-writer.ts';
 import { registersWith } from '../support/registers.ts';
+import { hvmContextRecord, pageDataRecord, writeSaved } from '../support/saved-writer.ts';
 import { prstatusNote, qemuNote, vmcoreinfoNote } from '../support/vmcore-notes.ts';
 import { CONTRACT_FRAMES, CONTRACT_RIP, CONTRACT_RSP, contractPage, targetContract } from './expectations.ts';
 
@@ -21,9 +23,10 @@ const folder = mkdtempSync(join(tmpdir(), 'pvh-contract-'));
 const registry = new Registry(join(folder, 'state'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
+const registers = registersWith({ rip: CONTRACT_RIP, rsp: CONTRACT_RSP, dr7: 0x400n, efer: 0xd01n });
 const image: DumpImage = {
   vcpus: [
-    { id: 0, online: true, registers: registersWith({ rip: CONTRACT_RIP, rsp: CONTRACT_RSP, efer: 0xd01n }) },
+    { id: 0, online: true, registers },
     { id: 1, online: false, registers: registersWith({}) },
   ],
   xen: { major: 4, minor: 17, extra: '.0-pvh' },
@@ -71,6 +74,25 @@ targetContract('elf-vmcore', inFile('flat.elf', flatten([[0, elf(qemuNotes)]])))
 targetContract('kdump', inFile('qemu.kdump', kdump(qemuNotes)));
 targetContract('kdump', inFile('linux.kdump', kdump(linuxNotes)));
 targetContract('kdump', inFile('flat.kdump', flatten([[0, kdump(linuxNotes)]])));
+targetContract(
+  'saved',
+  inFile(
+    'web.save',
+    writeSaved({
+      records: [
+        pageDataRecord(CONTRACT_FRAMES.map((pfn) => ({ pfn, bytes: contractPage(pfn) }))),
+        hvmContextRecord([registers, undefined]),
+      ],
+    }),
+  ),
+);
+
+let stub: GdbServer;
+beforeAll(async () => {
+  stub = await GdbServer.start(join(folder, 'state'), corePath);
+});
+afterAll(() => stub[Symbol.asyncDispose]());
+targetContract('gdb-stub', () => openTarget(`gdb:${stub.address}`, { registry }));
 
 let server: ControlServer;
 beforeAll(async () => {

@@ -15,6 +15,7 @@ import { LOG } from './targets/log.ts';
 import { MEMORY_DUMP } from './targets/memory-dump.ts';
 import { ORC } from './targets/orc.ts';
 import { PAGE } from './targets/page.ts';
+import { SAVED } from './targets/saved.ts';
 import { STASH } from './targets/stash.ts';
 import { SYSTEM_MAP } from './targets/system-map.ts';
 import { UNWIND } from './targets/unwind.ts';
@@ -36,6 +37,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   MEMORY_DUMP,
   LINUX,
   PAGE,
+  SAVED,
   STASH,
 ];
 

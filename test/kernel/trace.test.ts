@@ -4,27 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { debianArchive, debianKernel } from '../support/debian.ts';
 import { busyboxInitramfs, INIT_PROLOGUE } from '../support/initramfs.ts';
+import { printedFrames, unwoundFrames } from '../support/printed-trace.ts';
 import { Host } from './guest.ts';
-
-const FRAME = /^ *([\w.]+\+0x[0-9a-f]+\/0x[0-9a-f]+)$/;
-
-/** Frames and RIP lines of the last trace on a console, from the caller of panic outwards. */
-function printedFrames(console: string): string[] {
-  const lines = console.split('\n').map((line) => line.replace(/^\[ *\d+\.\d+\](?:\[ *\w+\])? /, ''));
-  const trace = lines.slice(lines.lastIndexOf('Call Trace:') + 1);
-  return below(trace.flatMap((line) => FRAME.exec(line)?.[1] ?? /^RIP: .*/.exec(line)?.[0] ?? []));
-}
-
-/** The same of the trace of the vCPU that panicked, as xenctx shows it. */
-function unwoundFrames(text: string): string[] {
-  const traces = text.split('Call Trace:\n').slice(1);
-  const [trace = ''] = traces.filter((part) => / v?panic\+/.test(part));
-  const lines = (trace.split('\n\n')[0] ?? '').split('\n');
-  return below(lines.flatMap((line) => FRAME.exec(line)?.[1] ?? /^RIP: .*/.exec(line)?.[0] ?? []));
-}
-
-const below = (frames: readonly string[]): string[] =>
-  frames.slice(frames.findLastIndex((frame) => /^v?panic\+/.test(frame)) + 1);
 
 /** A way to panic: the init script, and what the host does once the guest says `ready`. */
 const contexts: readonly {

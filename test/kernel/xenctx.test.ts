@@ -120,11 +120,26 @@ describe.runIf(debianArchive)('xenctx', { timeout: 120_000 }, () => {
     );
   });
 
-  test('--all-tasks: a task whose vCPU is offline has no trace, rather than an old one', () => {
-    const text = host.ok('xenctx', '--all-tasks', id);
-    expect(text).toMatch(/\(running\)\n \(runs on a CPU whose registers are not known: [^\n]*\)\n\n/);
-    expect(text).toMatch(/^task:init .*\(running\)\n <TASK>\n(?:.*\n)*? panic\+/m);
-    expect(text).not.toMatch(/^ 0x0$/m);
+  test('the CPU that the panic halted, whose vCPU is offline, is shown where it stands', () => {
+    const text = host.ok('xenctx', '-C', id);
+    const halted = /^vcpu(\d) offline\nrip: \S+ stop_this_cpu\+(?:.+\n|\n(?!vcpu))*/m.exec(text);
+    expect(halted?.[0]).toMatch(/^CPU: (\d) PID: 0 Comm: swapper\/\1 \(idle task\) /m);
+    expect(halted?.[0]).toMatch(
+      /^ <IRQ>\n stop_this_cpu\+(?:.*\n)*? <\/IRQ>\n <TASK>\n(?:.*\n)*? do_idle\+/m,
+    );
+    const tasks = host.ok('xenctx', '--all-tasks', id);
+    expect(tasks).toMatch(/^task:swapper\/\d .*\(running\)\n <IRQ>\n stop_this_cpu\+/m);
+    expect(tasks).toMatch(/^task:init .*\(running\)\n <TASK>\n(?:.*\n)*? panic\+/m);
+    expect(tasks).not.toContain('registers are not known');
+    // xenctx itself shows no vCPU that is offline.
+    expect(host.ok('xenctx', '--classic', '-C', id)).toMatch(/^vcpu\d offline\n\n/m);
+    const { status, stderr } = host.run('xenctx', '--classic', id, halted?.[1] ?? '');
+    expect([status, stderr]).toEqual([1, 'xc_domain_hvm_getcontext_partial: No data available\n']);
+  });
+
+  test('a vCPU that does not exist: those that do are named', () => {
+    const { status, stderr } = host.run('xenctx', id, '7');
+    expect([status, stderr]).toEqual([1, 'xenctx: there is no vcpu 7: there are 0, 1\n']);
   });
 
   test('--disassemble', () => {

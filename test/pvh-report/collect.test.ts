@@ -4,9 +4,11 @@ import { afterAll, expect, test } from 'vitest';
 import type { DomainRecord } from '../../core/domain/record.ts';
 import { Registry } from '../../core/domain/registry.ts';
 import { collect } from '../../tools/pvh-report/collect.ts';
-import { boundTo } from '../../tools/pvh-report/collectors.ts';
-import type { Evidence, Inspection } from '../../tools/pvh-report/evidence.ts';
+import type { Evidence, Inspection, Problem, RuntimeEvidence } from '../../tools/pvh-report/evidence.ts';
+import { boundTo } from '../../tools/pvh-report/host/bounded-output.ts';
+import { Limits } from '../../tools/pvh-report/limits.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
+import { select } from '../../tools/pvh-report/selection.ts';
 import { linesOfDomain, vcpuOfShutdown } from '../../tools/pvh-report/xen-log.ts';
 import { scratchFolder } from './support.ts';
 
@@ -46,6 +48,8 @@ const inspection: Inspection = {
   unwindText: 'vcpu0:\n',
   namesFromGuest: false,
   xenctxJson: '{}\n',
+  targetJson: '{}\n',
+  console: undefined,
   vcpus: [
     {
       id: 0,
@@ -63,25 +67,50 @@ const inspection: Inspection = {
   gaps: [],
 };
 
-function evidence(change: Partial<Evidence> = {}): Evidence {
+/** What may be other than usual. */
+interface Change extends Partial<Omit<RuntimeEvidence, 'xenstore'>> {
+  readonly xenstore?: string | Problem;
+  readonly inspection?: Inspection | Problem;
+  readonly symbols?: Evidence['symbols'];
+}
+
+function evidence({
+  xenstore,
+  inspection: seen,
+  symbols = { buildId: 'cafe' },
+  ...runtime
+}: Change): Evidence {
   const registry = new Registry(join(folder.path, 'state'));
   const files = registry.files(3);
   mkdirSync(files.folder, { recursive: true });
   writeFileSync(files.console, 'hello\r\nPanic: no root\r\n');
   writeFileSync(files.config, 'name = "guest"\n');
   return {
-    record,
-    files,
-    xenLog: ['(XEN) d3v0 shut down'],
-    info: { xen_version: '4.17.0' },
-    xenstore: 'name = "guest"\n',
-    inspection,
-    symbols: { buildId: 'cafe' },
-    ...change,
+    subject: { source: 'runtime', name: record.name, domid: record.domid, uuid: record.uuid },
+    symbols,
+    inspect: async () => seen ?? inspection,
+    runtime: {
+      record,
+      files,
+      xenLog: ['(XEN) d3v0 shut down'],
+      info: { xen_version: '4.17.0' },
+      xenstore: async () => xenstore ?? 'name = "guest"\n',
+      ...runtime,
+    },
   };
 }
 
-const make = (change: Partial<Evidence> = {}) => collect(evidence(change), 'pvh-report 0', () => undefined);
+async function make(change: Change & { readonly noSymbols?: true } = {}) {
+  const { noSymbols, ...changed } = change;
+  using limits = new Limits({ deadline: 60 }, new AbortController().signal);
+  const made = evidence(changed);
+  return collect(
+    noSymbols ? { ...made, symbols: undefined } : made,
+    { ...select('runtime', {}), limits },
+    'pvh-report 0',
+    () => undefined,
+  );
+}
 const files = async (bytes: Uint8Array) => readReport(folder.write('made.tar.gz', bytes));
 
 test('a whole report reads back, and nothing is missing', async () => {
@@ -127,30 +156,29 @@ test('the same evidence gives the same bytes, whoever and whenever', async () =>
 test('what is missing is told, and what is required makes the report partial', async () => {
   const partial = await make({
     inspection: { problem: 'domain 3 was lost' },
-    symbols: undefined,
+    noSymbols: true,
     xenstore: { problem: 'not kept' },
   });
   expect(partial.partial).toBe(true);
   expect(partial.manifest.missing).toEqual([
-    { item: 'crash.json', reason: 'domain 3 was lost', required: true },
-    { item: 'xenctx-unwind.txt', reason: 'domain 3 was lost', required: true },
-    { item: 'xenctx.json', reason: 'domain 3 was lost', required: true },
-    { item: 'xenctx.txt', reason: 'domain 3 was lost', required: true },
-    { item: 'xenstore.txt', reason: 'not kept', required: false },
+    { item: 'crash.json', reason: 'domain 3 was lost', cause: 'failed', required: true },
+    { item: 'xenctx-unwind.txt', reason: 'domain 3 was lost', cause: 'failed', required: true },
+    { item: 'xenctx.json', reason: 'domain 3 was lost', cause: 'failed', required: true },
+    { item: 'xenctx.txt', reason: 'domain 3 was lost', cause: 'failed', required: true },
+    { item: 'xenstore.txt', reason: 'not kept', cause: 'absent', required: false },
+  ]);
+  expect((await files(partial.bytes)).manifest.missing).toHaveLength(5);
+  const nameless = await make({ noSymbols: true });
+  expect(nameless.manifest.missing).toEqual([
     { item: 'symbols', reason: 'no file was given with -s: addresses have no names', required: false },
   ]);
-  expect((await files(partial.bytes)).manifest.missing).toHaveLength(6);
   const withoutLog = await make({ xenLog: [] });
   expect(withoutLog.partial).toBe(false);
 });
 
 test('a collector that fails takes nothing else with it', async () => {
-  const broken = evidence();
-  const made = await collect(
-    { ...broken, files: { ...broken.files, config: broken.files.folder } },
-    'x',
-    () => undefined,
-  );
+  const usual = new Registry(join(folder.path, 'state')).files(3);
+  const made = await make({ files: { ...usual, config: usual.folder } });
   expect(made.manifest.missing).toMatchObject([
     { item: 'guest.cfg', reason: expect.stringMatching(/^failed: EISDIR/), required: true },
   ]);

@@ -50,3 +50,34 @@ export function layoutsFrom(
     memberOf,
   };
 }
+
+/** Members of tasks and modules of Linux as the tests lay them out: as a kernel has them, closer together. */
+export const TASK_MEMBERS = {
+  'task_struct.flags': [0, 4],
+  'task_struct.__state': [4, 4],
+  'task_struct.exit_state': [8, 4],
+  'task_struct.pid': [12, 4],
+  'task_struct.tgid': [16, 4],
+  'task_struct.on_cpu': [20, 4],
+  'task_struct.tasks': [24, 16],
+  'task_struct.thread_node': [40, 16],
+  'task_struct.signal': [56, 8],
+  'task_struct.stack': [64, 8],
+  'task_struct.comm': [72, 16],
+  'signal_struct.thread_head': [8, 16],
+} as const;
+
+export const MODULE_MEMBERS = {
+  'module.state': [0, 4],
+  'module.list': [8, 16],
+  'module.name': [24, 56],
+  'module.taints': [80, 8],
+  'module.mem': [88, 112],
+  'module.kallsyms': [200, 8],
+  'module_memory.base': [0, 8],
+  'module_memory.size': [8, 4],
+  'mod_kallsyms.symtab': [0, 8],
+  'mod_kallsyms.num_symtab': [8, 4],
+  'mod_kallsyms.strtab': [16, 8],
+  'mod_kallsyms.typetab': [24, 8],
+} as const;

@@ -8,8 +8,11 @@ import { join } from 'node:path';
 const QEMU = 'qemu-system-x86_64';
 const POLL_MS = 100;
 
-/** True where QEMU is installed. */
-export const hasQemu: boolean = spawnSync(QEMU, ['--version']).status === 0;
+/** Major and minor version; 0 where QEMU is not installed. */
+export const qemuVersion: number = Number(
+  /version (\d+\.\d+)/.exec(String(spawnSync(QEMU, ['--version']).stdout ?? ''))?.[1] ?? 0,
+);
+export const hasQemu: boolean = qemuVersion > 0;
 
 export interface QemuGuestOptions {
   /** bzImage or PVH ELF. */
@@ -21,6 +24,8 @@ export interface QemuGuestOptions {
   readonly memoryMiB?: number;
   /** QEMU's name of a CPU model; `max` has 5-level paging. */
   readonly cpu?: string;
+  /** Offers a gdb stub at path('gdb'), and a console that type() types into. */
+  readonly attended?: boolean;
   /** Offers the vmcoreinfo device, which the guest's qemu_fw_cfg module fills. */
   readonly vmcoreinfo?: boolean;
 }
@@ -55,7 +60,7 @@ export class QemuGuest implements AsyncDisposable {
       QEMU,
       [
         ...['-accel', 'tcg', '-cpu', cpu, '-smp', `${vcpus}`, '-m', `${memoryMiB}`, '-no-reboot'],
-        ...['-nodefaults', '-display', 'none', '-serial', `file:${this.path('console')}`],
+        ...['-nodefaults', '-display', 'none', ...this.#serial(options)],
         ...['-qmp', `unix:${this.path('qmp')},server=on,wait=off`],
         ...['-kernel', kernel, '-append', `console=ttyS0 ${commandLine}`.trim()],
         ...(initramfs ? ['-initrd', this.path('initrd')] : []),
@@ -73,6 +78,22 @@ export class QemuGuest implements AsyncDisposable {
         resolve();
       };
       this.#process.once('exit', end).once('error', end);
+    });
+  }
+
+  #serial({ attended }: QemuGuestOptions): readonly string[] {
+    const log = this.path('console');
+    if (!attended) return ['-serial', `file:${log}`];
+    const console = `socket,id=console,path=${this.path('tty')},server=on,wait=off,logfile=${log}`;
+    const gdb = `unix:${this.path('gdb')},server=on,wait=off`;
+    return ['-chardev', console, '-serial', 'chardev:console', '-gdb', gdb];
+  }
+
+  /** Types a line at the console of an attended guest. */
+  async type(line: string): Promise<void> {
+    const socket = createConnection(this.path('tty'));
+    await new Promise((resolve, reject) => {
+      socket.once('error', reject).end(`${line}\n`, () => resolve(undefined));
     });
   }
 

@@ -14,6 +14,12 @@ describe('ByteReader', () => {
     expect(reader.cstring()).toBe('AB');
     expect(reader.u8()).toBe(9);
   });
+  test('text of no more characters than are allowed', () => {
+    const reader = new ByteReader('x', Uint8Array.of(65, 66, 0));
+    expect(() => reader.cstring(1)).toThrow(FormatError);
+    expect(reader.cstring(2)).toBe('AB');
+    expect(reader.remaining).toBe(0);
+  });
   test.each([
     ['u64 past the end', (r: ByteReader) => r.skip(9).u64()],
     ['negative take', (r: ByteReader) => r.take(-1)],

@@ -8,6 +8,8 @@ import { type ByteSource, checkRange, memorySource } from '../../symbols/bytes.t
 import { FormatError, MemoryFault } from '../../symbols/errors.ts';
 import { writeElf } from '../support/elf-writer.ts';
 import { flatten, writeKdump } from '../support/kdump-writer.ts';
+import { registersWith } from '../support/registers.ts';
+import { hvmContextRecord, pageDataRecord, writeSaved } from '../support/saved-writer.ts';
 import { prstatusNote, qemuNote, vmcoreinfoNote } from '../support/vmcore-notes.ts';
 
 const page = (fill: number) => new Uint8Array(4096).fill(fill);
@@ -31,10 +33,20 @@ const kdump = writeKdump({
   filtered: [5],
   pages: [1, 2, 3].map((pfn) => ({ pfn, flags: 1, bytes: deflateSync(page(pfn)) })),
 });
+const saved = writeSaved({
+  records: [
+    pageDataRecord([1, 2].map((pfn) => ({ pfn, bytes: page(pfn) }))),
+    pageDataRecord([{ pfn: 2, bytes: page(3) }, { pfn: 5 }]),
+    hvmContextRecord([registersWith({ rip: 0x1010n, rsp: 0x2ff0n }), undefined]),
+  ],
+});
+/** Where the first record of pages is: behind two headers of libxc. */
+const SAVED_PAGES = Buffer.from(saved).indexOf('XENF') - 8 + 40;
 const files: [string, Uint8Array][] = [
   ['ELF of QEMU', elf(qemu)],
   ['ELF of Linux', elf(linux)],
   ['kdump', kdump],
+  ['saved domain', saved],
   [
     'flattened kdump',
     flatten([
@@ -137,6 +149,15 @@ test.each([
     [
       [64 + 56 + 32 + 4, 0xff],
       [64 + 56 + 40 + 4, 0xff],
+    ],
+  ],
+  ['saved configuration', saved, [[44, 0xffffffff]]],
+  [
+    'saved pages',
+    saved,
+    [
+      [SAVED_PAGES + 4, 0x7ffffff],
+      [SAVED_PAGES + 8, 0xfffffe],
     ],
   ],
   [

@@ -149,6 +149,53 @@ test('a process that refuses the snapshot is quoted', async () => {
   server.close();
 });
 
+describe('a domain that ends while it is asked', () => {
+  /** A domain whose process, asked for a snapshot, does `end` instead and hangs up. */
+  async function ending(name: string, end: (domid: number) => void): Promise<() => number> {
+    const { domid } = await add(name, { state: 'running', process: identifyProcess() });
+    let asked = 0;
+    const server = new ControlServer(registry.files(domid).socket, {
+      answer() {
+        asked++;
+        end(domid);
+        server.close();
+        return new Promise(() => undefined);
+      },
+      typed: () => undefined,
+      attached: () => undefined,
+    });
+    await server.listen();
+    return () => asked;
+  }
+  const change = (domid: number, values: Partial<DomainRecord>): void =>
+    registry.write({ ...recordOf(domid, 'web', values) });
+
+  test('it panicked: the preserved domain is opened', async () => {
+    await ending('web', (domid) => {
+      writeCore(registry.files(domid).core);
+      change(domid, { state: 'shutdown', shutdownReason: 'crash', preserved: true });
+    });
+    const target = await openTarget('web', { registry });
+    expect(target.kind).toBe('preserved');
+    target.close();
+  });
+  test('it takes a moment until its record says so', async () => {
+    await ending('web', (domid) => {
+      setTimeout(() => change(domid, { state: 'shutdown', shutdownReason: 'poweroff' }), 200);
+    });
+    await expect(openTarget('web', { registry })).rejects.toThrow('has ended (poweroff)');
+  });
+  test('it was destroyed', async () => {
+    await ending('web', (domid) => registry.remove(domid));
+    await expect(openTarget('web', { registry })).rejects.toThrow(NoSuchDomainError);
+  });
+  test('it runs on, and does not answer: that is told, once', async () => {
+    const asked = await ending('web', () => undefined);
+    await expect(openTarget('web', { registry })).rejects.toThrow(/the domain's process ended without/);
+    expect(asked()).toBe(1);
+  });
+});
+
 test.each([
   ['lost', { state: 'running', process: { pid: 2 ** 22 + 1, startTime: 'never' } }, 'was lost'],
   ['ended', { state: 'shutdown', shutdownReason: 'poweroff' }, 'has ended (poweroff)'],
@@ -169,9 +216,13 @@ describe('files that are none', () => {
     await expect(openTarget(path, { registry })).rejects.toThrow(FormatError);
   });
   test.each([
-    ['text', 'hello', /xl dump-core file: not an ELF file; ELF memory dump: not an ELF file; kdump file: no/],
+    [
+      'text',
+      'hello',
+      /xl dump-core file: not an ELF file; ELF memory dump: not an ELF file; kdump file: no.*; saved domain: starts as no/,
+    ],
     ['nothing', '', 'the file is empty'],
-    ['xl save', 'Xen saved domain, xl format\n', 'an image of xl save'],
+    ['xl save', 'Xen saved domain, xl format\n', 'an image of xl save whose header is cut off'],
     ['gzip', '\x1f\x8b\x08\0', 'compressed with gzip: unpack it first'],
     ['old diskdump', 'DISKDUMP', 'diskdump of before 2006'],
   ])('each kind says why it is not its: %s', async (name, content, message) => {

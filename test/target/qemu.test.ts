@@ -4,10 +4,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Registry } from '../../core/domain/registry.ts';
-import type { VcpuRegisters } from '../../core/machine/registers.ts';
 import { openTarget } from '../../core/target/open.ts';
 import { debianArchive, debianKernel, debianPackage } from '../support/debian.ts';
 import { busyboxInitramfs, INIT_PROLOGUE } from '../support/initramfs.ts';
+import { monitorRegisters, valueAt } from '../support/monitor-registers.ts';
 import { hasQemu, QemuGuest } from '../support/qemu-dump.ts';
 import { runXenctx } from '../xenctx/run.ts';
 
@@ -16,35 +16,6 @@ insmod /qemu_fw_cfg.ko
 echo 1 >/proc/sys/kernel/sysrq
 echo c >/proc/sysrq-trigger
 `;
-
-/** Values of the monitor's text by our names. */
-function monitorRegisters(text: string): ReadonlyMap<string, bigint> {
-  const values = new Map<string, bigint>();
-  for (const [, name = '', digits = ''] of text.matchAll(/\b(R\w+|CR\d) *=([0-9a-f]+)/g))
-    values.set(name === 'RFL' ? 'rflags' : name.toLowerCase(), BigInt(`0x${digits}`));
-  for (const [, name = '', selector, base, limit] of text.matchAll(
-    /^(\wS|TR|LDT) *=([0-9a-f]{4}) ([0-9a-f]{16}) ([0-9a-f]{8})/gm,
-  )) {
-    const segment = name === 'LDT' ? 'ldtr' : name.toLowerCase();
-    values.set(`${segment}.selector`, BigInt(`0x${selector}`));
-    values.set(`${segment}.base`, BigInt(`0x${base}`));
-    values.set(`${segment}.limit`, BigInt(`0x${limit}`));
-  }
-  for (const [, name = '', base, limit] of text.matchAll(/^(GDT|IDT)= +([0-9a-f]{16}) ([0-9a-f]{8})/gm)) {
-    values.set(`${name.toLowerCase()}r.base`, BigInt(`0x${base}`));
-    values.set(`${name.toLowerCase()}r.limit`, BigInt(`0x${limit}`));
-  }
-  return values;
-}
-
-/** The register at a path like `tr.base`. */
-function valueAt(registers: VcpuRegisters, path: string): bigint | undefined {
-  const [name = '', part] = path.split('.');
-  const value: unknown = Object.entries(registers).find(([key]) => key === name)?.[1];
-  const inner: unknown =
-    part === undefined ? value : Object.entries(value as object).find(([key]) => key === part)?.[1]; // a segment has parts
-  return typeof inner === 'bigint' ? inner : typeof inner === 'number' ? BigInt(inner) : undefined;
-}
 
 /** Makes makedumpfile read QEMU's file: as in /proc/vmcore program headers come first, with direct-map addresses. */
 function linuxLike(bytes: Buffer): Buffer {

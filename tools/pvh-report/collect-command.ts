@@ -1,130 +1,136 @@
 // pvh-report collect
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { control } from '../../core/domain/control-client.ts';
-import { collectInfo } from '../../core/domain/host-info.ts';
-import type { DomainRecord } from '../../core/domain/record.ts';
-import { Registry } from '../../core/domain/registry.ts';
-import { XenLog } from '../../core/domain/xen-log.ts';
 import { replaceFile } from '../../core/host/files.ts';
-import { openTarget } from '../../core/target/open.ts';
 import { fileBuildId } from '../../symbols/kernel/identity.ts';
-import { explainFailure, ToolFailure } from '../shared/failure.ts';
 import { Progress, stderrOutput } from '../shared/progress.ts';
-import { stateDirectory } from '../shared/state-dir.ts';
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
 import { packageVersion } from '../shared/version.ts';
-import { currentDomains } from '../xl/domains.ts';
-import { collect } from './collect.ts';
-import type { Evidence, Inspection, Problem } from './evidence.ts';
+import { type Collected, collect } from './collect.ts';
 import { EXIT, type Streams } from './exit.ts';
-import { inspectTarget } from './inspect.ts';
-import { linesOfDomain } from './xen-log.ts';
+import { DEFAULT_DEADLINE_SECONDS, Interrupted, Limits } from './limits.ts';
+import { makePlan, renderEstimate, renderPlan } from './plan.ts';
+import { parseSeconds, select } from './selection.ts';
+import { type FoundSubject, findSubject } from './subject.ts';
 
 export interface CollectOptions {
   readonly symbolTable?: string;
   readonly output?: string;
   readonly json?: true;
   readonly quiet?: true;
+  readonly only?: readonly string[];
+  readonly skip?: readonly string[];
+  readonly timeout?: string;
+  readonly deadline?: string;
+  readonly dryRun?: true;
+  readonly estimate?: true;
 }
 
-/** Keys of xl info that name the host or that other domains change. */
-const NOT_OF_THE_GUEST = ['host', 'free_memory'];
+/** Exit status of a program that a signal ended, as shells count. */
+const SIGNAL_STATUS: Readonly<Partial<Record<NodeJS.Signals, number>>> = {
+  SIGHUP: 129,
+  SIGINT: 130,
+  SIGTERM: 143,
+};
 
-/** In words, without the folders of this host. */
-const asProblem = (error: unknown, registry: Registry): Problem => ({
-  problem: explainFailure('pvh-report', error, false)
-    .lines.join('; ')
-    .replace(/^pvh-report: /, '')
-    .replaceAll(`${registry.stateDir}/`, ''),
-});
+/** Turns signals into an abort while `work` runs; a second one ends the process as it always does. */
+async function interruptible<T>(work: (interrupt: AbortSignal) => Promise<T>): Promise<T> {
+  const interrupt = new AbortController();
+  const onSignal = (signal: NodeJS.Signals): void => interrupt.abort(new Interrupted(signal));
+  const signals = Object.keys(SIGNAL_STATUS) as NodeJS.Signals[]; // the keys above
+  for (const signal of signals) process.once(signal, onSignal);
+  try {
+    return await work(interrupt.signal);
+  } finally {
+    for (const signal of signals) process.off(signal, onSignal);
+  }
+}
 
-async function inspect(
-  registry: Registry,
-  record: DomainRecord,
+/** Lines about what is not in the report. */
+function complain({ manifest }: Collected, quiet: boolean, err: Streams['err']): void {
+  for (const { item, reason, required, cause } of manifest.missing)
+    if (required || !(quiet || cause === 'skipped'))
+      err(`missing: ${item}: ${reason.replace(/\p{Cc}/gu, '?')}\n`);
+  const forRoot = manifest.missing.filter(({ cause }) => cause === 'root').length;
+  if (forRoot > 0) err(`pvh-report: ${forRoot} of these need root: run it as root to have them\n`);
+}
+
+async function run(
+  found: FoundSubject,
   symbols: SymbolFile | undefined,
-  env: Readonly<Record<string, string | undefined>>,
-): Promise<Inspection | Problem> {
-  try {
-    const target = await openTarget(String(record.domid), { registry });
-    try {
-      return await inspectTarget(target, record.domid, symbols, env);
-    } finally {
-      target.close();
+  options: CollectOptions,
+  progress: Progress,
+  { out, err }: Streams,
+): Promise<number> {
+  const { collectors, skipped } = select(found.subject.source, options);
+  const deadline =
+    options.deadline === undefined ? DEFAULT_DEADLINE_SECONDS : parseSeconds(options.deadline, '--deadline');
+  const timeout = options.timeout === undefined ? undefined : parseSeconds(options.timeout, '--timeout');
+  return interruptible(async (interrupt) => {
+    using limits = new Limits({ timeout, deadline }, interrupt);
+    if (options.dryRun) {
+      const plan = makePlan({
+        subject: found.subject,
+        collectors,
+        skipped,
+        secondsFor: (collector) => limits.secondsFor(collector),
+        deadline,
+        logFolder: found.logFolder,
+      });
+      out(options.json ? `${JSON.stringify(plan, undefined, 2)}\n` : renderPlan(plan, found.isRoot));
+      return EXIT.ok;
     }
-  } catch (error) {
-    return asProblem(error, registry);
-  }
+    const given = symbols && { file: symbols, buildId: symbols.elf && fileBuildId(symbols.elf) };
+    const evidence = found.evidence(given);
+    const order = { collectors, skipped, limits };
+    const collected = await collect(evidence, order, `pvh-report ${packageVersion()}`, (...step) =>
+      progress.step(...step),
+    );
+    progress.clear();
+    complain(collected, options.quiet === true, err);
+    const { digest, partial, manifest } = collected;
+    if (options.estimate) out(renderEstimate(collected));
+    else {
+      const path = resolve(options.output ?? collected.fileName);
+      replaceFile(path, collected.bytes);
+      out(
+        options.json ? `${JSON.stringify({ path, digest, partial, manifest }, undefined, 2)}\n` : `${path}\n`,
+      );
+    }
+    return partial ? EXIT.partial : EXIT.ok;
+  });
 }
 
-async function xenstoreOf(registry: Registry, record: DomainRecord): Promise<string | Problem> {
-  const files = registry.files(record.domid);
-  try {
-    if (record.state !== 'running') return readFileSync(files.xenstore, 'utf8');
-    const { text } = await control(files.socket, { op: 'xenstore' });
-    return text ?? { problem: 'the process of the domain did not answer with its tree' };
-  } catch (error) {
-    return asProblem(error, registry);
-  }
-}
-
-/** The log's lines about the domain; paths of this host are left out. */
-function xenLogOf(registry: Registry, record: DomainRecord, now: () => Date): string[] {
-  const lines = new XenLog(registry.xenLogPath(), now).read(false);
-  return linesOfDomain(lines, record.domid).map((line) =>
-    line.replaceAll(record.kernel.path, record.kernel.path.replace(/^.*\//, '')),
-  );
-}
-
-/** @returns the exit status. @throws ToolFailure when there is no such domain. */
+/**
+ * @param find where the domain is looked for.
+ * @returns the exit status. @throws ToolFailure when there is no such domain.
+ */
 export async function runCollect(
   domain: string,
   options: CollectOptions,
   env: Readonly<Record<string, string | undefined>>,
-  { out, err }: Streams,
+  streams: Streams,
+  find: typeof findSubject = findSubject,
 ): Promise<number> {
-  const registry = new Registry(stateDirectory(env));
-  const now = () => new Date();
   const progress = new Progress(
     options.quiet
       ? { write: () => undefined, isTerminal: false, colour: false, columns: 80 }
       : stderrOutput(),
   );
-  const [record] = await currentDomains(registry, domain);
-  if (record === undefined)
-    throw new ToolFailure([`pvh-report: there is no domain '${domain}'`], EXIT.unusable);
-  const symbols = options.symbolTable === undefined ? undefined : openSymbolFile(options.symbolTable);
+  let found: FoundSubject | undefined;
+  let symbols: SymbolFile | undefined;
   try {
-    progress.step(`Reading ${record.name}`);
-    for (const warning of symbols?.warnings ?? []) err(`pvh-report: ${warning}\n`);
-    const info = Object.fromEntries(
-      Object.entries(collectInfo(registry)).filter(([key]) => !NOT_OF_THE_GUEST.includes(key)),
-    );
-    const evidence: Evidence = {
-      record,
-      files: registry.files(record.domid),
-      xenLog: xenLogOf(registry, record, now),
-      info,
-      xenstore: await xenstoreOf(registry, record),
-      inspection: await inspect(registry, record, symbols, env),
-      symbols: symbols && { buildId: symbols.elf && fileBuildId(symbols.elf) },
-    };
-    const collected = await collect(evidence, `pvh-report ${packageVersion()}`, (...step) =>
-      progress.step(...step),
-    );
-    const path = resolve(options.output ?? collected.fileName);
-    replaceFile(path, collected.bytes);
+    symbols = options.symbolTable === undefined ? undefined : openSymbolFile(options.symbolTable);
+    for (const warning of symbols?.warnings ?? []) streams.err(`pvh-report: ${warning}\n`);
+    found = await find(domain, env);
+    return await run(found, symbols, options, progress, streams);
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error;
     progress.clear();
-    for (const { item, reason, required } of collected.manifest.missing)
-      if (!options.quiet || required) err(`missing: ${item}: ${reason}\n`);
-    out(
-      options.json
-        ? `${JSON.stringify({ path, digest: collected.digest, partial: collected.partial, manifest: collected.manifest }, undefined, 2)}\n`
-        : `${path}\n`,
-    );
-    return collected.partial ? EXIT.partial : EXIT.ok;
+    streams.err('pvh-report: interrupted, nothing was written\n');
+    return SIGNAL_STATUS[error.signal] ?? EXIT.unusable;
   } finally {
     progress.clear();
     symbols?.close();
+    found?.close();
   }
 }

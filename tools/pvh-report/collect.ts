@@ -1,9 +1,12 @@
-// Makes a report of one domain: runs the collectors, writes down what they could not get, packs. The same preserved domain
+// Makes a report of one domain: runs the collectors, writes down what they could not get, packs. The same domain of our runtime
 // gives the same bytes: nothing of host, time, user or folder goes in.
 import { TextDecoder, TextEncoder } from 'node:util';
-import { type ArchiveFile, packArchive, safeName, sha256 } from './archive.ts';
-import { boundTo, COLLECTORS, NotThere } from './collectors.ts';
-import type { Evidence } from './evidence.ts';
+import { packArchive, safeName, sha256 } from './archive.ts';
+import type { Collector } from './collector.ts';
+import type { Evidence, Inspection } from './evidence.ts';
+import { type Facts, factsOf } from './facts.ts';
+import { type Gathered, gather, type OnStep } from './gather.ts';
+import type { Limits } from './limits.ts';
 import { isPartial, type Manifest, type ManifestFile, type MissingItem, renderManifest } from './manifest.ts';
 import { signatureOf } from './signature.ts';
 import { renderReadme, renderSummary } from './summary.ts';
@@ -18,49 +21,28 @@ export interface Collected {
   readonly fileName: string;
   readonly manifest: Manifest;
   readonly partial: boolean;
+  /** What was collected and how long it took, for an estimate. */
+  readonly gathered: Gathered;
 }
 
-export type OnStep = (text: string, done: number, total: number) => void;
-
-/** Room for a failed collector's reason. */
-const MAX_REASON = 500;
+/** What to collect, and within which time. */
+export interface Order {
+  readonly collectors: readonly Collector[];
+  /** Left out because the user said so. */
+  readonly skipped: readonly Collector[];
+  readonly limits: Limits;
+}
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
 const linuxBanner = (console: string): string | undefined =>
   /Linux version [^\r\n]+/.exec(console)?.[0].slice(0, 400);
 
-function runCollectors(evidence: Evidence, onStep: OnStep) {
-  const files: (ArchiveFile & { readonly entry: ManifestFile })[] = [];
+/** What is missing beside whole files. */
+function gapsOf({ symbols }: Evidence, inspected: Inspection | undefined): MissingItem[] {
   const missing: MissingItem[] = [];
-  for (const [index, { file, take, bound, origin, privacy, required }] of COLLECTORS.entries()) {
-    onStep(`Collecting ${file}`, index, COLLECTORS.length);
-    try {
-      const taken = take(evidence);
-      const { bytes, note } = boundTo(typeof taken === 'string' ? encode(taken) : taken, bound);
-      const entry = {
-        name: file,
-        sha256: sha256(bytes),
-        bytes: bytes.length,
-        origin,
-        privacy,
-        ...(note && { note }),
-      };
-      files.push({ name: file, bytes, entry });
-    } catch (error) {
-      // A collector that fails takes nothing else with it: the reason is part of the report.
-      const reason = error instanceof Error ? error.message : String(error);
-      missing.push({
-        item: file,
-        reason: (error instanceof NotThere ? reason : `failed: ${reason}`).slice(0, MAX_REASON),
-        required,
-      });
-    }
-  }
-  const inspected = 'problem' in evidence.inspection ? undefined : evidence.inspection;
-  if (evidence.symbols === undefined && inspected?.symbolsBuildId === undefined) {
-    const named = inspected?.namesFromGuest === true;
-    const reason = named
+  if (symbols === undefined && inspected !== undefined && inspected.symbolsBuildId === undefined) {
+    const reason = inspected.namesFromGuest
       ? "no file was given with -s: names of functions come from the guest's memory, other addresses have none"
       : 'no file was given with -s: addresses have no names';
     missing.push({ item: 'symbols', reason, required: false });
@@ -69,33 +51,67 @@ function runCollectors(evidence: Evidence, onStep: OnStep) {
     if (reason !== undefined) missing.push({ item: `vcpu${id}`, reason, required: online });
   for (const reason of inspected?.gaps ?? [])
     missing.push({ item: 'memory or registers', reason, required: false });
-  return { files, missing };
+  return missing;
 }
 
-export async function collect(evidence: Evidence, tool: string, onStep: OnStep): Promise<Collected> {
-  const { record, info, inspection, symbols } = evidence;
-  const { files, missing } = runCollectors(evidence, onStep);
-  const consoleBytes = files.find(({ name }) => name === 'console.log')?.bytes;
-  const consoleText = consoleBytes && new TextDecoder().decode(consoleBytes);
-  const vcpus = 'problem' in inspection ? [] : inspection.vcpus;
-  const withoutTexts: Manifest = {
+const leftOut = ({ file }: Collector): MissingItem => ({
+  item: file,
+  reason: 'left out by --only or --skip',
+  cause: 'skipped',
+  required: false,
+});
+
+/** Everything that manifest.json says but the files that are made of it. */
+function describe(
+  evidence: Evidence,
+  { files, missing, inspection }: Gathered,
+  tool: string,
+  skipped: readonly Collector[],
+): { manifest: Manifest; facts: Facts; consoleText: string | undefined } {
+  const { subject, host, symbols } = evidence;
+  const text = (name: string): string | undefined => {
+    const bytes = files.find((file) => file.name === name)?.bytes;
+    return bytes && new TextDecoder().decode(bytes);
+  };
+  const inspected = inspection === undefined || 'problem' in inspection ? undefined : inspection;
+  const facts = factsOf(evidence, text, subject.xenVersion);
+  const consoleText = text('console.log');
+  const manifest: Manifest = {
     tool,
-    domain: { name: record.name, domid: record.domid, uuid: record.uuid },
-    state: record.state,
-    shutdownReason: record.shutdownReason,
-    shutdownVcpu: vcpuOfShutdown(evidence.xenLog),
+    source: subject.source,
+    ...(host && { host: { collectedAt: host.collectedAt, root: host.isRoot } }),
+    domain: { name: subject.name, domid: subject.domid, uuid: subject.uuid },
+    state: facts.state,
+    shutdownReason: facts.shutdownReason,
+    shutdownVcpu: vcpuOfShutdown((text('xl-dmesg.txt') ?? '').split('\n')),
     kernel: {
-      sha256: record.kernel.sha256,
-      buildId: ('problem' in inspection ? undefined : inspection.guestBuildId) ?? record.kernel.buildId,
+      sha256: facts.kernel.sha256,
+      buildId: inspected?.guestBuildId ?? facts.kernel.buildId,
       banner: consoleText === undefined ? undefined : linuxBanner(consoleText),
     },
-    symbolsBuildId: symbols?.buildId ?? ('problem' in inspection ? undefined : inspection.symbolsBuildId),
-    xen: typeof info['xen_version'] === 'string' ? info['xen_version'] : undefined,
+    symbolsBuildId: symbols?.buildId ?? inspected?.symbolsBuildId,
+    xen: facts.xen,
     files: files.map(({ entry }) => entry),
-    missing,
+    missing: [...missing, ...skipped.map(leftOut), ...gapsOf(evidence, inspected)],
   };
+  return { manifest, facts, consoleText };
+}
+
+/** @throws Interrupted */
+export async function collect(
+  evidence: Evidence,
+  { collectors, skipped, limits }: Order,
+  tool: string,
+  onStep: OnStep,
+): Promise<Collected> {
+  const gathered = await gather(collectors, evidence, limits, onStep);
+  const { files, inspection } = gathered;
+  const { manifest: withoutTexts, facts, consoleText } = describe(evidence, gathered, tool, skipped);
+  // Only from what is in the report: whoever reads it comes to the same.
+  const crash = files.some(({ name }) => name === 'crash.json') && inspection;
+  const vcpus = crash && !('problem' in crash) ? crash.vcpus : [];
   const signature = signatureOf(
-    record.shutdownReason ?? record.state,
+    facts.shutdownReason ?? facts.state,
     consoleText ?? '',
     vcpus,
     withoutTexts.shutdownVcpu,
@@ -103,9 +119,12 @@ export async function collect(evidence: Evidence, tool: string, onStep: OnStep):
   const texts = [
     {
       name: 'README.txt',
-      bytes: encode(renderReadme(COLLECTORS, new Set(files.map(({ name }) => name)))),
+      bytes: encode(renderReadme(files.map(({ collector: { file, what } }) => [file, what]))),
     },
-    { name: 'report.txt', bytes: encode(renderSummary(record, withoutTexts, signature, vcpus, consoleText)) },
+    {
+      name: 'report.txt',
+      bytes: encode(renderSummary(withoutTexts, facts, signature, vcpus, consoleText)),
+    },
   ];
   const manifest: Manifest = {
     ...withoutTexts,
@@ -124,8 +143,8 @@ export async function collect(evidence: Evidence, tool: string, onStep: OnStep):
   };
   const [readme, report] = texts;
   const all = [readme, { name: 'manifest.json', bytes: encode(renderManifest(manifest)) }, report, ...files];
-  onStep('Packing', COLLECTORS.length, COLLECTORS.length);
-  const folder = `pvh-report_${safeName(record.name).slice(0, 60)}`;
+  onStep('Packing', collectors.length, collectors.length);
+  const folder = `pvh-report_${safeName(evidence.subject.name).slice(0, 60)}`;
   const { bytes, digest } = await packArchive(
     folder,
     all.filter((file) => file !== undefined),
@@ -136,5 +155,6 @@ export async function collect(evidence: Evidence, tool: string, onStep: OnStep):
     fileName: `${folder}_${digest.slice(0, 8)}.tar.gz`,
     manifest,
     partial: isPartial(manifest),
+    gathered,
   };
 }

@@ -1,41 +1,26 @@
-// What goes into a report, one row a file. A row says what it takes, how private it is and how much of it at most.
+// What goes into a report, one row a file: of the guest itself, whatever it runs on, and of domains of our runtime.
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, isAbsolute } from 'node:path';
 import { renderInfo } from '../xl/info.ts';
 import { listEntry, renderList } from '../xl/render.ts';
+import { type Collector, KIB, MIB, NotThere } from './collector.ts';
 import { renderCrash } from './crash.ts';
-import type { Evidence, Inspection } from './evidence.ts';
-import type { Origin, Privacy } from './manifest.ts';
+import type { RuntimeEvidence } from './evidence.ts';
+import { HOST_COLLECTORS } from './host-collectors.ts';
 
-/** Says why there is nothing to collect; anything else that is thrown is a failure of ours or of the system. */
-export class NotThere extends Error {}
-
-export interface Collector {
-  readonly file: string;
-  /** For README.txt. */
-  readonly what: string;
-  readonly origin: Origin;
-  readonly privacy: Privacy;
-  /** Without it the report is partial. */
-  readonly required: boolean;
-  /** Bytes; of more, the first quarter and the last three quarters are kept. */
-  readonly bound: number;
-  /** @throws NotThere with the reason. */
-  readonly take: (evidence: Evidence) => string | Uint8Array;
-}
-
-const KIB = 1 << 10;
-const MIB = 1 << 20;
+/** Read once for all of them; the time is that of the whole. */
+const GUEST = {
+  from: ['runtime', 'xen', 'file'],
+  origin: 'derived',
+  required: true,
+  seconds: 120,
+} as const;
+const RUNTIME = { from: ['runtime'], origin: 'raw', privacy: 'maybe', required: true, seconds: 30 } as const;
 
 const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
 
-function inspected({ inspection }: Evidence): Inspection {
-  if ('problem' in inspection) throw new NotThere(inspection.problem);
-  return inspection;
-}
-
 /** domain.json without what only this host and this moment know: processes, host times, folders. */
-function portableRecord({ record }: Evidence): object {
+function portableRecord({ record }: RuntimeEvidence): object {
   const { process: _process, createdAt: _createdAt, kernel, ramdisk, ...rest } = record;
   return {
     ...rest,
@@ -49,141 +34,159 @@ function fileOf(path: string, absent: string): Buffer {
   return readFileSync(path);
 }
 
-export const COLLECTORS: readonly Collector[] = [
+function written(text: Uint8Array | undefined, absent: string): Uint8Array {
+  if (text === undefined) throw new NotThere(absent);
+  if (text.length === 0) throw new NotThere('the guest wrote nothing on its console');
+  return text;
+}
+
+const GUEST_COLLECTORS: readonly Collector[] = [
   {
+    ...GUEST,
     file: 'console.log',
     what: 'what the guest wrote on its console',
+    from: ['file'],
+    take: { inspection: ({ console }) => written(console, 'a dump file does not hold the console') },
     origin: 'raw',
     privacy: 'maybe',
-    required: true,
+    required: false,
     bound: 4 * MIB,
-    take({ files }) {
-      const text = fileOf(files.console, 'the domain has no console log');
-      if (text.length === 0) throw new NotThere('the guest wrote nothing on its console');
-      return text;
-    },
   },
   {
+    ...GUEST,
     file: 'crash.json',
     what: 'vCPUs, registers and stacks with names, for `pvh-report diff`',
-    origin: 'derived',
+    take: { inspection: ({ vcpus }) => renderCrash(vcpus) },
     privacy: 'none',
-    required: true,
     bound: 16 * MIB,
-    take: (evidence) => renderCrash(inspected(evidence).vcpus),
   },
   {
-    file: 'domain.json',
-    what: 'what the runtime knows of the domain',
+    ...GUEST,
+    file: 'target.json',
+    what: 'what registers and memory were read from, and what that lacks',
+    from: ['xen', 'file'],
+    take: { inspection: ({ targetJson }) => targetJson },
     origin: 'raw',
     privacy: 'maybe',
-    required: true,
-    bound: 256 * KIB,
-    take: (evidence) => json(portableRecord(evidence)),
+    bound: 1 * MIB,
   },
   {
-    file: 'guest.cfg',
-    what: 'the configuration, overrides appended, without the folders of kernel and ramdisk',
-    origin: 'raw',
-    privacy: 'maybe',
-    required: true,
-    bound: 256 * KIB,
-    take({ files, record: { kernel, ramdisk } }) {
-      const text = fileOf(files.config, 'the domain has no configuration file').toString();
-      return [kernel.path, ramdisk?.path ?? kernel.path]
-        .filter((path) => isAbsolute(path))
-        .reduce((left, path) => left.replaceAll(path, basename(path)), text);
-    },
-  },
-  {
+    ...GUEST,
     file: 'xenctx-unwind.txt',
     what: '`xenctx -C`: every vCPU with its true call trace',
-    origin: 'derived',
+    take: { inspection: ({ unwindText }) => unwindText },
     privacy: 'none',
-    required: true,
     bound: 4 * MIB,
-    take: (evidence) => inspected(evidence).unwindText,
   },
   {
+    ...GUEST,
     file: 'xenctx.json',
     what: 'the same as data',
-    origin: 'derived',
+    take: { inspection: ({ xenctxJson }) => xenctxJson },
     privacy: 'maybe',
-    required: true,
     bound: 16 * MIB,
-    take: (evidence) => inspected(evidence).xenctxJson,
   },
   {
+    ...GUEST,
     file: 'xenctx.txt',
     what: '`xenctx -f -a -C`: registers, code, stack and trace of every vCPU',
-    origin: 'derived',
+    take: { inspection: ({ xenctxText }) => xenctxText },
     privacy: 'maybe',
-    required: true,
     bound: 4 * MIB,
-    take: (evidence) => inspected(evidence).xenctxText,
-  },
-  {
-    file: 'xenstore.txt',
-    what: "the domain's part of xenstore",
-    origin: 'raw',
-    privacy: 'maybe',
-    required: false,
-    bound: 1 * MIB,
-    take({ xenstore }) {
-      if (typeof xenstore !== 'string') throw new NotThere(xenstore.problem);
-      return xenstore;
-    },
-  },
-  {
-    file: 'xl-dmesg.txt',
-    what: "the lines of `xl dmesg` about this domain; others' are left out",
-    origin: 'raw',
-    privacy: 'maybe',
-    required: false,
-    bound: 1 * MIB,
-    take({ xenLog }) {
-      if (xenLog.length === 0) throw new NotThere('xl dmesg has no line about this domain any more');
-      return `${xenLog.join('\n')}\n`;
-    },
-  },
-  {
-    file: 'xl-info.txt',
-    what: '`xl info` without the name of the host',
-    origin: 'raw',
-    privacy: 'none',
-    required: false,
-    bound: 64 * KIB,
-    take: ({ info }) => renderInfo(info),
-  },
-  {
-    file: 'xl-list.json',
-    what: 'the same as data',
-    origin: 'derived',
-    privacy: 'none',
-    required: true,
-    bound: 64 * KIB,
-    take: ({ record }) => json([listEntry(record)]),
-  },
-  {
-    file: 'xl-list.txt',
-    what: '`xl list -v` of this domain',
-    origin: 'derived',
-    privacy: 'none',
-    required: true,
-    bound: 64 * KIB,
-    take: ({ record }) => renderList([record], { verbose: true }),
   },
 ];
 
-/** What of `bytes` fits into `bound`, and a note when that is not all. */
-export function boundTo(bytes: Uint8Array, bound: number): { bytes: Uint8Array; note?: string } {
-  if (bytes.length <= bound) return { bytes };
-  const head = bytes.subarray(0, bound / 4);
-  const tail = bytes.subarray(bytes.length - (bound / 4) * 3);
-  const left = bytes.length - head.length - tail.length;
-  const mark = new TextEncoder().encode(`\n[... ${left} bytes left out ...]\n`);
-  return {
-    bytes: Buffer.concat([head, mark, tail]),
-    note: `${left} of ${bytes.length} bytes left out after the first ${head.length}`,
-  };
-}
+const RUNTIME_COLLECTORS: readonly Collector[] = [
+  {
+    ...RUNTIME,
+    file: 'console.log',
+    what: 'what the guest wrote on its console',
+    take: {
+      runtime: ({ files }) =>
+        written(fileOf(files.console, 'the domain has no console log'), 'the domain has no console log'),
+    },
+    bound: 4 * MIB,
+  },
+  {
+    ...RUNTIME,
+    file: 'domain.json',
+    what: 'what the runtime knows of the domain',
+    take: { runtime: (runtime) => json(portableRecord(runtime)) },
+    bound: 256 * KIB,
+  },
+  {
+    ...RUNTIME,
+    file: 'guest.cfg',
+    what: 'the configuration, overrides appended, without the folders of kernel and ramdisk',
+    take: {
+      runtime({ files, record: { kernel, ramdisk } }) {
+        const text = fileOf(files.config, 'the domain has no configuration file').toString();
+        return [kernel.path, ramdisk?.path ?? kernel.path]
+          .filter((path) => isAbsolute(path))
+          .reduce((left, path) => left.replaceAll(path, basename(path)), text);
+      },
+    },
+    bound: 256 * KIB,
+  },
+  {
+    ...RUNTIME,
+    file: 'xenstore.txt',
+    what: "the domain's part of xenstore",
+    take: {
+      async runtime(runtime) {
+        const tree = await runtime.xenstore();
+        if (typeof tree !== 'string') throw new NotThere(tree.problem);
+        return tree;
+      },
+    },
+    required: false,
+    bound: 1 * MIB,
+  },
+  {
+    ...RUNTIME,
+    file: 'xl-dmesg.txt',
+    what: "the lines of `xl dmesg` about this domain; others' are left out",
+    take: {
+      runtime({ xenLog }) {
+        if (xenLog.length === 0) throw new NotThere('xl dmesg has no line about this domain any more');
+        return `${xenLog.join('\n')}\n`;
+      },
+    },
+    required: false,
+    bound: 1 * MIB,
+  },
+  {
+    ...RUNTIME,
+    file: 'xl-info.txt',
+    what: '`xl info` without the name of the host',
+    take: { runtime: ({ info }) => renderInfo(info) },
+    privacy: 'none',
+    required: false,
+    bound: 64 * KIB,
+  },
+  {
+    ...RUNTIME,
+    file: 'xl-list.json',
+    what: 'what `xl list` knows of this domain, as data',
+    take: { runtime: ({ record }) => json([listEntry(record)]) },
+    origin: 'derived',
+    privacy: 'none',
+    bound: 64 * KIB,
+  },
+  {
+    ...RUNTIME,
+    file: 'xl-list.txt',
+    what: '`xl list -v` of this domain',
+    take: { runtime: ({ record }) => renderList([record], { verbose: true }) },
+    origin: 'derived',
+    privacy: 'none',
+    bound: 64 * KIB,
+  },
+];
+
+/** By name, so that a report has its files in one order whoever made which first. */
+export const COLLECTORS: readonly Collector[] = [
+  ...GUEST_COLLECTORS,
+  ...RUNTIME_COLLECTORS,
+  ...HOST_COLLECTORS,
+].sort((a, b) => (a.file < b.file ? -1 : 1));

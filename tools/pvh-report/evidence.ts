@@ -1,8 +1,8 @@
-// What the collectors look at: one domain, opened once. Nothing here changes the domain.
-
+// What the collectors look at: one domain or dump file, and where it lives. Nothing here changes any of it.
 import type { DomainRecord } from '../../core/domain/record.ts';
 import type { DomainFiles } from '../../core/domain/registry.ts';
 import type { CrashVcpu } from './crash.ts';
+import type { Cause, Source } from './manifest.ts';
 
 /** What a Target gave: made once, used by several collectors. */
 export interface Inspection {
@@ -10,6 +10,8 @@ export interface Inspection {
   /** The same vCPUs with true call traces. */
   readonly unwindText: string;
   readonly xenctxJson: string;
+  /** What the source is and what it lacks, as JSON. */
+  readonly targetJson: string;
   readonly vcpus: readonly CrashVcpu[];
   /** Build-id that the guest's own memory has, where the symbols say it should be. */
   readonly guestBuildId: string | undefined;
@@ -17,6 +19,8 @@ export interface Inspection {
   readonly symbolsBuildId: string | undefined;
   /** True when no file was given, but the guest's memory had its symbols. */
   readonly namesFromGuest: boolean;
+  /** What the guest wrote on its console, where the source keeps that. */
+  readonly console: Uint8Array | undefined;
   /** What could not be read, each with its reason. */
   readonly gaps: readonly string[];
 }
@@ -24,17 +28,50 @@ export interface Inspection {
 /** Something that could not be had, and why. */
 export interface Problem {
   readonly problem: string;
+  readonly cause?: Cause;
 }
 
-export interface Evidence {
+/** What a report is about. */
+export interface Subject {
+  readonly source: Source;
+  readonly name: string;
+  readonly domid?: number | undefined;
+  readonly uuid?: string | undefined;
+  /** Of the host, as far as the target knows it. */
+  readonly xenVersion?: string | undefined;
+}
+
+/** What the runtime keeps of a domain. */
+export interface RuntimeEvidence {
   readonly record: DomainRecord;
   readonly files: DomainFiles;
   /** Lines of the runtime's log about this domain. */
   readonly xenLog: readonly string[];
   /** Of `xl info`, without what names the host or changes while other domains run. */
   readonly info: Readonly<Record<string, string | number>>;
-  readonly xenstore: string | Problem;
-  readonly inspection: Inspection | Problem;
+  xenstore(): Promise<string | Problem>;
+}
+
+/** A real Xen host, as far as collectors may touch it: programs that only read, and log files. */
+export interface HostEvidence {
+  /** PATH says where programs are. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Xen's own is /var/log/xen. */
+  readonly logFolder: string;
+  /** Whether we may read what only root may. */
+  readonly isRoot: boolean;
+  /** When it was looked at, ISO 8601: what a host says is of a moment. */
+  readonly collectedAt: string;
+}
+
+export interface Evidence {
+  readonly subject: Subject;
   /** The file given with -s; undefined without one. */
   readonly symbols: { readonly buildId: string | undefined } | undefined;
+  /** Opens the target, looks at it, closes it. Called once at most. @param signal asks to give up. */
+  inspect(signal: AbortSignal): Promise<Inspection | Problem>;
+  /** Set for domains of the runtime. */
+  readonly runtime?: RuntimeEvidence;
+  /** Set for domains of a real host. */
+  readonly host?: HostEvidence;
 }

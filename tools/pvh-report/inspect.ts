@@ -130,12 +130,38 @@ const withoutPaths = (kernel: GuestKernel): GuestKernel => ({
   ),
 });
 
-/** @param file given with -s; without it one is looked for. */
+/** Which source this is, and what it does not know; without folders of this host. */
+const describeSource = ({ kind, identity, lacks, vcpus }: Target): string =>
+  `${JSON.stringify(
+    {
+      schema: 'pvh-report-target/1',
+      kind,
+      identity,
+      lacks,
+      vcpus: vcpus.map(({ id, online, missing }) => ({ id, online, missing })),
+    },
+    undefined,
+    2,
+  )}\n`;
+
+/** Lets timers and signals have their turn. @throws why it is to stop, when it is. */
+async function breathe(signal: AbortSignal): Promise<void> {
+  await new Promise((wake) => setImmediate(wake));
+  signal.throwIfAborted();
+}
+
+export interface InspectOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Given with -s; without it one is looked for. */
+  readonly file: SymbolFile | undefined;
+  /** Asks to give up. */
+  readonly signal: AbortSignal;
+}
+
+/** @throws the signal's reason when it is told to stop. */
 export async function inspectTarget(
   target: Target,
-  domid: number,
-  file: SymbolFile | undefined,
-  env: Readonly<Record<string, string | undefined>>,
+  { file, env, signal }: InspectOptions,
 ): Promise<Inspection> {
   const gaps = new Set<string>(target.lacks);
   const gap = (text: string) => {
@@ -147,21 +173,31 @@ export async function inspectTarget(
     const kernel = withoutPaths(learned);
     const symbols = new ClassicSymbols({ table: learned.file?.table });
     const problems = { vcpu: gap, memory: (id: number, { message }: Error) => gap(`vcpu${id}: ${message}`) };
-    const lines = (...options: string[]) =>
-      [...dumpTarget(target, parseOptions([...options, String(domid)]), { symbols, kernel }, problems)]
+    const optionsOf = (...options: string[]) =>
+      parseOptions([...options, String(target.identity.domid ?? target.kind)]);
+    const lines = async (...options: string[]) => {
+      await breathe(signal);
+      return [...dumpTarget(target, optionsOf(...options), { symbols, kernel }, problems)]
         .map((line) => `${line}\n`)
         .join('');
-    const vcpus = target.vcpus.map((vcpu) => vcpuOf(target, vcpu, symbols, kernel, gap));
+    };
+    const vcpus: CrashVcpu[] = [];
+    for (const vcpu of target.vcpus) {
+      await breathe(signal);
+      vcpus.push(vcpuOf(target, vcpu, symbols, kernel, gap));
+    }
     return {
-      xenctxText: lines('-f', '-a', '-C'),
-      unwindText: lines('-l', '0', '-C'),
-      xenctxJson: describeTarget(target, parseOptions(['-a', '-C', String(domid)]), { symbols, kernel }).text,
+      xenctxText: await lines('-f', '-a', '-C'),
+      unwindText: await lines('-l', '0', '-C'),
+      xenctxJson: describeTarget(target, optionsOf('-a', '-C'), { symbols, kernel }).text,
+      targetJson: describeSource(target),
       vcpus,
       guestBuildId: kernel.buildId,
       symbolsBuildId: kernel.file?.buildId,
       namesFromGuest:
         kernel.file === undefined &&
         vcpus.some(({ frames }) => frames.some(({ symbol }) => symbol !== undefined)),
+      console: target.console,
       gaps: [...gaps],
     };
   } finally {

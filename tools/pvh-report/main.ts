@@ -2,7 +2,9 @@
 import { Command, CommanderError, Option } from 'commander';
 import { explainFailure } from '../shared/failure.ts';
 import { packageVersion } from '../shared/version.ts';
+import type { CollectOptions } from './collect-command.ts';
 import { EXIT, type Streams } from './exit.ts';
+import type { GdbserverOptions } from './gdbserver-command.ts';
 
 const EXIT_CODES = `
 Exit status:
@@ -10,25 +12,22 @@ Exit status:
   1  diff: different crashes
   2  wrong usage, no such domain, a file that is no report; diff: the reports cannot be compared
   3  collect: the report was made, but required parts are missing (it says which and why)
+  130, 129, 143  collect: interrupted by Ctrl-C, SIGHUP, SIGTERM; nothing was written
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
   export: 0, 2 when there is no such domain, or the file cannot be read or written
-  stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage`;
+  stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage
+  gdbserver: 0 when it was ended, 2 when it could not begin`;
 
 const EXAMPLES = `
 Examples:
   pvh-report collect guest1 -s vmlinux            report on guest1 into the current folder
   pvh-report collect 7 -s vmlinux -o crash.tar.gz
+  pvh-report collect guest1 --dry-run             what would be taken, and from where
   pvh-report diff monday.tar.gz tuesday.tar.gz
   pvh-report export guest1 -o guest1.vmcore       for crash, drgn and gdb
   pvh-report stash vmlinux                        keep it: from now on -s can be left out
-  xl console guest1 | pvh-report decode           traces with file and line`;
-
-interface CollectOptions {
-  readonly symbolTable?: string;
-  readonly output?: string;
-  readonly json?: true;
-  readonly quiet?: true;
-}
+  xl console guest1 | pvh-report decode           traces with file and line
+  pvh-report gdbserver guest1 -s vmlinux          look at it with gdb`;
 
 interface ExportOptions {
   readonly format: 'elf' | 'kdump';
@@ -47,6 +46,9 @@ interface StashOptions {
   readonly quiet?: true;
 }
 
+/** An option that may be given several times. */
+const listed = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+
 function declare(
   env: Readonly<Record<string, string | undefined>>,
   streams: Streams,
@@ -61,10 +63,18 @@ function declare(
     .configureOutput({ writeOut: streams.out, writeErr: streams.err });
   program
     .command('collect')
-    .description('collect a report about a domain, running or preserved; prints the path of the file')
-    .argument('<domain>', 'name or number')
+    .description(
+      'collect a report about a domain, running or preserved, of the runtime or of this Xen host, or about a dump file; prints the path of the report',
+    )
+    .argument('<domain>', 'name or number of a domain, or path of a dump file')
     .option('-s, --symbol-table <file>', "the guest kernel's vmlinux (or System.map), for names")
     .option('-o, --output <file>', 'where to write (default: pvh-report_NAME_DIGEST.tar.gz here)')
+    .option('--only <files>', 'take only these files of a report (for example "console,xl-*")', listed)
+    .option('--skip <files>', 'leave these out', listed)
+    .option('--timeout <seconds>', 'for each file (default: see --dry-run)')
+    .option('--deadline <seconds>', 'for everything together (default: 300)')
+    .option('--dry-run', 'only print what would be taken, and from where')
+    .option('--estimate', 'collect, print how large and how slow each file is, write nothing')
     .option('--json', 'print path, digest and manifest as JSON')
     .option('-q, --quiet', 'no progress')
     .action(async (domain: string, options: CollectOptions) => {
@@ -131,6 +141,18 @@ function declare(
     .action(async (options: { symbolTable?: string; base?: string }) => {
       const { runDecode } = await import('./decode-command.ts');
       done(await runDecode(options, env, { input: process.stdin, output: process.stdout, err: streams.err }));
+    });
+  program
+    .command('gdbserver')
+    .description('let gdb look at a guest: a read-only remote target, every vCPU a thread')
+    .argument('<target>', 'name or number of a domain, or a dump file')
+    .option('-s, --symbol-table <file>', "the guest kernel's vmlinux (default: found by what the guest says)")
+    .option('--force-symbols', 'take the file although it is another kernel')
+    .option('--listen <address>', 'HOST:PORT or unix:PATH (default: 127.0.0.1 and a free port)')
+    .option('--once', 'end when the debugger leaves')
+    .action(async (target: string, options: GdbserverOptions) => {
+      const { runGdbserver } = await import('./gdbserver-command.ts');
+      done(await runGdbserver(target, options, env, streams));
     });
   return program;
 }

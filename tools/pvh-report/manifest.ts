@@ -5,10 +5,18 @@ import { sha256 } from './archive.ts';
 
 export const MANIFEST_SCHEMA = 'pvh-report/1';
 
+/** A domain of our own runtime, or one of a real Xen host, or a dump file. */
+export type Source = 'runtime' | 'xen' | 'file';
+const SOURCES: readonly Source[] = ['runtime', 'xen', 'file'];
+
 /** `raw` was taken as it is; `derived` can be made again from raw files and symbols. */
 export type Origin = 'raw' | 'derived';
-/** Whether a file may hold what a person would not want to show: texts of the guest may, registers do not. */
-export type Privacy = 'none' | 'maybe';
+/**
+ * Whether a file may hold what a person would not want to show: texts of the guest may, registers do not, and `host` tells of
+ * the machine and of other domains on it.
+ */
+export type Privacy = 'none' | 'maybe' | 'host';
+const PRIVACIES: readonly Privacy[] = ['none', 'maybe', 'host'];
 
 export interface ManifestFile {
   readonly name: string;
@@ -16,26 +24,45 @@ export interface ManifestFile {
   readonly bytes: number;
   readonly origin: Origin;
   readonly privacy: Privacy;
-  /** Set when the file was cut: how much was left out. */
+  /** The program of the host that printed it. */
+  readonly command?: string | undefined;
+  /** What a reader should know: how much was left out, what the program complained of. */
   readonly note?: string | undefined;
 }
+
+/**
+ * Why something is missing: it does not exist, the user left it out, a program is not installed, only root may have it,
+ * it took too long, or it failed.
+ */
+export type Cause = 'absent' | 'skipped' | 'program' | 'root' | 'time' | 'failed';
+const CAUSES: readonly Cause[] = ['absent', 'skipped', 'program', 'root', 'time', 'failed'];
 
 export interface MissingItem {
   readonly item: string;
   readonly reason: string;
+  readonly cause?: Cause | undefined;
   /** Without a required item the report is partial. */
   readonly required: boolean;
 }
 
 export interface Manifest {
   readonly tool: string;
-  readonly domain: { readonly name: string; readonly domid: number; readonly uuid: string };
+  /** What the domain is one of; absent in reports from before there was more than our runtime. */
+  readonly source?: Source | undefined;
+  /** Of a real host: when, and whether as root. A report of our runtime does not depend on either. */
+  readonly host?: { readonly collectedAt: string; readonly root: boolean } | undefined;
+  readonly domain: {
+    readonly name: string;
+    readonly domid: number | undefined;
+    readonly uuid: string | undefined;
+  };
   readonly state: string;
   readonly shutdownReason: string | undefined;
   /** The vCPU on which the domain ended, when the runtime's log has it. */
   readonly shutdownVcpu: number | undefined;
   readonly kernel: {
-    readonly sha256: string;
+    /** Of the file, where the source knows that. */
+    readonly sha256: string | undefined;
     readonly buildId: string | undefined;
     readonly banner: string | undefined;
   };
@@ -47,6 +74,17 @@ export interface Manifest {
 }
 
 export const isPartial = (manifest: Manifest): boolean => manifest.missing.some((item) => item.required);
+
+/** One of these, or nothing: a later version may know more. */
+const oneOf = <T>(known: readonly T[], value: unknown): T | undefined => known.find((each) => each === value);
+
+function parseHost(value: unknown, place: string): Manifest['host'] {
+  const host = asObject(value, place);
+  return {
+    collectedAt: asString(host['collectedAt'], `${place}.collectedAt`),
+    root: asBoolean(host['root'], `${place}.root`),
+  };
+}
 
 export function renderManifest(manifest: Manifest): string {
   return `${JSON.stringify({ schema: MANIFEST_SCHEMA, ...manifest }, undefined, 2)}\n`;
@@ -62,16 +100,18 @@ export function parseManifest(text: string, source: string): Manifest {
   const kernel = asObject(top['kernel'], `${source}: kernel`);
   return {
     tool: asString(top['tool'], `${source}: tool`),
+    source: oneOf(SOURCES, top['source']),
+    host: asOptional(parseHost, top['host'], `${source}: host`),
     domain: {
       name: asString(domain['name'], `${source}: domain.name`),
-      domid: asNumber(domain['domid'], `${source}: domain.domid`),
-      uuid: asString(domain['uuid'], `${source}: domain.uuid`),
+      domid: asOptional(asNumber, domain['domid'], `${source}: domain.domid`),
+      uuid: asOptional(asString, domain['uuid'], `${source}: domain.uuid`),
     },
     state: asString(top['state'], `${source}: state`),
     shutdownReason: asOptional(asString, top['shutdownReason'], `${source}: shutdownReason`),
     shutdownVcpu: asOptional(asNumber, top['shutdownVcpu'], `${source}: shutdownVcpu`),
     kernel: {
-      sha256: asString(kernel['sha256'], `${source}: kernel.sha256`),
+      sha256: asOptional(asString, kernel['sha256'], `${source}: kernel.sha256`),
       buildId: asOptional(asString, kernel['buildId'], `${source}: kernel.buildId`),
       banner: asOptional(asString, kernel['banner'], `${source}: kernel.banner`),
     },
@@ -84,7 +124,8 @@ export function parseManifest(text: string, source: string): Manifest {
         sha256: asString(file['sha256'], `${source}: files.sha256`),
         bytes: asNumber(file['bytes'], `${source}: files.bytes`),
         origin: file['origin'] === 'raw' ? 'raw' : 'derived',
-        privacy: file['privacy'] === 'none' ? 'none' : 'maybe',
+        privacy: oneOf(PRIVACIES, file['privacy']) ?? 'maybe',
+        command: asOptional(asString, file['command'], `${source}: files.command`),
         note: asOptional(asString, file['note'], `${source}: files.note`),
       };
     }),
@@ -93,6 +134,7 @@ export function parseManifest(text: string, source: string): Manifest {
       return {
         item: asString(item['item'], `${source}: missing.item`),
         reason: asString(item['reason'], `${source}: missing.reason`),
+        cause: oneOf(CAUSES, item['cause']),
         required: asBoolean(item['required'], `${source}: missing.required`),
       };
     }),

@@ -1,9 +1,7 @@
 // report.txt: the crash on one page, made from the other files. README.txt: what the files are.
 
-import type { DomainRecord } from '../../core/domain/record.ts';
-import { stateLetters, totalSeconds } from '../xl/render.ts';
-import type { Collector } from './collectors.ts';
 import type { CrashVcpu } from './crash.ts';
+import { ending, type Facts } from './facts.ts';
 import type { Manifest } from './manifest.ts';
 import { functionName, type Signature } from './signature.ts';
 
@@ -11,12 +9,6 @@ const STACK_LINES = 24;
 const CONSOLE_LINES = 20;
 
 const row = (name: string, value: string) => `${name.padEnd(14)} ${value}`;
-
-function ending({ state, shutdownReason }: DomainRecord): string {
-  if (state === 'shutdown') return `shut down, reason ${shutdownReason ?? 'unknown'}`;
-  if (state === 'lost') return 'lost: its process ended without a word';
-  return `${state}: this is a look at a domain that goes on`;
-}
 
 function place({ vcpu, frames }: Signature): string {
   if (vcpu === undefined) return 'unknown: no vCPU could be read';
@@ -60,6 +52,9 @@ function registerLines(vcpu: CrashVcpu): string[] {
   return [`Registers of vcpu${vcpu.id}`, ...lines];
 }
 
+/** Without what would steer a terminal. */
+const plain = (text: string): string => text.replace(/\p{Cc}/gu, '?');
+
 /** Lines of the guest's console, without what would steer a terminal. */
 export const consoleTail = (text: string): string[] =>
   text
@@ -67,38 +62,28 @@ export const consoleTail = (text: string): string[] =>
     .replace(/\n$/, '')
     .split('\n')
     .slice(-CONSOLE_LINES)
-    .map((line) => `  ${line.replace(/\p{Cc}/gu, '?').slice(0, 160)}`);
+    .map((line) => `  ${plain(line).slice(0, 160)}`);
 
 export function renderSummary(
-  record: DomainRecord,
   manifest: Manifest,
+  facts: Facts,
   signature: Signature,
   vcpus: readonly CrashVcpu[],
   consoleText: string | undefined,
 ): string {
   const { vcpu } = signature;
+  const { name, domid } = manifest.domain;
   const lines = [
-    `${record.name} (domain ${record.domid}): ${ending(record)}`,
+    `${plain(name)}${domid === undefined ? '' : ` (domain ${domid})`}: ${ending(facts)}`,
     '',
     row('message', signature.title ?? 'none found on the console'),
     row('where', place(signature)),
-    row('xl list', stateLetters(record)),
     row('kernel', manifest.kernel.banner ?? `build-id ${manifest.kernel.buildId ?? 'unknown'}`),
-    row('kernel file', `SHA-256 ${manifest.kernel.sha256}`),
     row('symbols', symbolsLine(manifest)),
-    row('command line', record.cmdline || '(empty)'),
-    row(
-      'machine',
-      `${record.memoryKiB / 1024} MiB, ${record.vcpus.length} vCPU${record.vcpus.length === 1 ? '' : 's'}, Xen ${manifest.xen ?? 'unknown'}`,
-    ),
-    row(
-      'guest time',
-      `${(record.virtualNanoseconds / 1e9).toFixed(6)} s, of that ${totalSeconds(record).toFixed(6)} s busy`,
-    ),
-    row(
-      'repeat it',
-      `seed ${record.seed}, wall clock ${record.wallclock.seconds} (${record.wallclock.source})`,
-    ),
+    ...facts.rows.map(([what, value]) => row(what, plain(value))),
+    ...(manifest.host
+      ? [row('collected', `${manifest.host.collectedAt}${manifest.host.root ? '' : ', not as root'}`)]
+      : []),
     '',
     ...vcpus.map(({ id, online, missing }) => row(`vcpu${id}`, missing ?? (online ? 'online' : 'offline'))),
     ...(vcpu === undefined ? [] : ['', ...stackLines(vcpu), '', ...registerLines(vcpu)]),
@@ -110,27 +95,31 @@ export function renderSummary(
     ...(manifest.missing.length === 0
       ? ['  nothing']
       : manifest.missing.map(
-          ({ item, reason, required }) => `  ${item}${required ? ' (required)' : ''}: ${reason}`,
+          ({ item, reason, required }) => `  ${item}${required ? ' (required)' : ''}: ${plain(reason)}`,
         )),
   ];
   return `${lines.join('\n')}\n`;
 }
 
-export function renderReadme(collectors: readonly Collector[], present: ReadonlySet<string>): string {
-  const files: [string, string][] = [
+/** @param collected names and what they are, in the order of the report. */
+export function renderReadme(collected: readonly (readonly [string, string])[]): string {
+  const files = [
     ['report.txt', 'the crash on one page: read this first'],
     ['manifest.json', 'versions, SHA-256 of every file, and what is missing and why'],
-    ...collectors
-      .filter(({ file }) => present.has(file))
-      .map(({ file, what }): [string, string] => [file, what]),
-  ];
+    ...collected,
+  ] as const;
+  const width = Math.max(...files.map(([name]) => name.length));
+  const ofHost = collected.some(([name]) => name.startsWith('host-'));
   const lines = [
     'This is a report of pvh-report about one Xen PVH guest.',
     '',
-    ...files.map(([name, what]) => `  ${name.padEnd(14)} ${what}`),
+    ...files.map(([name, what]) => `  ${name.padEnd(width)} ${what}`),
     '',
     'Texts of the guest (console.log, guest.cfg, xenstore.txt, the stack in xenctx.txt) may hold names,',
     'addresses and other private data: read them before you pass the report on.',
+    ...(ofHost
+      ? ['Files called host-... tell of the host and of the other domains on it: read them too.']
+      : []),
     'Two reports are compared by: pvh-report diff A.tar.gz B.tar.gz',
   ];
   return `${lines.join('\n')}\n`;

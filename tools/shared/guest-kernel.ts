@@ -12,6 +12,7 @@ import { Symbolizer } from '../../symbols/symbolizer.ts';
 import type { RowSource } from '../../symbols/unwind/row.ts';
 import { codeTest } from './code-test.ts';
 import { checkIdentity } from './identity.ts';
+import type { KeptTraces } from './kept-traces.ts';
 import { cfiRows, orcRows } from './kernel-rows.ts';
 import { ModuleFiles } from './module-files.ts';
 import { sourcePrefixes } from './source-text.ts';
@@ -39,6 +40,8 @@ export interface GuestKernel {
   readonly linux: LinuxGuest | undefined;
   /** The kernel's half of memory, through the page tables of one vCPU. */
   readonly memory: VirtualMemory | undefined;
+  /** Set where one thread is looked at more than once, in one way. */
+  readonly traces?: KeptTraces;
   /** Where source lines of modules are: the files have to be found before lines() is asked, and closed. */
   readonly moduleFiles: ModuleFiles;
   /** File and line of an instruction, innermost inlined function first; none when it is not known. */

@@ -64,9 +64,11 @@ function moduleRelease(elf: ElfFile): string | undefined {
   return /(?:^|\0)vermagic=([\w.+~-]{1,64})[ \0]/.exec(text)?.[1];
 }
 
-/** Name of a module by the name of its file: dashes and underscores are one, and what stands behind .ko does not matter. */
-export const moduleName = (fileName: string): string =>
-  fileName.replace(/\.ko(?:\.debug)?$/, '').replaceAll('-', '_');
+const MODULE_FILE = /\.ko(?:\.debug)?(?:\.(?:xz|zst|gz))?$/;
+
+/** Name of a module by the name of its file, in which dashes and underscores are one; undefined for the name of another file. */
+export const moduleName = (fileName: string): string | undefined =>
+  MODULE_FILE.test(fileName) ? fileName.replace(MODULE_FILE, '').replaceAll('-', '_') : undefined;
 
 /** Build-ids become names of folders. */
 export const isBuildId = (text: string): boolean => /^(?:[0-9a-f]{2}){4,64}$/.test(text);

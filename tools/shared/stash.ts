@@ -10,16 +10,24 @@ import { FileSource } from '../../core/host/file-source.ts';
 import { NewFile, replaceFile } from '../../core/host/files.ts';
 import { withLock } from '../../core/host/lock.ts';
 import { isAlive } from '../../core/host/process-identity.ts';
+import type { ByteSource } from '../../symbols/bytes.ts';
 import { type DebugInfo, openDebugInfo } from '../../symbols/dwarf/debug-info.ts';
 import { writeDebugIndex } from '../../symbols/dwarf/index-file.ts';
 import { type ElfFile, isElf, openElf } from '../../symbols/elf/elf-file.ts';
 import { layOutSections } from '../../symbols/elf/lay-out.ts';
 import { FormatError, PvhError } from '../../symbols/errors.ts';
+import { isBzImage } from '../../symbols/kernel/bzimage.ts';
 import { packSymbols, unpackSymbols } from '../../symbols/symbol-columns.ts';
 import type { SymbolTable } from '../../symbols/symbol-table.ts';
 import { describeElf, isBuildId, parseEntry, renderEntry, type StashEntry } from './stash-entry.ts';
 import { stateDirectory } from './state-dir.ts';
-import { type OpenSource, openSymbolFile, type SymbolFile, tableOfElf } from './symbol-file.ts';
+import {
+  type OpenSource,
+  openSymbolFile,
+  openSymbolSource,
+  type SymbolFile,
+  tableOfElf,
+} from './symbol-file.ts';
 
 /** PVH_STASH_DIR, else `stash` in the state directory. */
 export function stashDirectory(env: Readonly<Record<string, string | undefined>>): string {
@@ -136,6 +144,7 @@ export class Stash {
         source.close();
       };
       const debugInfo = lines?.debugInfo ?? openDebugInfo(elf);
+      warnings.push(...(debugInfo?.warnings ?? []));
       return { path, table, elf, buildId: entry.buildId, debugInfo, warnings, close };
     } catch (error) {
       source.close();
@@ -296,15 +305,20 @@ interface StashableFile extends SymbolFile {
   readonly source: OpenSource;
 }
 
+const WANTED =
+  'give the vmlinux with debug information of this kernel (Debian: linux-image-RELEASE-dbg; a build of your own: vmlinux in its top folder)';
+
+/** What somebody gave who gave no ELF file, and what to do. */
+const whyNotKept = (source: ByteSource): string =>
+  isBzImage(source)
+    ? `a bzImage, whose kernel has no symbols with source lines: ${WANTED}; xenctx -s takes the bzImage as it is`
+    : `not an ELF file, and so without a build-id by which it is kept: ${WANTED}; xenctx -s takes a System.map as it is`;
+
 /** @throws FormatError for what cannot be kept by build-id. */
 function openForStash(path: string): StashableFile {
-  const source = new FileSource(path);
+  const source = openSymbolSource(path);
   try {
-    if (!isElf(source))
-      throw new FormatError(
-        'not an ELF file: the stash keeps files by their build-id, which a System.map or a bzImage in it does not show',
-        { source: path },
-      );
+    if (!isElf(source)) throw new FormatError(whyNotKept(source), { source: path });
     const file = openSymbolFile(path);
     const { buildId } = file;
     if (buildId !== undefined && isBuildId(buildId))

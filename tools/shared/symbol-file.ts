@@ -1,5 +1,5 @@
-// Opens what a user gives as symbols: a vmlinux, a bzImage, a System.map or a copy of /proc/kallsyms. Says why when it is none of
-// them. Where such files may lie is the matter of symbol-search.ts.
+// Opens what a user gives as symbols: a vmlinux, a module, a bzImage, a System.map or a copy of /proc/kallsyms, packed or not. Says
+// why when it is none of them. Where such files may lie is the matter of symbol-search.ts.
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { hostCodecs } from '../../core/host/codecs.ts';
 import { FileSource } from '../../core/host/file-source.ts';
@@ -15,6 +15,7 @@ import { fileBuildId } from '../../symbols/kernel/identity.ts';
 import { findKallsyms } from '../../symbols/kernel/kallsyms.ts';
 import { parseSystemMap } from '../../symbols/kernel/system-map.ts';
 import type { SymbolTable } from '../../symbols/symbol-table.ts';
+import { packingOf, unpackFile } from './packed-file.ts';
 
 export interface SymbolFile {
   readonly path: string;
@@ -56,17 +57,29 @@ function readStream(path: string): ByteSource {
   }
 }
 
-/** Files by offset; pipes, and files that do not tell their size (/proc/kallsyms), whole. */
-function open(path: string): OpenSource {
+const inMemory = (source: ByteSource): OpenSource => ({ ...source, close: () => undefined });
+
+/**
+ * The bytes of a symbol file: files by offset; what is packed, pipes, and files that do not tell their size (/proc/kallsyms), whole.
+ * @throws as openSymbolFile
+ */
+export function openSymbolSource(path: string): OpenSource {
   const status = statSync(path);
-  if (status.isDirectory() || (status.isFile() && status.size > 0)) return new FileSource(path);
-  return { ...readStream(path), close: () => undefined };
+  const isPlain = status.isDirectory() || (status.isFile() && status.size > 0);
+  const source: OpenSource = isPlain ? new FileSource(path) : inMemory(readStream(path));
+  let inUse = false;
+  try {
+    const packing = packingOf(source);
+    inUse = packing === undefined;
+    return packing === undefined ? source : inMemory(unpackFile(source, packing));
+  } finally {
+    if (!inUse) source.close();
+  }
 }
 
 const STRIPPED = 'stripped: names are from the kallsyms inside, without file and line';
 
-/** Symbols of an ELF file: its own, or those that a kernel carries for itself. */
-/** @throws FormatError when there are none. */
+/** Symbols of an ELF file: its own, or those that a kernel carries for itself. @throws FormatError when there are none. */
 export function tableOfElf(elf: ElfFile, path: string, warnings: string[]): SymbolTable {
   const table = readSymbolTable(elf);
   if (table && table.length > 0) return table;
@@ -84,7 +97,9 @@ function fromElf(path: string, source: ByteSource, close: () => void): SymbolFil
   const elf = layOutSections(openElf(source, hostCodecs));
   const warnings: string[] = [];
   const table = tableOfElf(elf, path, warnings);
-  return { path, table, elf, buildId: fileBuildId(elf), debugInfo: openDebugInfo(elf), warnings, close };
+  const debugInfo = openDebugInfo(elf);
+  warnings.push(...(debugInfo?.warnings ?? []));
+  return { path, table, elf, buildId: fileBuildId(elf), debugInfo, warnings, close };
 }
 
 function fromText(path: string, source: ByteSource): SymbolFile {
@@ -104,7 +119,7 @@ function fromText(path: string, source: ByteSource): SymbolFile {
  * @throws the system's error when it cannot be opened, PvhError for a folder, FormatError when there are no symbols in it.
  */
 export function openSymbolFile(path: string): SymbolFile {
-  const source = open(path);
+  const source = openSymbolSource(path);
   let inUse = false;
   try {
     if (isElf(source)) {

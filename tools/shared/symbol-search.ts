@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { PvhError } from '../../symbols/errors.ts';
 import { buildIdAt } from '../../symbols/kernel/identity.ts';
 import type { MemorySource } from '../../symbols/memory.ts';
+import { followDebugLink } from './debug-link.ts';
 import { fetchDebugInfo } from './debuginfod.ts';
 import { explainFailure, systemError } from './failure.ts';
 import { Stash, stashDirectory } from './stash.ts';
@@ -80,6 +81,20 @@ function attempt(
   return file;
 }
 
+/** Opens one place; of a file whose debug information was split off, the file that has it. */
+function attemptFile(
+  path: string,
+  wanted: { readonly buildId: string | undefined },
+  root: string,
+  looked: string[],
+): SymbolFile | undefined {
+  const file = attempt(path, wanted, looked, () => openSymbolFile(path));
+  if (!file || file.debugInfo) return file;
+  const linked = attempt(path, { buildId: undefined }, looked, () => followDebugLink(file, root, looked));
+  if (linked) file.close();
+  return linked ?? file;
+}
+
 function withWarning(file: SymbolFile, warning: string): SymbolFile {
   return { ...file, warnings: [...file.warnings, warning] };
 }
@@ -123,7 +138,7 @@ export async function searchSymbols(wanted: WantedSymbols, options: SearchOption
   if (isBest(kept)) return best(kept);
   for (const place of places(wanted)) {
     const path = join(root, place);
-    const file = attempt(path, wanted, looked, () => openSymbolFile(path));
+    const file = attemptFile(path, wanted, root, looked);
     if (isBest(file)) return best(file);
   }
   const fetched = buildId === undefined ? undefined : await fetchDebugInfo(buildId, stash, { env, progress });
@@ -179,7 +194,7 @@ function* moduleFiles(folder: string, name: string): Generator<string> {
       left--;
       const path = join(next, entry.name);
       if (entry.isDirectory()) folders.push(path);
-      else if (/\.ko(?:\.debug)?$/.test(entry.name) && moduleName(entry.name) === name) yield path;
+      else if (moduleName(entry.name) === name) yield path;
     }
   }
 }
@@ -201,7 +216,7 @@ export async function searchModule(wanted: WantedModule, options: SearchOptions)
   if (file || release === undefined || !isRelease(release)) return { file, looked };
   for (const folder of ['usr/lib/debug/lib/modules', 'lib/modules'])
     for (const path of moduleFiles(join(root, folder, release), name)) {
-      const module = attempt(path, wanted, looked, () => openSymbolFile(path));
+      const module = attemptFile(path, wanted, root, looked);
       if (module?.debugInfo) return { file: module, looked };
       if (module) looked.push(`${path}: no debug information`);
       module?.close();

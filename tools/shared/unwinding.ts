@@ -1,5 +1,6 @@
 // What can be unwound in a guest: its vCPUs, and the tasks that sleep. Each with the stacks that it can be on.
 import type { VcpuRegisters } from '../../core/machine/registers.ts';
+import type { TargetVcpu } from '../../core/target/target.ts';
 import { attempt, type Known } from '../../symbols/kernel/linux-memory.ts';
 import type { Task } from '../../symbols/kernel/tasks.ts';
 import type { MemorySource } from '../../symbols/memory.ts';
@@ -14,12 +15,14 @@ import {
   unwind,
 } from '../../symbols/unwind/unwinder.ts';
 import type { GuestKernel } from './guest-kernel.ts';
+import type { TraceOwner } from './kept-traces.ts';
 
 /** Why nothing is known of tasks, modules and the log. */
 export const NOT_LINUX = 'not a Linux kernel, or its symbols are not known';
 
 /** Something that runs or waits, where it stands. */
 export interface Thread {
+  readonly owner: TraceOwner;
   readonly start: UnwindStart;
   readonly context: Omit<UnwindContext, 'rows' | 'registerRows' | 'isCode' | 'way'>;
 }
@@ -42,6 +45,10 @@ export function runningCpu({ linux }: GuestKernel, { gs, kernel_gs_base }: VcpuR
   return { cpu: { value: cpu }, task: linux.currentTask(cpu) };
 }
 
+/** Whether a vCPU that is offline has been up: halted by a panic, say, it stands where its CPU stood. */
+export const standsInKernel = ({ linux }: GuestKernel, { registers }: TargetVcpu): boolean =>
+  linux?.cpuOfVcpu(registers?.gs.base, registers?.kernel_gs_base) !== undefined;
+
 /** @param memory through the vCPU's own page tables. */
 export function vcpuThread(
   kernel: GuestKernel,
@@ -55,6 +62,7 @@ export function vcpuThread(
   const narrow = (value: bigint): bigint => (wordSize === 4 ? BigInt.asUintN(32, value) : value);
   const { rip, rsp } = registers;
   return {
+    owner: registers,
     start: { rip: narrow(rip), registers: { ...registers, rsp: narrow(rsp) } },
     context: { ...(linux && linuxContext(linux.linux, linux.perCpu.value, known)), memory, wordSize },
   };
@@ -66,6 +74,7 @@ export function taskThread({ linux, memory }: GuestKernel, task: Task): Known<Th
   if (!linux || !memory) return { missing: NOT_LINUX };
   if (savedSp === undefined) return { missing: 'nothing tells where it was switched away' };
   return attempt(() => ({
+    owner: task.address,
     start: startOfSleepingTask(linux.linux, savedSp),
     context: { ...linuxContext(linux.linux, linux.perCpu.value, { task }), memory },
   }));
@@ -81,13 +90,15 @@ const bestWay = ({ table, rows, isCode }: GuestKernel, { rip }: UnwindStart, way
 /** @param allRegisters also find out registers that the trace itself does not need. */
 export function unwindThread(
   kernel: GuestKernel,
-  { start, context }: Thread,
+  { owner, start, context }: Thread,
   way: UnwindWay,
   allRegisters = false,
-): Generator<UnwindStep> {
-  const { rows, registerRows, isCode } = kernel;
-  const more = allRegisters ? registerRows : [];
-  return unwind({ ...context, rows, isCode, way: bestWay(kernel, start, way), registerRows: more }, start);
+): Iterable<UnwindStep> {
+  const { rows, isCode, traces } = kernel;
+  const registerRows = allRegisters ? kernel.registerRows : [];
+  const make = () =>
+    unwind({ ...context, rows, isCode, way: bestWay(kernel, start, way), registerRows }, start);
+  return traces && !allRegisters ? traces.steps(owner, make) : make();
 }
 
 /** Where the instruction of a frame is: a return address lies behind its call. */

@@ -4,7 +4,7 @@ import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import type { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import type { MemoryFault } from '../../symbols/errors.ts';
 import type { GuestKernel } from '../shared/guest-kernel.ts';
-import { vcpuThread } from '../shared/unwinding.ts';
+import { standsInKernel, vcpuThread } from '../shared/unwinding.ts';
 import { type Disassemble, disassemblyLines } from './disassembly.ts';
 import { frameRegisterLines } from './frame-registers.ts';
 import { logLines, moduleLines } from './guest-lists.ts';
@@ -33,11 +33,20 @@ export interface DumpKnowledge {
   readonly disassemble?: Disassemble | undefined;
 }
 
-/** Why a vCPU has no view, in the words of libxenctrl. */
-function whyNot(vcpu: TargetVcpu | undefined): string {
+/** Why a vCPU is not shown, in the words of libxenctrl. */
+function classicWhyNot(vcpu: TargetVcpu | undefined): string {
   if (!vcpu) return 'xc_vcpu_getcontext: Invalid argument';
   if (!vcpu.online) return 'xc_domain_hvm_getcontext_partial: No data available';
   return `xc_vcpu_getcontext: No data available${vcpu.missing ? ` (${vcpu.missing})` : ''}`;
+}
+
+/** The same in ours. @param id the vCPU that was asked for. */
+function whyNot(id: number, { vcpus }: Target): string {
+  const vcpu = vcpus.find((each) => each.id === id);
+  if (!vcpu) return `there is no vcpu ${id}: there are ${vcpus.map((each) => each.id).join(', ')}`;
+  if (!vcpu.registers)
+    return `the registers of vcpu ${id} are not known: ${vcpu.missing ?? 'none are there'}`;
+  return `vcpu ${id} is offline, and no CPU of the guest's kernel runs on it`;
 }
 
 /** The vCPU to show when the user named none: the one that panicked, else the first that is up. */
@@ -96,46 +105,49 @@ export function* dumpTarget(
 ): Generator<string> {
   const { symbols, kernel } = knowledge;
   const { memory, dumpAsStack, allVcpus, modules, dmesg, allTasks } = options;
-  const view = (vcpu: TargetVcpu | undefined): VcpuView | undefined => {
-    if (!vcpu?.online || !vcpu.registers) {
-      problems.vcpu(whyNot(vcpu));
-      return undefined;
-    }
-    return viewVcpu(target, vcpu.id, vcpu.registers, symbols, (fault) => problems.memory(vcpu.id, fault));
+  const ours = options.unwind !== undefined ? kernel : undefined;
+  const look = ({ id, registers }: TargetVcpu): VcpuView | undefined =>
+    registers && viewVcpu(target, id, registers, symbols, (fault) => problems.memory(id, fault));
+  const stands = (vcpu: TargetVcpu): boolean =>
+    vcpu.online || (ours !== undefined && standsInKernel(ours, vcpu));
+  const view = (id: number): VcpuView | undefined => {
+    const vcpu = target.vcpus.find((each) => each.id === id);
+    const one = vcpu && stands(vcpu) ? look(vcpu) : undefined;
+    if (!one) problems.vcpu(ours ? `xenctx: ${whyNot(id, target)}` : classicWhyNot(vcpu));
+    return one;
   };
   const id = chosenVcpu(target, options, kernel);
-  const chosen = (): VcpuView | undefined => view(target.vcpus.find((vcpu) => vcpu.id === id));
 
   if (memory !== undefined) {
-    const one = chosen();
+    const one = view(id);
     if (one) yield* memoryLines(one, memory, options);
     if (dumpAsStack !== undefined || allVcpus) yield '';
   }
   if (dumpAsStack !== undefined) {
-    const one = chosen();
+    const one = view(id);
     if (one) yield* stackLines(one, options);
     if (allVcpus) yield '';
   }
   if (kernel && modules) yield* moduleLines(kernel, options.sourceLines);
   if (kernel && dmesg) yield* logLines(kernel);
   if (kernel && allTasks)
-    yield* taskLines(kernel, target, view, { ...options, unwind: options.unwind ?? 'auto' });
+    yield* taskLines(kernel, target, look, { ...options, unwind: options.unwind ?? 'auto' });
   const showVcpu = ![memory !== undefined, dumpAsStack !== undefined, modules, dmesg, allTasks].includes(
     true,
   );
-  if (kernel && options.unwind !== undefined && (allVcpus || showVcpu)) yield* kernelLines(kernel, target);
+  if (ours && (allVcpus || showVcpu)) yield* kernelLines(ours, target);
   if (allVcpus) {
     for (const vcpu of target.vcpus) {
-      if (vcpu.online) {
-        yield `vcpu${vcpu.id}:`;
-        const one = view(vcpu);
-        if (one) yield* vcpuLines(one, options, knowledge);
-      } else yield `vcpu${vcpu.id} offline`;
+      yield vcpu.online ? `vcpu${vcpu.id}:` : `vcpu${vcpu.id} offline`;
+      const one = stands(vcpu) ? view(vcpu.id) : undefined;
+      if (one) yield* vcpuLines(one, options, knowledge);
       yield '';
     }
   } else if (showVcpu) {
-    if (options.vcpu === undefined && id !== 0) yield `vcpu${id}:`;
-    const one = chosen();
+    const offline = target.vcpus.some((vcpu) => vcpu.id === id && !vcpu.online && stands(vcpu));
+    if (offline) yield `vcpu${id} offline`;
+    else if (options.vcpu === undefined && id !== 0) yield `vcpu${id}:`;
+    const one = view(id);
     if (one) yield* vcpuLines(one, options, knowledge);
   }
 }

@@ -6,7 +6,7 @@ import type { Uptime } from '../../symbols/kernel/facts.ts';
 import type { Known } from '../../symbols/kernel/linux-memory.ts';
 import type { Task } from '../../symbols/kernel/tasks.ts';
 import type { GuestKernel } from '../shared/guest-kernel.ts';
-import { runningCpu } from '../shared/unwinding.ts';
+import { runningCpu, standsInKernel } from '../shared/unwinding.ts';
 
 const known = <T>(fact: Known<T>, show: (value: T) => string): string =>
   fact.missing === undefined ? show(fact.value) : `not known (${fact.missing})`;
@@ -23,7 +23,10 @@ export function panickedVcpu(kernel: GuestKernel, { vcpus }: Target): number | u
   const cpu = kernel.linux?.facts().panicCpu.value;
   if (cpu === undefined || cpu === 'none') return undefined;
   return vcpus.find(
-    ({ online, registers }) => online && registers && runningCpu(kernel, registers).cpu.value === cpu,
+    (vcpu) =>
+      vcpu.registers &&
+      (vcpu.online || standsInKernel(kernel, vcpu)) &&
+      runningCpu(kernel, vcpu.registers).cpu.value === cpu,
   )?.id;
 }
 

@@ -117,16 +117,15 @@ async function print(
   streams: XenctxStreams,
 ): Promise<number> {
   const table = kernel?.table ?? file?.table;
-  const knowledge = {
+  const { knowledge, warnings } = await findModuleLines(target, options, {
     symbols: new ClassicSymbols({
       table: table && table.length > 0 ? table : file?.table,
       kernelStart: options.kernelStart,
     }),
     kernel,
     disassemble: options.disassemble ? await loadDisassembler() : undefined,
-  };
-  for (const warning of await findModuleLines(target, options, knowledge))
-    streams.error(`xenctx: ${warning}`);
+  });
+  for (const warning of warnings) streams.error(`xenctx: ${warning}`);
   if (options.json) {
     const { text, complete } = describeTarget(target, options, knowledge);
     streams.text(text);

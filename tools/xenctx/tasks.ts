@@ -1,9 +1,16 @@
 // --all-tasks: every task of a Linux guest with its stack, those that run on a vCPU from the vCPU's registers.
-import type { Target } from '../../core/target/target.ts';
+import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import type { Known } from '../../symbols/kernel/linux-memory.ts';
 import type { Task } from '../../symbols/kernel/tasks.ts';
 import type { GuestKernel } from '../shared/guest-kernel.ts';
-import { NOT_LINUX, runningCpu, type Thread, taskThread, vcpuThread } from '../shared/unwinding.ts';
+import {
+  NOT_LINUX,
+  runningCpu,
+  standsInKernel,
+  type Thread,
+  taskThread,
+  vcpuThread,
+} from '../shared/unwinding.ts';
 import { type TraceLayout, trueTraceLines } from './true-trace.ts';
 import type { VcpuView } from './view.ts';
 
@@ -14,24 +21,39 @@ export interface TaskTrace {
 }
 
 /** Where it was switched away last is long past. */
-const NO_REGISTERS = 'runs on a CPU whose registers are not known: its vCPU is offline, or the dump lacks it';
+const NO_REGISTERS = 'runs on a CPU whose registers are not known: the dump lacks them';
 
-/** All tasks, idle ones first. @throws nothing: what cannot be read has its reason. */
-export function taskTraces(
+/** By address, the tasks that run on a vCPU, with where each stands; undefined: in user mode. */
+function runningTasks(
   kernel: GuestKernel,
   { vcpus }: Target,
-  view: (vcpu: Target['vcpus'][number]) => VcpuView | undefined,
-): Known<{ readonly traces: readonly TaskTrace[]; readonly problems: readonly string[] }> {
-  const { linux } = kernel;
-  if (!linux) return { missing: NOT_LINUX };
+  view: (vcpu: TargetVcpu) => VcpuView | undefined,
+): Map<bigint, Thread | undefined> {
   const running = new Map<bigint, Thread | undefined>();
-  for (const vcpu of vcpus) {
-    const address = vcpu.online && vcpu.registers && runningCpu(kernel, vcpu.registers).task.value?.address;
-    const one = address ? view(vcpu) : undefined;
-    if (!address || !one) continue;
+  // Offline is also a vCPU that a panic has halted, or that was taken out: it still stands in its task.
+  for (const vcpu of [...vcpus].sort((a, b) => Number(b.online) - Number(a.online))) {
+    const address = vcpu.registers && runningCpu(kernel, vcpu.registers).task.value?.address;
+    if (address === undefined || running.has(address)) continue;
+    const one = vcpu.online || standsInKernel(kernel, vcpu) ? view(vcpu) : undefined;
+    if (!one) continue;
     const inKernel = (one.registers.cs.selector & 3) === 0 && one.wordSize === 8;
     running.set(address, inKernel ? vcpuThread(kernel, one.registers, one.memory, 8) : undefined);
   }
+  return running;
+}
+
+/**
+ * All tasks, idle ones first. @throws nothing: what cannot be read has its reason.
+ * @param view of any vCPU that has registers.
+ */
+export function taskTraces(
+  kernel: GuestKernel,
+  target: Target,
+  view: (vcpu: TargetVcpu) => VcpuView | undefined,
+): Known<{ readonly traces: readonly TaskTrace[]; readonly problems: readonly string[] }> {
+  const { linux } = kernel;
+  if (!linux) return { missing: NOT_LINUX };
+  const running = runningTasks(kernel, target, view);
   const all = linux.tasks();
   if (all.missing !== undefined) return all;
   const threadOf = (task: Task): Known<Thread> => {
@@ -64,7 +86,7 @@ function heading({ comm, state, pid, tgid, parent, cpu, isIdle, onCpu }: Task): 
 export function* taskLines(
   kernel: GuestKernel,
   target: Target,
-  view: (vcpu: Target['vcpus'][number]) => VcpuView | undefined,
+  view: (vcpu: TargetVcpu) => VcpuView | undefined,
   layout: TraceLayout,
 ): Generator<string> {
   const found = taskTraces(kernel, target, view);

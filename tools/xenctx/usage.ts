@@ -6,7 +6,8 @@ export const HELP = `usage:
 
   xenctx [options] <DOMAIN> [VCPU]
 
-DOMAIN is a domain id, a domain name, or the path of a dump-core file.
+DOMAIN is a domain id, a domain name, the path of a dump file, or gdb:HOST:PORT
+or gdb:unix:PATH, a guest behind a gdb stub.
 VCPU is the number of a vcpu.
 
 options:

@@ -8,48 +8,25 @@ import { printkLines } from '../../../symbols/kernel/printk-text.ts';
 import { allTasks } from '../../../symbols/kernel/tasks.ts';
 import { OrcRows } from '../../../symbols/unwind/orc.ts';
 import { note } from '../../support/elf-writer.ts';
-import { layoutsFrom } from '../../support/guest-bytes.ts';
+import { layoutsFrom, MODULE_MEMBERS, TASK_MEMBERS } from '../../support/guest-bytes.ts';
 import { Image } from '../image.ts';
 import type { FuzzTarget } from '../target.ts';
 
 const PAGE = 4096;
 const BASE = 0xffff_8880_0000_0000n;
 
-/** Members as a kernel has them, closer together. */
 const LAYOUTS = layoutsFrom(
   {
-    'task_struct.flags': [0, 4],
-    'task_struct.__state': [4, 4],
-    'task_struct.exit_state': [8, 4],
-    'task_struct.pid': [12, 4],
-    'task_struct.tgid': [16, 4],
-    'task_struct.on_cpu': [20, 4],
-    'task_struct.tasks': [24, 16],
-    'task_struct.thread_node': [40, 16],
-    'task_struct.signal': [56, 8],
-    'task_struct.stack': [64, 8],
-    'task_struct.comm': [72, 16],
+    ...TASK_MEMBERS,
+    ...MODULE_MEMBERS,
     'task_struct.real_parent': [88, 8],
     'task_struct.thread.sp': [96, 8],
     'task_struct.thread_info.cpu': [104, 4],
-    'signal_struct.thread_head': [8, 16],
     'rq.idle': [0, 8],
-    'module.state': [0, 4],
-    'module.list': [8, 16],
-    'module.name': [24, 56],
-    'module.taints': [80, 8],
-    'module.mem': [88, 7 * 16],
-    'module.kallsyms': [200, 8],
     'module.notes_attrs': [208, 8],
     'module.arch.orc_unwind_ip': [216, 8],
     'module.arch.orc_unwind': [224, 8],
     'module.arch.num_orcs': [232, 4],
-    'module_memory.base': [0, 8],
-    'module_memory.size': [8, 4],
-    'mod_kallsyms.symtab': [0, 8],
-    'mod_kallsyms.num_symtab': [8, 4],
-    'mod_kallsyms.strtab': [16, 8],
-    'mod_kallsyms.typetab': [24, 8],
     'module_notes_attrs.notes': [0, 4],
     'module_notes_attrs.attrs': [8, 16],
     'bin_attribute.size': [0, 8],

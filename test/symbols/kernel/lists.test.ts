@@ -1,43 +1,16 @@
 // Tasks and modules whose lists are damaged: what lies before the damage is told, and so is the damage.
 import { describe, expect, test } from 'vitest';
-import { LinuxMemory, walkList } from '../../../symbols/kernel/linux-memory.ts';
+import { attempt, LinuxMemory, walkList } from '../../../symbols/kernel/linux-memory.ts';
 import { listModules } from '../../../symbols/kernel/modules.ts';
 import { PerCpu } from '../../../symbols/kernel/per-cpu.ts';
 import { taintLetters } from '../../../symbols/kernel/taints.ts';
 import { allTasks } from '../../../symbols/kernel/tasks.ts';
-import { GuestBytes, layoutsFrom } from '../../support/guest-bytes.ts';
+import { GuestBytes, layoutsFrom, MODULE_MEMBERS, TASK_MEMBERS } from '../../support/guest-bytes.ts';
 
 const BASE = 0xffff_8880_0010_0000n;
 const at = (offset: number): bigint => BASE + BigInt(offset);
 
-const TASK_MEMBERS = {
-  'task_struct.flags': [0, 4],
-  'task_struct.__state': [4, 4],
-  'task_struct.exit_state': [8, 4],
-  'task_struct.pid': [12, 4],
-  'task_struct.tgid': [16, 4],
-  'task_struct.on_cpu': [20, 4],
-  'task_struct.tasks': [24, 16],
-  'task_struct.thread_node': [40, 16],
-  'task_struct.signal': [56, 8],
-  'task_struct.stack': [64, 8],
-  'task_struct.comm': [72, 16],
-  'signal_struct.thread_head': [8, 16],
-} as const;
-
-const layouts = layoutsFrom(
-  {
-    ...TASK_MEMBERS,
-    'module.state': [0, 4],
-    'module.list': [8, 16],
-    'module.name': [24, 56],
-    'module.taints': [80, 8],
-    'module.mem': [88, 7 * 16],
-    'module_memory.base': [0, 8],
-    'module_memory.size': [8, 4],
-  },
-  { module_memory: 16 },
-);
+const layouts = layoutsFrom({ ...TASK_MEMBERS, ...MODULE_MEMBERS }, { module_memory: 16 });
 
 const memory = (): GuestBytes => new GuestBytes(BASE, 8);
 const link = (view: GuestBytes, from: bigint, to: bigint): void =>
@@ -154,7 +127,7 @@ test('modules: one that cannot be read leaves the others', () => {
   link(bytes, modules[0] + 8n, modules[1] + 8n);
   link(bytes, modules[1] + 8n, BASE);
   bytes.view(modules[0] + 24n, 1).setUint8(0, 0x61);
-  bytes.view(modules[0] + 80n, 8).setBigUint64(0, 0x3001n, true);
+  bytes.view(modules[0] + 80n, 8).setBigUint64(0, 0x3003n, true);
   bytes.view(modules[0] + 88n, 8).setBigUint64(0, 0xffff_ffff_c000_0000n, true);
   bytes.view(modules[0] + 96n, 8).setUint32(0, 0x1000, true);
   bytes.view(modules[1] + 88n, 8).setBigUint64(0, 1n, true);
@@ -165,11 +138,37 @@ test('modules: one that cannot be read leaves the others', () => {
     {
       name: 'a',
       state: 'live',
-      taints: 'POE',
+      taints: 'PFOE',
       ranges: [{ kind: 'text', base: 0xffff_ffff_c000_0000n, size: 4096 }],
     },
   ]);
   expect(reasons).toEqual(['a module with 2147483647 bytes of text']);
+});
+
+test('modules that all have the largest symbol table there can be', () => {
+  const bytes = memory();
+  const KALLSYMS = at(0x4000);
+  /** Zeros without end: no symbol is defined. */
+  const zeros = 1n << 63n;
+  const count = 20;
+  for (let index = 0; index <= count; index++) {
+    const [module, next] = [at(index * 0x100), at(((index + 1) % (count + 1)) * 0x100)];
+    link(bytes, index === 0 ? BASE : module + 8n, next === BASE ? BASE : next + 8n);
+    bytes.view(module + 200n, 8).setBigUint64(0, KALLSYMS, true);
+  }
+  bytes.view(KALLSYMS, 8).setBigUint64(0, zeros, true);
+  bytes.view(KALLSYMS + 8n, 4).setUint32(0, 1 << 20, true);
+  for (const member of [16n, 24n]) bytes.view(KALLSYMS + member, 8).setBigUint64(0, zeros, true);
+  const source = {
+    read: (address: bigint, into: Uint8Array) =>
+      address >= zeros && address < BASE ? into.fill(0) : bytes.read(address, into),
+  };
+  const linux = new LinuxMemory(source, () => BASE, layouts);
+  const modules = listModules(linux, ({ reason }) => expect.fail(reason));
+  expect(modules.length).toBe(count);
+  const failed = modules.filter((module) => attempt(() => module.symbols()).missing !== undefined);
+  // 24 MB each, 256 MB in all.
+  expect(failed.length).toBe(10);
 });
 
 test.each([

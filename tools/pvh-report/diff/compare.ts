@@ -46,10 +46,10 @@ const differing = (rows: readonly Pair[]): Pair[] => rows.filter(({ a, b }) => a
 
 const side = ({ path, manifest: { domain, kernel } }: Report): Side => ({
   path,
-  domain: `${domain.name} (${domain.domid})`,
+  domain: domain.domid === undefined ? domain.name : `${domain.name} (${domain.domid})`,
   kernel:
     kernel.banner?.replace(/^(Linux version \S+) .*?(#\d+ .*)$/, '$1 $2') ??
-    `kernel ${kernel.buildId ?? kernel.sha256.slice(0, 12)}`,
+    `kernel ${kernel.buildId ?? kernel.sha256?.slice(0, 12) ?? 'unknown'}`,
 });
 
 const stackNames = ({ signature }: Report): string[] =>
@@ -98,7 +98,7 @@ function compareConditions(a: Report, b: Report): Pair[] {
   return differing([
     buildIds
       ? { what: 'kernel', a: left.kernel.buildId, b: right.kernel.buildId }
-      : { what: 'kernel file', a: left.kernel.sha256.slice(0, 12), b: right.kernel.sha256.slice(0, 12) },
+      : { what: 'kernel file', a: left.kernel.sha256?.slice(0, 12), b: right.kernel.sha256?.slice(0, 12) },
     ...(ownSymbols ? [] : [{ what: 'symbols', a: left.symbolsBuildId, b: right.symbolsBuildId }]),
     { what: 'Xen', a: left.xen, b: right.xen },
     { what: 'tool', a: left.tool, b: right.tool },

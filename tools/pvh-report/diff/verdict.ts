@@ -30,7 +30,8 @@ const hasEvidence = ({ signature, console }: Report): boolean =>
 
 function sameKernel(a: Report, b: Report): boolean {
   const [x, y] = [a.manifest.kernel, b.manifest.kernel];
-  return x.buildId !== undefined && y.buildId !== undefined ? x.buildId === y.buildId : x.sha256 === y.sha256;
+  if (x.buildId !== undefined && y.buildId !== undefined) return x.buildId === y.buildId;
+  return x.sha256 !== undefined && x.sha256 === y.sha256;
 }
 
 function compareStacks(

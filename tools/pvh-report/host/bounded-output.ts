@@ -1,0 +1,63 @@
+// Bytes of unknown length in bounded memory: the first quarter of the bound and what comes last.
+
+export interface Bounded {
+  readonly bytes: Uint8Array;
+  /** Set when something was left out: how much. */
+  readonly note?: string;
+}
+
+export class BoundedOutput {
+  readonly #headRoom: number;
+  readonly #tailRoom: number;
+  readonly #head: Uint8Array[] = [];
+  #headLength = 0;
+  #tail: Uint8Array[] = [];
+  #tailLength = 0;
+  /** Bytes that came, kept or not. */
+  total = 0;
+
+  /** @param bound bytes to keep, at least 4. */
+  constructor(bound: number) {
+    this.#headRoom = Math.floor(bound / 4);
+    this.#tailRoom = bound - this.#headRoom;
+  }
+
+  push(bytes: Uint8Array): void {
+    this.total += bytes.length;
+    const first = bytes.subarray(0, this.#headRoom - this.#headLength);
+    if (first.length > 0) this.#head.push(first);
+    this.#headLength += first.length;
+    const rest = bytes.subarray(first.length);
+    if (rest.length === 0) return;
+    this.#tail.push(rest);
+    this.#tailLength += rest.length;
+    // Cut now and then, not for every piece: twice the room at most.
+    if (this.#tailLength > 2 * this.#tailRoom) this.#tail = [this.#lastBytes()];
+  }
+
+  #lastBytes(): Uint8Array {
+    const all = Buffer.concat(this.#tail);
+    const last = Buffer.from(all.subarray(Math.max(0, all.length - this.#tailRoom)));
+    this.#tailLength = last.length;
+    return last;
+  }
+
+  end(): Bounded {
+    const tail = this.#lastBytes();
+    const left = this.total - this.#headLength - tail.length;
+    if (left === 0) return { bytes: Buffer.concat([...this.#head, tail]) };
+    const mark = new TextEncoder().encode(`\n[... ${left} bytes left out ...]\n`);
+    return {
+      bytes: Buffer.concat([...this.#head, mark, tail]),
+      note: `${left} of ${this.total} bytes left out after the first ${this.#headLength}`,
+    };
+  }
+}
+
+/** What of `bytes` fits into `bound`. */
+export function boundTo(bytes: Uint8Array, bound: number): Bounded {
+  if (bytes.length <= bound) return { bytes };
+  const output = new BoundedOutput(bound);
+  output.push(bytes);
+  return output.end();
+}

@@ -1,0 +1,141 @@
+// What --dry-run and --estimate print: a table of what would be taken, or of what was and would be written.
+
+import type { Collected } from './collect.ts';
+import { type Collector, KIB, MIB, NotThere } from './collector.ts';
+import type { Subject } from './evidence.ts';
+import type { Source } from './manifest.ts';
+
+/** Where it would come from, in words. */
+function origin({ take }: Collector, subject: Subject, logFolder: string): string {
+  try {
+    if ('inspection' in take) return 'registers and memory of the guest';
+    if ('runtime' in take) return 'the runtime';
+    if ('program' in take) return take.program(subject).join(' ');
+    return take
+      .logs(subject)
+      .map((name) => `${logFolder}/${name}`)
+      .join(' or ');
+  } catch (error) {
+    if (error instanceof NotThere) return error.message;
+    throw error;
+  }
+}
+
+const size = (bytes: number): string =>
+  bytes >= MIB
+    ? `${Math.ceil(bytes / MIB)} MiB`
+    : bytes >= KIB
+      ? `${Math.ceil(bytes / KIB)} KiB`
+      : `${bytes} B`;
+
+const isForRoot = ({ take }: Collector): boolean => ('program' in take && take.root) || 'logs' in take;
+
+/** Columns as wide as they need to be; the last one is left as it is. */
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))
+        .join('  '),
+    )
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
+interface PlannedFile {
+  readonly file: string;
+  readonly from: string;
+  readonly privacy: string;
+  readonly required: boolean;
+  readonly needsRoot: boolean;
+  readonly maxBytes: number;
+  readonly maxSeconds: number;
+}
+
+export interface Plan {
+  readonly schema: 'pvh-report-plan/1';
+  readonly domain: Subject;
+  readonly deadlineSeconds: number;
+  readonly files: readonly PlannedFile[];
+  readonly skipped: readonly string[];
+}
+
+export interface PlanOptions {
+  readonly subject: Subject;
+  readonly collectors: readonly Collector[];
+  readonly skipped: readonly Collector[];
+  readonly secondsFor: (collector: Collector) => number;
+  readonly deadline: number;
+  readonly logFolder: string;
+}
+
+export function makePlan({
+  subject,
+  collectors,
+  skipped,
+  secondsFor,
+  deadline,
+  logFolder,
+}: PlanOptions): Plan {
+  return {
+    schema: 'pvh-report-plan/1',
+    domain: subject,
+    deadlineSeconds: deadline,
+    files: collectors.map((collector) => ({
+      file: collector.file,
+      from: origin(collector, subject, logFolder),
+      privacy: collector.privacy,
+      required: collector.required,
+      needsRoot: subject.source === 'xen' && isForRoot(collector),
+      maxBytes: collector.bound,
+      maxSeconds: secondsFor(collector),
+    })),
+    skipped: skipped.map(({ file }) => file),
+  };
+}
+
+const SOURCES: Readonly<Record<Source, string>> = {
+  runtime: 'a domain of the runtime',
+  xen: 'a domain of this Xen host',
+  file: 'a dump file',
+};
+
+/** @param isRoot whether what needs root would be got. */
+export function renderPlan({ domain, deadlineSeconds, files, skipped }: Plan, isRoot: boolean): string {
+  const number = domain.domid === undefined ? '' : ` (domain ${domain.domid})`;
+  const forRoot = files.filter(({ needsRoot }) => needsRoot).length;
+  return [
+    `${domain.name}${number}, ${SOURCES[domain.source]}; nothing is done now, and nothing would be changed\n\n`,
+    table([
+      ['FILE', 'AT MOST', 'WITHIN', 'PRIVATE', 'ROOT', 'FROM'],
+      ...files.map(({ file, maxBytes, maxSeconds, privacy, needsRoot, from }) => [
+        file,
+        size(maxBytes),
+        `${maxSeconds} s`,
+        privacy,
+        needsRoot ? 'yes' : 'no',
+        from,
+      ]),
+    ]),
+    `\nEverything within ${deadlineSeconds} s.\n`,
+    ...(skipped.length > 0 ? [`Left out: ${skipped.join(' ')}\n`] : []),
+    ...(forRoot > 0 && !isRoot ? [`You are not root: ${forRoot} of these need it.\n`] : []),
+  ].join('');
+}
+
+/** Sizes and times of what was collected; the archive was not written. */
+export function renderEstimate({ gathered, bytes, fileName }: Collected): string {
+  const { files, inspectionMilliseconds } = gathered;
+  const seconds = (milliseconds: number): string => (milliseconds / 1000).toFixed(2);
+  const total = files.reduce((sum, file) => sum + file.bytes.length, 0);
+  return `${table([
+    ['FILE', 'BYTES', 'SECONDS'],
+    ['(reading the domain)', '', seconds(inspectionMilliseconds)],
+    ...files.map(({ name, bytes: content, milliseconds }) => [
+      name,
+      String(content.length),
+      seconds(milliseconds),
+    ]),
+  ])}\n${total} bytes in ${files.length} files; ${fileName} would have ${bytes.length} bytes. Nothing was written.\n`;
+}
