@@ -11,8 +11,8 @@ const EHDR_SIZE = 64;
 const PHDR_SIZE = 56;
 const PT_LOAD = 1;
 const PT_NOTE = 4;
-/** e_phnum has 16 bits, and its highest value has a meaning of its own. */
-const MAX_SEGMENTS = 0xfff0;
+/** As many as symbols/elf reads; an ELF file has no more than 0xfffe without tricks. */
+const MAX_SEGMENTS = 0x8000;
 /** Room for what frames that cannot be read split. */
 const SPARE_SEGMENTS = 256;
 /**

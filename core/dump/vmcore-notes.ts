@@ -109,7 +109,7 @@ export interface VmcoreNotes {
 
 /**
  * The notes of an image. All tools count CPUs by the place of the note. drgn wants the process number of the task that a CPU runs, which
- * is 0 for all that are idle; gdb takes the number for the name of a thread and keeps one of each name.
+ * is 0 for all that are idle; gdb takes the number for the name of a thread, keeps one of each name, and 0 for none.
  * @param forGdb whether gdb reads the file.
  */
 export function vmcoreNotes({ cpus, vmcoreinfo }: VmcoreImage, forGdb: boolean): VmcoreNotes {
@@ -118,7 +118,8 @@ export function vmcoreNotes({ cpus, vmcoreinfo }: VmcoreImage, forGdb: boolean):
   // QEMU stores the base in use, Linux that of user mode.
   const gsBase = ({ cs, gs, kernel_gs_base }: VcpuRegisters): bigint =>
     (asQemu || (cs.selector & 3) !== 0 ? gs.base : kernel_gs_base) ?? 0n;
-  const apart = forGdb && new Set(cpus.map(({ pid }) => pid)).size < cpus.length;
+  const pids = new Set(cpus.map(({ pid }) => pid));
+  const apart = forGdb && (pids.has(0) || pids.size < cpus.length);
   const status = (registers: VcpuRegisters | undefined, pid: number): Uint8Array =>
     registers ? prstatus(registers, pid, gsBase(registers)) : new Uint8Array(0);
   const statuses = cpus.map(({ registers, pid }) => {

@@ -17,17 +17,28 @@ const hex = (value: bigint): string => `0x${BigInt.asUintN(64, value).toString(1
 const slideOf = ({ slide, linux }: GuestKernel): bigint | undefined =>
   slide ?? linux?.vmcoreinfo?.kernelOffset;
 
-/** Lines of shell. */
+/** Which CPU and process the panic was in: drgn and crash have to be asked for it. */
+function panicked({ linux }: GuestKernel): string[] {
+  const cpu = linux?.facts().panicCpu.value;
+  if (typeof cpu !== 'number') return [];
+  const task = linux?.currentTask(cpu).value;
+  const process = task ? `, process ${task.pid}: prog.stack_trace(${task.pid}) in drgn` : '';
+  return [`# the panic was on CPU ${cpu}${process}`];
+}
+
+/** Lines of shell, and of comment. */
 export function commandsFor(kernel: GuestKernel, { form, path, vmlinux }: DumpToOpen): string[] {
   const [file, symbols] = [quoted(path), quoted(vmlinux)];
   const slide = slideOf(kernel);
-  const load = slide === undefined || slide === 0n ? '' : ` -o ${hex(slide)}`;
-  const gdb = `gdb -ex ${quoted(`symbol-file ${vmlinux}${load}`)} -ex 'thread apply all bt' -c ${file}`;
+  const moved = slide === undefined || slide === 0n ? undefined : hex(slide);
+  const load = `symbol-file ${vmlinux}${moved === undefined ? '' : ` -o ${moved}`}`;
+  const gdb = `gdb -ex ${quoted(load)} -ex ${quoted(`core-file ${path}`)} -ex 'thread apply all bt'`;
   if (!kernel.linux) return [gdb];
-  if (form !== 'dump-core')
-    return [`crash ${symbols} ${file}`, `drgn -c ${file} -s ${symbols}`, ...(form === 'kdump' ? [] : [gdb])];
-  // crash looks for neither in a file of Xen.
-  const moved = slide === undefined || slide === 0n ? '' : ` --kaslr=${hex(slide)}`;
-  const base = ` --machdep phys_base=${hex(kernel.physicalBase ?? 0n)}`;
-  return [`crash${moved}${base} ${symbols} ${file}`];
+  if (form === 'dump-core') {
+    // crash looks for neither in a file of Xen.
+    const base = `--machdep phys_base=${hex(kernel.physicalBase ?? 0n)}`;
+    return [`crash ${moved === undefined ? '' : `--kaslr=${moved} `}${base} ${symbols} ${file}`];
+  }
+  const tools = [`crash ${symbols} ${file}`, `drgn -c ${file} -s ${symbols}`];
+  return [...(form === 'kdump' ? tools : [...tools, gdb]), ...panicked(kernel)];
 }

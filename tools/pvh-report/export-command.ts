@@ -6,6 +6,7 @@ import { writeKdump } from '../../core/dump/kdump.ts';
 import { createFile } from '../../core/host/files.ts';
 import { openTarget } from '../../core/target/open.ts';
 import type { Target } from '../../core/target/target.ts';
+import { systemError, ToolFailure } from '../shared/failure.ts';
 import { knownKernel } from '../shared/guest-kernel.ts';
 import { Progress, stderrOutput } from '../shared/progress.ts';
 import { stateDirectory } from '../shared/state-dir.ts';
@@ -79,6 +80,10 @@ function exportTarget(
       if (cut > 0) err(`pvh-report: no room for ${cut} mappings: these have no virtual addresses\n`);
       if (unreadable > 0) err(`pvh-report: ${unreadable} frames could not be read and are not in the file\n`);
     });
+  } catch (error) {
+    const why = systemError(error);
+    if (why === undefined) throw error;
+    throw new ToolFailure([`pvh-report: ${path}: ${why}`], EXIT.unusable, { cause: error });
   } finally {
     progress?.clear();
   }
