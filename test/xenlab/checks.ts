@@ -134,7 +134,7 @@ interface Killed {
 /** Starts xenctx, kills it after a while, waits until its guard has ended too. */
 async function killOnce(lab: XenLab, name: string, signal: string, seconds: number): Promise<Killed> {
   const output = await lab.ok(`
-${TOOLS}/xenctx.js -C ${name} >/dev/null 2>&1 &
+${TOOLS}/xenctx.js --classic -C ${name} >/dev/null 2>&1 &
 pid=$!
 sleep ${seconds.toFixed(2)}
 held=$(xl list ${name} | grep -c -- '--p---')
@@ -155,7 +155,7 @@ async function kills(
   options: CheckOptions,
 ): Promise<void> {
   const start = Date.now();
-  await lab.ok(`${TOOLS}/xenctx.js -C ${name}`);
+  await lab.ok(`${TOOLS}/xenctx.js --classic -C ${name}`);
   const span = (Date.now() - start) / 1000;
   const tally = { held: 0, wrong: 0 };
   for (let index = 0; index < count; index++) {
