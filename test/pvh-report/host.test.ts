@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'n
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { unpackArchive } from '../../tools/pvh-report/archive.ts';
+import { compareReports } from '../../tools/pvh-report/diff/compare.ts';
 import { type Manifest, parseManifest } from '../../tools/pvh-report/manifest.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
 import { XenHost } from './xen-host.ts';
@@ -124,6 +125,15 @@ describe('a whole report of a Xen host', () => {
     expect(cli('diff', a.report, b.report)).toMatch(
       /^same crash: ending, message and the first 3 frames agree/,
     );
+  });
+
+  test('is compared with another by its configuration, key by key', async () => {
+    const before = await readReport((await host.collect()).report);
+    host.edit('xl', 'cmdline": "console=hvc0', 'cmdline": "quiet');
+    const after = await readReport((await host.collect()).report);
+    const { config, judgement } = compareReports(before, after);
+    expect(judgement.verdict).toBe('same');
+    expect(config).toEqual([{ what: 'cmdline', a: '"console=hvc0 crash=sysrq"', b: '"quiet crash=sysrq"' }]);
   });
 
   test('of a domain that Xen itself ended has the lines about it, and its vCPU', async () => {

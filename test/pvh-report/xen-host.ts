@@ -1,6 +1,6 @@
 // A Xen host that is not there: its programs as scripts that print what the real ones printed about domain sysrq1, its logs as
 // files, and the domain's memory from its dump. Stands in for Xen, not for a module of ours.
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -91,6 +91,12 @@ export class XenHost implements Disposable {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, `#!/bin/sh\nPATH=/usr/bin:/bin\n${script}\n`);
     chmodSync(path, 0o755);
+  }
+
+  /** Makes a program print `to` where it printed `from`. */
+  edit(name: string, from: string, to: string): void {
+    renameSync(join(this.#programs, name), join(this.#programs, `.${name}`));
+    this.program(name, `'${join(this.#programs, `.${name}`)}' "$@" | sed 's/${from}/${to}/'`);
   }
 
   removeProgram(name: string): void {

@@ -13,7 +13,7 @@ const GUEST = {
   from: ['runtime', 'xen', 'file'],
   origin: 'derived',
   required: true,
-  seconds: 120,
+  seconds: 300,
 } as const;
 const RUNTIME = { from: ['runtime'], origin: 'raw', privacy: 'maybe', required: true, seconds: 30 } as const;
 

@@ -1,10 +1,8 @@
 // How a domain stands, in the words of manifest and report.txt: from the runtime's record, or from what the host's xl printed.
-import { basename } from 'node:path';
 import { type DomainRecord, SHUTDOWN_REASONS } from '../../core/domain/record.ts';
-import { FormatError } from '../../symbols/errors.ts';
-import { asArray, asNumber, asObject, asOptional, asString, parseJson } from '../shared/json.ts';
 import { stateLetters, totalSeconds } from '../xl/render.ts';
 import type { Evidence } from './evidence.ts';
+import { parseHostConfig } from './host-config.ts';
 
 export interface Facts {
   /** `running`, `shutdown`, ...; `unknown` when nothing tells. */
@@ -79,33 +77,9 @@ export function parseListRow(text: string): ListRow | undefined {
 const stateOf = ({ letters }: ListRow): string =>
   letters[5] === 'd' ? 'dying' : letters[3] === 's' ? 'shutdown' : letters[2] === 'p' ? 'paused' : 'running';
 
-interface HostConfig {
-  readonly cmdline: string | undefined;
-  readonly kernel: string | undefined;
-  readonly vcpus: number | undefined;
-}
-
-/** Of `xl list -l` of one domain; undefined when it is none. */
-function parseConfig(text: string): HostConfig | undefined {
-  const place = 'xl-list-long.json';
-  try {
-    const [domain] = asArray(parseJson(text, place), place);
-    const config = asObject(asObject(domain, place)['config'], place);
-    const built = asObject(config['b_info'], place);
-    return {
-      cmdline: asOptional(asString, built['cmdline'], place),
-      kernel: asOptional(asString, built['kernel'], place),
-      vcpus: asOptional(asNumber, built['max_vcpus'], place),
-    };
-  } catch (error) {
-    if (error instanceof FormatError) return undefined;
-    throw error;
-  }
-}
-
 function factsOfHost(text: TextOf, xenVersion: string | undefined): Facts {
   const row = parseListRow(text('xl-list.txt') ?? '');
-  const config = parseConfig(text('xl-list-long.json') ?? '');
+  const config = parseHostConfig(text('xl-list-long.json') ?? '');
   const xen = /^xen_version +: (\S+)/m.exec(text('host-xl-info.txt') ?? '')?.[1] ?? xenVersion;
   const vcpus = config?.vcpus ?? row?.vcpus;
   return {
@@ -116,7 +90,7 @@ function factsOfHost(text: TextOf, xenVersion: string | undefined): Facts {
     xen,
     rows: [
       ['xl list', row?.letters ?? 'unknown'],
-      ...(config?.kernel === undefined ? [] : [['kernel file', basename(config.kernel)] as const]),
+      ...(config?.kernel === undefined ? [] : [['kernel file', config.kernel] as const]),
       ...(config === undefined ? [] : [['command line', config.cmdline || '(empty)'] as const]),
       ...(row === undefined || vcpus === undefined
         ? []

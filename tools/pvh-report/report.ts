@@ -15,6 +15,8 @@ export interface Report {
   /** What the guest said: on its console, or else in its kernel's log. */
   readonly console: string | undefined;
   readonly config: string | undefined;
+  /** `xl list -l`, in a report of a Xen host. */
+  readonly hostConfig: string | undefined;
   readonly xenLog: string | undefined;
   readonly signature: Signature;
 }
@@ -43,6 +45,7 @@ export async function readReport(path: string): Promise<Report> {
     vcpus,
     console,
     config: text('guest.cfg'),
+    hostConfig: text('xl-list-long.json'),
     xenLog: text('xl-dmesg.txt'),
     signature: signatureOf(
       manifest.shutdownReason ?? manifest.state,
