@@ -41,6 +41,7 @@ const ALL = [
   ...[
     'console.log',
     'crash.json',
+    'guest-dmesg.txt',
     'host-dmesg.txt',
     'host-uname.txt',
     'host-xl-dmesg.txt',
@@ -160,6 +161,48 @@ describe('a whole report of a Xen host', () => {
   });
 });
 
+describe('where our own way to Xen is closed', () => {
+  test('xl says which domain it is, and the report has all but registers', async () => {
+    const { status, report } = await host.collect({}, { closed: 'sysrq1' });
+    const made = await open(report);
+    expect(status).toBe(3);
+    expect(made.manifest).toMatchObject({ domain: { name: 'sysrq1', domid: 1 }, shutdownReason: 'crash' });
+    expect(ledger(made)['crash.json']).toMatchObject({ cause: 'failed', reason: 'koffi cannot be loaded' });
+    expect(made.text('xenstore.txt')).toContain('sysrq1');
+  });
+
+  test.each(['nobody', '--help', 'a b', '$(reboot)'])('%j is no domain', async (closed) => {
+    await expect(host.collect({}, { closed })).rejects.toThrow('xl does not know it');
+  });
+
+  test('and we are not root, the ledger says what root would have had', async () => {
+    host.program('xl', 'echo "Permission denied" >&2; exit 1');
+    host.program('xenstore-ls', 'echo "Permission denied" >&2; exit 1');
+    const { status, err, report } = await host.collect({}, { closed: '7', isRoot: false });
+    const made = await open(report);
+    expect(status).toBe(3);
+    expect(made.manifest.domain).toEqual({ name: 'domain-7', domid: 7, uuid: undefined });
+    expect(ledger(made)).toMatchObject({
+      'crash.json': { cause: 'root' },
+      'xenstore.txt': {
+        cause: 'root',
+        reason: 'xenstore-ls -f /local/domain/7: exit status 1: Permission denied',
+      },
+      'xenstore-vm.txt': { cause: 'absent', reason: 'the UUID of the domain is not known' },
+    });
+    expect(err).toMatch(/need root/);
+  });
+});
+
+test('without a log of the console, what the guest said is taken from its memory', async () => {
+  const { report } = await host.collect({ skip: ['console'] });
+  const made = await open(report);
+  expect(made.text('guest-dmesg.txt')).toContain('Kernel panic - not syncing: sysrq triggered crash');
+  expect(made.text('report.txt')).toMatch(/^message +Kernel panic - not syncing: sysrq triggered crash$/m);
+  expect(made.text('report.txt')).toMatch(/^End of the guest kernel's log$/m);
+  expect((await readReport(report)).signature.title).toContain('sysrq triggered crash');
+});
+
 describe('programs', () => {
   test('that fail are in the ledger with their status and their own words; what they printed is kept', async () => {
     host.program('xl', 'echo half of it; printf "libxl: error:\\nno \\033[2J space\\n" >&2; exit 3');
@@ -217,14 +260,12 @@ describe('programs', () => {
       'xl',
       `echo before; echo $$ >'${host.path('pid')}'; trap '' TERM; sleep 300 & echo $! >>'${host.path('pid')}'; wait; sleep 300`,
     );
-    const start = Date.now();
-    const { status, report } = await host.collect({ only: ['host-xl-dmesg'], timeout: '0.3' });
-    expect(Date.now() - start).toBeLessThan(20_000);
+    const { status, report } = await host.collect({ only: ['host-xl-dmesg'], timeout: '3' });
     const made = await open(report);
     expect(status).toBe(3);
     expect(ledger(made)['host-xl-dmesg.txt']).toMatchObject({
       cause: 'time',
-      reason: 'xl dmesg: it was not done within 0.3 s',
+      reason: 'xl dmesg: it was not done within 3 s',
       required: true,
     });
     expect(made.text('host-xl-dmesg.txt')).toBe('before\n');
@@ -235,12 +276,15 @@ describe('programs', () => {
 
   test('are all ended when the deadline for everything has passed, and the report is whole all the same', async () => {
     host.program('xl', 'sleep 300');
-    const { status, report } = await host.collect({ skip: ['xenctx*', 'crash', 'target'], deadline: '1' });
+    const { status, report } = await host.collect({
+      only: ['host-uname', 'host-xl-*', 'xl-*'],
+      deadline: '5',
+    });
     const made = await open(report);
     expect(status).toBe(3);
     expect(ledger(made)['xl-vcpu-list.txt']).toMatchObject({
       cause: 'time',
-      reason: expect.stringContaining('the deadline of 1 s for everything had passed'),
+      reason: expect.stringContaining('the deadline of 5 s for everything had passed'),
     });
     expect(made.text('host-uname.txt')).toContain('dom0');
   });

@@ -62,6 +62,22 @@ const GUEST_COLLECTORS: readonly Collector[] = [
   },
   {
     ...GUEST,
+    file: 'guest-dmesg.txt',
+    what: "the guest kernel's log, as it stands in its memory",
+    from: ['xen', 'file'],
+    take: {
+      inspection({ kernelLog }) {
+        if (typeof kernelLog !== 'string') throw new NotThere(kernelLog.problem);
+        return kernelLog;
+      },
+    },
+    origin: 'raw',
+    privacy: 'maybe',
+    required: false,
+    bound: 4 * MIB,
+  },
+  {
+    ...GUEST,
     file: 'target.json',
     what: 'what registers and memory were read from, and what that lacks',
     from: ['xen', 'file'],

@@ -48,9 +48,12 @@ function factsOfRecord(record: DomainRecord, xen: string | undefined): Facts {
 
 /** The row of `xl list -v` behind the name: id, memory, vCPUs, letters, time, UUID, reason (hexadecimal). */
 const LIST_ROW =
-  /^.* +(?<domid>\d+) +(?<mib>\d+) +(?<vcpus>\d+) +(?<letters>[r-][b-][p-][s-]\S[d-]) +[\d.]+ +(?<uuid>[0-9a-f-]{36}) +(?<reason>[0-9a-f]+|-)\s/m;
+  /^(?<name>\S.*?) +(?<domid>\d+) +(?<mib>\d+) +(?<vcpus>\d+) +(?<letters>[r-][b-][p-][s-]\S[d-]) +[\d.]+ +(?<uuid>[0-9a-f-]{36}) +(?<reason>[0-9a-f]+|-)\s/m;
 
-interface ListRow {
+export interface ListRow {
+  readonly name: string;
+  readonly domid: number;
+  readonly uuid: string;
   readonly letters: string;
   readonly vcpus: number;
   readonly mib: number;
@@ -60,9 +63,12 @@ interface ListRow {
 
 /** @param text of `xl list -v` of one domain. */
 export function parseListRow(text: string): ListRow | undefined {
-  const { letters, vcpus, mib, reason = '-' } = LIST_ROW.exec(text)?.groups ?? {};
-  if (letters === undefined) return undefined;
+  const { name, domid, uuid, letters, vcpus, mib, reason = '-' } = LIST_ROW.exec(text)?.groups ?? {};
+  if (letters === undefined || name === undefined || uuid === undefined) return undefined;
   return {
+    name,
+    domid: Number(domid),
+    uuid,
     letters,
     vcpus: Number(vcpus),
     mib: Number(mib),
@@ -137,7 +143,7 @@ export function ending({ state, shutdownReason }: Facts): string {
     case 'lost':
       return 'lost: its process ended without a word';
     case 'dump':
-      return 'a dump file: it does not tell how the domain ended';
+      return 'a look at its memory; nothing tells how the domain ended';
     case 'unknown':
       return 'nothing tells whether it runs';
     default:

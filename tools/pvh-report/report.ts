@@ -12,6 +12,7 @@ export interface Report {
   readonly digest: string;
   readonly manifest: Manifest;
   readonly vcpus: readonly CrashVcpu[];
+  /** What the guest said: on its console, or else in its kernel's log. */
   readonly console: string | undefined;
   readonly config: string | undefined;
   readonly xenLog: string | undefined;
@@ -34,7 +35,7 @@ export async function readReport(path: string): Promise<Report> {
   verifyFiles(manifest, files, path);
   const crash = text('crash.json');
   const vcpus = crash === undefined ? [] : parseCrash(crash, `${path}: crash.json`);
-  const console = text('console.log');
+  const console = text('console.log') ?? text('guest-dmesg.txt');
   return {
     path,
     digest,
