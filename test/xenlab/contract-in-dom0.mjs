@@ -1,8 +1,11 @@
 // Runs in dom0: what every Target promises (test/contract), over the domain whose number is the argument.
 import assert from 'node:assert/strict';
-import { Registry } from '/app/dist/core/domain/registry.js';
-import { openTarget } from '/app/dist/core/target/open.js';
-import { MemoryFault } from '/app/dist/symbols/errors.js';
+
+/** Our modules as dom0 has them. */
+const ours = (path) => import(`/app/dist/${path}`);
+const { Registry } = await ours('core/domain/registry.js');
+const { openTarget } = await ours('core/target/open.js');
+const { MemoryFault } = await ours('symbols/errors.js');
 
 const PAGE = 4096;
 const target = await openTarget(`xen:${process.argv[2]}`, { registry: new Registry('/tmp/none') });
