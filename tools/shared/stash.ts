@@ -144,6 +144,7 @@ export class Stash {
         source.close();
       };
       const debugInfo = lines?.debugInfo ?? openDebugInfo(elf);
+      warnings.push(...(debugInfo?.warnings ?? []));
       return { path, table, elf, buildId: entry.buildId, debugInfo, warnings, close };
     } catch (error) {
       source.close();

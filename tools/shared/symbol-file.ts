@@ -97,7 +97,9 @@ function fromElf(path: string, source: ByteSource, close: () => void): SymbolFil
   const elf = layOutSections(openElf(source, hostCodecs));
   const warnings: string[] = [];
   const table = tableOfElf(elf, path, warnings);
-  return { path, table, elf, buildId: fileBuildId(elf), debugInfo: openDebugInfo(elf), warnings, close };
+  const debugInfo = openDebugInfo(elf);
+  warnings.push(...(debugInfo?.warnings ?? []));
+  return { path, table, elf, buildId: fileBuildId(elf), debugInfo, warnings, close };
 }
 
 function fromText(path: string, source: ByteSource): SymbolFile {
