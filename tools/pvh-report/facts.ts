@@ -106,7 +106,7 @@ export function factsOf({ subject, runtime }: Evidence, text: TextOf, xenVersion
     return factsOfRecord(runtime.record, typeof xen === 'string' ? xen : undefined);
   }
   if (subject.source === 'xen') return factsOfHost(text, xenVersion);
-  return { state: 'dump', kernel: {}, xen: xenVersion, rows: [] };
+  return { state: subject.source === 'gdb' ? 'live' : 'dump', kernel: {}, xen: xenVersion, rows: [] };
 }
 
 /** The end of the first line of report.txt. */
@@ -117,7 +117,7 @@ export function ending({ state, shutdownReason }: Facts): string {
     case 'lost':
       return 'lost: its process ended without a word';
     case 'dump':
-      return 'a look at its memory; nothing tells how the domain ended';
+      return 'a dump file: nothing tells how the domain ended';
     case 'unknown':
       return 'nothing tells whether it runs';
     default:

@@ -1,4 +1,4 @@
-// From what a user typed to what a report is about: a domain of the runtime, one of a real Xen host, or a dump file.
+// From what a user typed to what a report is about: a domain of the runtime, one of a real Xen host, a dump file, or a guest behind a gdb stub.
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { control } from '../../core/domain/control-client.ts';
@@ -79,10 +79,15 @@ function runtimeSubject(registry: Registry, record: DomainRecord, around: Surrou
   };
 }
 
-/** Dump files, and whatever else has no more to tell than a Target has. */
-function targetSubject(target: Target, spec: string, around: Surroundings): FoundSubject {
+/** What has no more to tell than a Target has. */
+function targetSubject(
+  source: 'file' | 'gdb',
+  target: Target,
+  spec: string,
+  around: Surroundings,
+): FoundSubject {
   const { name = basename(spec), domid, uuid, xenVersion } = target.identity;
-  const subject: Subject = { source: 'file', name, domid, uuid, xenVersion };
+  const subject: Subject = { source, name, domid, uuid, xenVersion };
   return {
     subject,
     ...around,
@@ -102,7 +107,7 @@ async function locate(spec: string, registry: Registry, around: Surroundings): P
     return runtimeSubject(registry, await refresh(registry, location.record), around);
   if (location.source === 'xen')
     return hostSubject(location.domain, () => openLocation(location, { registry }), around);
-  return targetSubject(await openLocation(location, { registry }), spec, around);
+  return targetSubject(location.source, await openLocation(location, { registry }), spec, around);
 }
 
 /** @throws ToolFailure when there is no such domain, what openTarget throws when it cannot be opened. */
