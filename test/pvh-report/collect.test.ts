@@ -49,6 +49,7 @@ const inspection: Inspection = {
   namesFromGuest: false,
   xenctxJson: '{}\n',
   targetJson: '{}\n',
+  kernelLog: { problem: 'not Linux' },
   console: undefined,
   vcpus: [
     {

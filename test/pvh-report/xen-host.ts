@@ -1,6 +1,6 @@
 // A Xen host that is not there: its programs as scripts that print what the real ones printed about domain sysrq1, its logs as
 // files, and the domain's memory from its dump. Stands in for Xen, not for a module of ours.
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,8 @@ import type { Target } from '../../core/target/target.ts';
 import type { NamedDomain } from '../../core/target/xen.ts';
 import { PvhError } from '../../symbols/errors.ts';
 import { runCollect } from '../../tools/pvh-report/collect-command.ts';
-import { hostSubject } from '../../tools/pvh-report/subject.ts';
+import type { FoundSubject, Surroundings } from '../../tools/pvh-report/evidence.ts';
+import { hostSubject, subjectOfXl } from '../../tools/pvh-report/host-subject.ts';
 
 const GOLDEN = fileURLToPath(new URL('../golden/xen-4.17', import.meta.url));
 const capture = (name: string): string => `cat '${join(GOLDEN, name)}'`;
@@ -21,7 +22,7 @@ const XL = `case "$*" in
   dmesg) ${capture('tf-dmesg/xl-dmesg.out')};;
   info) ${capture('dom0/xl-info.out')};;
   list) ${capture('dom0/xl-list.out')};;
-  'list -v 1') grep -v Domain-0 '${join(GOLDEN, 'dom0/xl-list-v.out')}';;
+  'list -v 1' | 'list -v sysrq1') grep -v Domain-0 '${join(GOLDEN, 'dom0/xl-list-v.out')}';;
   'list -l 1') ${capture('sysrq1/xl-list-l-crashed.out')};;
   'vcpu-list 1') ${capture('dom0/xl-vcpu-list.out')};;
   *) echo "Error: Domain '$3' does not exist." >&2; exit 1;;
@@ -92,6 +93,12 @@ export class XenHost implements Disposable {
     chmodSync(path, 0o755);
   }
 
+  /** Makes a program print `to` where it printed `from`. */
+  edit(name: string, from: string, to: string): void {
+    renameSync(join(this.#programs, name), join(this.#programs, `.${name}`));
+    this.program(name, `'${join(this.#programs, `.${name}`)}' "$@" | sed 's/${from}/${to}/'`);
+  }
+
   removeProgram(name: string): void {
     rmSync(join(this.#programs, name));
   }
@@ -113,6 +120,8 @@ export class XenHost implements Disposable {
       readonly isRoot?: boolean;
       readonly domain?: Partial<NamedDomain>;
       readonly openFails?: string;
+      /** Xen is closed to us: this is asked of xl. */
+      readonly closed?: string;
     } = {},
   ): Promise<CollectResult> {
     const report = this.path(`${++this.#reports}.tar.gz`);
@@ -127,18 +136,29 @@ export class XenHost implements Disposable {
       if (more.openFails) throw new PvhError('ENOLIB', more.openFails);
       return sysrq1(this.path('core.sysrq1'), domain);
     };
+    const find = async (_: string, env: Surroundings['env']): Promise<FoundSubject> => {
+      const around = {
+        env,
+        isRoot: more.isRoot ?? true,
+        logFolder: this.logFolder,
+        now: () => new Date('2026-11-22T12:00:00Z'),
+      };
+      if (more.closed === undefined) return hostSubject(domain, openDomain, around);
+      const found = await subjectOfXl(
+        more.closed,
+        new PvhError('ENOKOFFI', 'koffi cannot be loaded'),
+        around,
+      );
+      if (found === undefined) throw new Error('xl does not know it');
+      return found;
+    };
+    const streams = { out: (text: string) => out.push(text), err: (text: string) => err.push(text) };
     const status = await runCollect(
       '1',
       { quiet: true, output: report, ...options },
       this.env,
-      { out: (text) => out.push(text), err: (text) => err.push(text) },
-      async (_, env) =>
-        hostSubject(domain, openDomain, {
-          env,
-          isRoot: more.isRoot ?? true,
-          logFolder: this.logFolder,
-          now: () => new Date('2026-11-22T12:00:00Z'),
-        }),
+      streams,
+      find,
     );
     return { status, out: out.join(''), err: err.join(''), report };
   }

@@ -127,6 +127,10 @@ function dom0Initramfs(): Buffer {
       directory,
     ),
     directory('var/log/xen/console'),
+    directory('usr/lib'),
+    directory(`usr/lib/${utils.replace('-utils', '')}`),
+    // Where libxl looks for its helper.
+    { path: `usr/lib/${utils.replace('-utils', '')}/bin`, mode: 0o120777, data: Buffer.from('/xen/bin') },
     { path: 'var/run', mode: 0o120777, data: Buffer.from('/run') },
     { path: 'var/lock', mode: 0o120777, data: Buffer.from('/run/lock') },
     { path: 'dev/console', mode: 0o20600, device: [5, 1] },

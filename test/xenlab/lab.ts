@@ -21,18 +21,6 @@ const POLL_MS = 200;
 const START_SECONDS = 900;
 const JOB_SECONDS = 900;
 
-/** What our tools import at run time. */
-const MODULES = [
-  'koffi',
-  '@koromix',
-  'commander',
-  'chalk',
-  'elfy',
-  'endian-reader',
-  'fzstd',
-  'iced-x86',
-] as const;
-
 /**
  * QEMU 7.2 emulates SVM well enough with these: dom0 dies on iretq with SMAP, Xen panics in mwait with MONITOR, Xen kills guests
  * that use RDTSCP, and guests complain of a wrong xsave area.
@@ -52,9 +40,20 @@ export interface LabGuest {
 
 const pause = (milliseconds: number): Promise<void> => new Promise((wake) => setTimeout(wake, milliseconds));
 
+/** The packages that our tools import at run time, with theirs. */
+function packages(): string[] {
+  const read = (path: string) =>
+    JSON.parse(readFileSync(join(root, path, 'package.json'), 'utf8')) as { dependencies?: object }; // npm's
+  const found = new Set([...Object.keys(read('.').dependencies ?? {}), 'koffi', '@koromix/koffi-linux-x64']);
+  for (const name of found)
+    for (const dependency of Object.keys(read(`node_modules/${name}`).dependencies ?? {}))
+      found.add(dependency);
+  return [...found];
+}
+
 /** dist/ and the packages it needs, as dom0 unpacks them. */
 function packApplication(path: string): void {
-  const modules = MODULES.map((name) => `node_modules/${name}`);
+  const modules = packages().map((name) => `node_modules/${name}`);
   execFileSync('tar', ['--dereference', '-cf', path, 'package.json', 'dist', ...modules], { cwd: root });
 }
 

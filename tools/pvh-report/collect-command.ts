@@ -6,11 +6,12 @@ import { Progress, stderrOutput } from '../shared/progress.ts';
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
 import { packageVersion } from '../shared/version.ts';
 import { type Collected, collect } from './collect.ts';
+import type { FoundSubject } from './evidence.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { DEFAULT_DEADLINE_SECONDS, Interrupted, Limits } from './limits.ts';
 import { makePlan, renderEstimate, renderPlan } from './plan.ts';
 import { parseSeconds, select } from './selection.ts';
-import { type FoundSubject, findSubject } from './subject.ts';
+import { findSubject } from './subject.ts';
 
 export interface CollectOptions {
   readonly symbolTable?: string;

@@ -4,12 +4,12 @@ import { TextDecoder, TextEncoder } from 'node:util';
 import { packArchive, safeName, sha256 } from './archive.ts';
 import type { Collector } from './collector.ts';
 import type { Evidence, Inspection } from './evidence.ts';
-import { type Facts, factsOf } from './facts.ts';
+import { type Facts, factsOf, type TextOf } from './facts.ts';
 import { type Gathered, gather, type OnStep } from './gather.ts';
 import type { Limits } from './limits.ts';
 import { isPartial, type Manifest, type ManifestFile, type MissingItem, renderManifest } from './manifest.ts';
 import { signatureOf } from './signature.ts';
-import { renderReadme, renderSummary } from './summary.ts';
+import { type GuestWords, renderReadme, renderSummary } from './summary.ts';
 import { vcpuOfShutdown } from './xen-log.ts';
 
 export interface Collected {
@@ -37,6 +37,13 @@ const encode = (text: string) => new TextEncoder().encode(text);
 
 const linuxBanner = (console: string): string | undefined =>
   /Linux version [^\r\n]+/.exec(console)?.[0].slice(0, 400);
+
+/** The console if there is one, as whoever reads the report does. */
+function wordsOf(text: TextOf): GuestWords | undefined {
+  const [console, log] = [text('console.log'), text('guest-dmesg.txt')];
+  if (console !== undefined) return { heading: 'End of the console', text: console };
+  return log === undefined ? undefined : { heading: "End of the guest kernel's log", text: log };
+}
 
 /** What is missing beside whole files. */
 function gapsOf({ symbols }: Evidence, inspected: Inspection | undefined): MissingItem[] {
@@ -67,7 +74,7 @@ function describe(
   { files, missing, inspection }: Gathered,
   tool: string,
   skipped: readonly Collector[],
-): { manifest: Manifest; facts: Facts; consoleText: string | undefined } {
+): { manifest: Manifest; facts: Facts; said: GuestWords | undefined } {
   const { subject, host, symbols } = evidence;
   const text = (name: string): string | undefined => {
     const bytes = files.find((file) => file.name === name)?.bytes;
@@ -75,7 +82,7 @@ function describe(
   };
   const inspected = inspection === undefined || 'problem' in inspection ? undefined : inspection;
   const facts = factsOf(evidence, text, subject.xenVersion);
-  const consoleText = text('console.log');
+  const said = wordsOf(text);
   const manifest: Manifest = {
     tool,
     source: subject.source,
@@ -87,14 +94,14 @@ function describe(
     kernel: {
       sha256: facts.kernel.sha256,
       buildId: inspected?.guestBuildId ?? facts.kernel.buildId,
-      banner: consoleText === undefined ? undefined : linuxBanner(consoleText),
+      banner: said && linuxBanner(said.text),
     },
     symbolsBuildId: symbols?.buildId ?? inspected?.symbolsBuildId,
     xen: facts.xen,
     files: files.map(({ entry }) => entry),
     missing: [...missing, ...skipped.map(leftOut), ...gapsOf(evidence, inspected)],
   };
-  return { manifest, facts, consoleText };
+  return { manifest, facts, said };
 }
 
 /** @throws Interrupted */
@@ -106,13 +113,13 @@ export async function collect(
 ): Promise<Collected> {
   const gathered = await gather(collectors, evidence, limits, onStep);
   const { files, inspection } = gathered;
-  const { manifest: withoutTexts, facts, consoleText } = describe(evidence, gathered, tool, skipped);
+  const { manifest: withoutTexts, facts, said } = describe(evidence, gathered, tool, skipped);
   // Only from what is in the report: whoever reads it comes to the same.
   const crash = files.some(({ name }) => name === 'crash.json') && inspection;
   const vcpus = crash && !('problem' in crash) ? crash.vcpus : [];
   const signature = signatureOf(
     facts.shutdownReason ?? facts.state,
-    consoleText ?? '',
+    said?.text ?? '',
     vcpus,
     withoutTexts.shutdownVcpu,
   );
@@ -123,7 +130,7 @@ export async function collect(
     },
     {
       name: 'report.txt',
-      bytes: encode(renderSummary(withoutTexts, facts, signature, vcpus, consoleText)),
+      bytes: encode(renderSummary(withoutTexts, facts, signature, vcpus, said)),
     },
   ];
   const manifest: Manifest = {

@@ -10,10 +10,10 @@ import { HOST_COLLECTORS } from './host-collectors.ts';
 
 /** Read once for all of them; the time is that of the whole. */
 const GUEST = {
-  from: ['runtime', 'xen', 'file'],
+  from: ['runtime', 'xen', 'file', 'gdb'],
   origin: 'derived',
   required: true,
-  seconds: 120,
+  seconds: 300,
 } as const;
 const RUNTIME = { from: ['runtime'], origin: 'raw', privacy: 'maybe', required: true, seconds: 30 } as const;
 
@@ -45,8 +45,11 @@ const GUEST_COLLECTORS: readonly Collector[] = [
     ...GUEST,
     file: 'console.log',
     what: 'what the guest wrote on its console',
-    from: ['file'],
-    take: { inspection: ({ console }) => written(console, 'a dump file does not hold the console') },
+    from: ['file', 'gdb'],
+    take: {
+      inspection: ({ console }) =>
+        written(console, 'neither a dump file nor a stub tells what the guest wrote on its console'),
+    },
     origin: 'raw',
     privacy: 'maybe',
     required: false,
@@ -62,9 +65,25 @@ const GUEST_COLLECTORS: readonly Collector[] = [
   },
   {
     ...GUEST,
+    file: 'guest-dmesg.txt',
+    what: "the guest kernel's log, as it stands in its memory",
+    from: ['xen', 'file', 'gdb'],
+    take: {
+      inspection({ kernelLog }) {
+        if (typeof kernelLog !== 'string') throw new NotThere(kernelLog.problem);
+        return kernelLog;
+      },
+    },
+    origin: 'raw',
+    privacy: 'maybe',
+    required: false,
+    bound: 4 * MIB,
+  },
+  {
+    ...GUEST,
     file: 'target.json',
     what: 'what registers and memory were read from, and what that lacks',
-    from: ['xen', 'file'],
+    from: ['xen', 'file', 'gdb'],
     take: { inspection: ({ targetJson }) => targetJson },
     origin: 'raw',
     privacy: 'maybe',

@@ -1,8 +1,11 @@
 // What the collectors look at: one domain or dump file, and where it lives. Nothing here changes any of it.
 import type { DomainRecord } from '../../core/domain/record.ts';
 import type { DomainFiles } from '../../core/domain/registry.ts';
+import type { SymbolFile } from '../shared/symbol-file.ts';
 import type { CrashVcpu } from './crash.ts';
 import type { Cause, Source } from './manifest.ts';
+
+export type Env = Readonly<Record<string, string | undefined>>;
 
 /** What a Target gave: made once, used by several collectors. */
 export interface Inspection {
@@ -12,6 +15,8 @@ export interface Inspection {
   readonly xenctxJson: string;
   /** What the source is and what it lacks, as JSON. */
   readonly targetJson: string;
+  /** The guest kernel's log, out of its memory. */
+  readonly kernelLog: string | Problem;
   readonly vcpus: readonly CrashVcpu[];
   /** Build-id that the guest's own memory has, where the symbols say it should be. */
   readonly guestBuildId: string | undefined;
@@ -55,7 +60,7 @@ export interface RuntimeEvidence {
 /** A real Xen host, as far as collectors may touch it: programs that only read, and log files. */
 export interface HostEvidence {
   /** PATH says where programs are. */
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly env: Env;
   /** Xen's own is /var/log/xen. */
   readonly logFolder: string;
   /** Whether we may read what only root may. */
@@ -74,4 +79,28 @@ export interface Evidence {
   readonly runtime?: RuntimeEvidence;
   /** Set for domains of a real host. */
   readonly host?: HostEvidence;
+}
+
+/** The file given with -s. */
+export interface GivenSymbols {
+  readonly file: SymbolFile;
+  readonly buildId: string | undefined;
+}
+
+export interface FoundSubject {
+  readonly subject: Subject;
+  readonly isRoot: boolean;
+  readonly logFolder: string;
+  evidence(symbols: GivenSymbols | undefined): Evidence;
+  /** Lets go of what is open. */
+  close(): void;
+}
+
+/** Where we are: what is asked of the system once. */
+export interface Surroundings {
+  readonly env: Env;
+  readonly isRoot: boolean;
+  /** Where Xen's tools keep their logs. */
+  readonly logFolder: string;
+  readonly now: () => Date;
 }

@@ -1,10 +1,8 @@
 // How a domain stands, in the words of manifest and report.txt: from the runtime's record, or from what the host's xl printed.
-import { basename } from 'node:path';
 import { type DomainRecord, SHUTDOWN_REASONS } from '../../core/domain/record.ts';
-import { FormatError } from '../../symbols/errors.ts';
-import { asArray, asNumber, asObject, asOptional, asString, parseJson } from '../shared/json.ts';
 import { stateLetters, totalSeconds } from '../xl/render.ts';
 import type { Evidence } from './evidence.ts';
+import { parseHostConfig } from './host-config.ts';
 
 export interface Facts {
   /** `running`, `shutdown`, ...; `unknown` when nothing tells. */
@@ -48,9 +46,12 @@ function factsOfRecord(record: DomainRecord, xen: string | undefined): Facts {
 
 /** The row of `xl list -v` behind the name: id, memory, vCPUs, letters, time, UUID, reason (hexadecimal). */
 const LIST_ROW =
-  /^.* +(?<domid>\d+) +(?<mib>\d+) +(?<vcpus>\d+) +(?<letters>[r-][b-][p-][s-]\S[d-]) +[\d.]+ +(?<uuid>[0-9a-f-]{36}) +(?<reason>[0-9a-f]+|-)\s/m;
+  /^(?<name>\S.*?) +(?<domid>\d+) +(?<mib>\d+) +(?<vcpus>\d+) +(?<letters>[r-][b-][p-][s-]\S[d-]) +[\d.]+ +(?<uuid>[0-9a-f-]{36}) +(?<reason>[0-9a-f]+|-)\s/m;
 
-interface ListRow {
+export interface ListRow {
+  readonly name: string;
+  readonly domid: number;
+  readonly uuid: string;
   readonly letters: string;
   readonly vcpus: number;
   readonly mib: number;
@@ -60,9 +61,12 @@ interface ListRow {
 
 /** @param text of `xl list -v` of one domain. */
 export function parseListRow(text: string): ListRow | undefined {
-  const { letters, vcpus, mib, reason = '-' } = LIST_ROW.exec(text)?.groups ?? {};
-  if (letters === undefined) return undefined;
+  const { name, domid, uuid, letters, vcpus, mib, reason = '-' } = LIST_ROW.exec(text)?.groups ?? {};
+  if (letters === undefined || name === undefined || uuid === undefined) return undefined;
   return {
+    name,
+    domid: Number(domid),
+    uuid,
     letters,
     vcpus: Number(vcpus),
     mib: Number(mib),
@@ -73,33 +77,9 @@ export function parseListRow(text: string): ListRow | undefined {
 const stateOf = ({ letters }: ListRow): string =>
   letters[5] === 'd' ? 'dying' : letters[3] === 's' ? 'shutdown' : letters[2] === 'p' ? 'paused' : 'running';
 
-interface HostConfig {
-  readonly cmdline: string | undefined;
-  readonly kernel: string | undefined;
-  readonly vcpus: number | undefined;
-}
-
-/** Of `xl list -l` of one domain; undefined when it is none. */
-function parseConfig(text: string): HostConfig | undefined {
-  const place = 'xl-list-long.json';
-  try {
-    const [domain] = asArray(parseJson(text, place), place);
-    const config = asObject(asObject(domain, place)['config'], place);
-    const built = asObject(config['b_info'], place);
-    return {
-      cmdline: asOptional(asString, built['cmdline'], place),
-      kernel: asOptional(asString, built['kernel'], place),
-      vcpus: asOptional(asNumber, built['max_vcpus'], place),
-    };
-  } catch (error) {
-    if (error instanceof FormatError) return undefined;
-    throw error;
-  }
-}
-
 function factsOfHost(text: TextOf, xenVersion: string | undefined): Facts {
   const row = parseListRow(text('xl-list.txt') ?? '');
-  const config = parseConfig(text('xl-list-long.json') ?? '');
+  const config = parseHostConfig(text('xl-list-long.json') ?? '');
   const xen = /^xen_version +: (\S+)/m.exec(text('host-xl-info.txt') ?? '')?.[1] ?? xenVersion;
   const vcpus = config?.vcpus ?? row?.vcpus;
   return {
@@ -110,7 +90,7 @@ function factsOfHost(text: TextOf, xenVersion: string | undefined): Facts {
     xen,
     rows: [
       ['xl list', row?.letters ?? 'unknown'],
-      ...(config?.kernel === undefined ? [] : [['kernel file', basename(config.kernel)] as const]),
+      ...(config?.kernel === undefined ? [] : [['kernel file', config.kernel] as const]),
       ...(config === undefined ? [] : [['command line', config.cmdline || '(empty)'] as const]),
       ...(row === undefined || vcpus === undefined
         ? []
@@ -126,7 +106,7 @@ export function factsOf({ subject, runtime }: Evidence, text: TextOf, xenVersion
     return factsOfRecord(runtime.record, typeof xen === 'string' ? xen : undefined);
   }
   if (subject.source === 'xen') return factsOfHost(text, xenVersion);
-  return { state: 'dump', kernel: {}, xen: xenVersion, rows: [] };
+  return { state: subject.source === 'gdb' ? 'live' : 'dump', kernel: {}, xen: xenVersion, rows: [] };
 }
 
 /** The end of the first line of report.txt. */
@@ -137,7 +117,7 @@ export function ending({ state, shutdownReason }: Facts): string {
     case 'lost':
       return 'lost: its process ended without a word';
     case 'dump':
-      return 'a dump file: it does not tell how the domain ended';
+      return 'a dump file: nothing tells how the domain ended';
     case 'unknown':
       return 'nothing tells whether it runs';
     default:

@@ -7,16 +7,18 @@ import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import { followFramePointers, scanStack } from '../../symbols/unwind/classic.ts';
 import type { TraceStep } from '../../symbols/unwind/frame.ts';
 import { endText } from '../../symbols/unwind/reason.ts';
+import { explainFailure } from '../shared/failure.ts';
 import { type GuestKernel, learnKernel } from '../shared/guest-kernel.ts';
 import type { SymbolFile } from '../shared/symbol-file.ts';
-import { unwindThread, vcpuThread } from '../shared/unwinding.ts';
+import { NOT_LINUX, unwindThread, vcpuThread } from '../shared/unwinding.ts';
 import { dumpTarget } from '../xenctx/dump.ts';
+import { logLines } from '../xenctx/guest-lists.ts';
 import { describeTarget } from '../xenctx/json.ts';
 import { parseOptions } from '../xenctx/options.ts';
 import { frameName } from '../xenctx/true-trace.ts';
 import { stackLimit, type VcpuView, viewVcpu } from '../xenctx/view.ts';
 import type { CrashFrame, CrashRegister, CrashVcpu } from './crash.ts';
-import type { Inspection } from './evidence.ts';
+import type { Inspection, Problem } from './evidence.ts';
 
 /** Kernel stacks have 16 KiB; xenctx itself looks at one page. */
 const STACK_PAGES = 4;
@@ -144,6 +146,12 @@ const describeSource = ({ kind, identity, lacks, vcpus }: Target): string =>
     2,
   )}\n`;
 
+function kernelLog(kernel: GuestKernel): string | Problem {
+  const log = kernel.linux?.log() ?? { missing: NOT_LINUX };
+  if (log.missing !== undefined) return { problem: log.missing };
+  return [...logLines(kernel)].map((line) => `${line}\n`).join('');
+}
+
 /** Lets timers and signals have their turn. @throws why it is to stop, when it is. */
 async function breathe(signal: AbortSignal): Promise<void> {
   await new Promise((wake) => setImmediate(wake));
@@ -152,8 +160,10 @@ async function breathe(signal: AbortSignal): Promise<void> {
 
 export interface InspectOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Given with -s; without it one is looked for. */
+  /** Given with -s, or found. */
   readonly file: SymbolFile | undefined;
+  /** Without a file: whether to look for one, which may take as long as a download. */
+  readonly search: boolean;
   /** Asks to give up. */
   readonly signal: AbortSignal;
 }
@@ -161,14 +171,14 @@ export interface InspectOptions {
 /** @throws the signal's reason when it is told to stop. */
 export async function inspectTarget(
   target: Target,
-  { file, env, signal }: InspectOptions,
+  { file, search, env, signal }: InspectOptions,
 ): Promise<Inspection> {
   const gaps = new Set<string>(target.lacks);
   const gap = (text: string) => {
     if (gaps.size < MAX_GAPS) gaps.add(text);
   };
   // A report is made in any case: that the file is another kernel's stands in it.
-  const learned = await learnKernel(target, file, { env, force: true, search: true });
+  const learned = await learnKernel(target, file, { env, force: true, search });
   try {
     const kernel = withoutPaths(learned);
     const symbols = new ClassicSymbols({ table: learned.file?.table });
@@ -191,6 +201,7 @@ export async function inspectTarget(
       unwindText: await lines('-l', '0', '-C'),
       xenctxJson: describeTarget(target, optionsOf('-a', '-C'), { symbols, kernel }).text,
       targetJson: describeSource(target),
+      kernelLog: kernelLog(kernel),
       vcpus,
       guestBuildId: kernel.buildId,
       symbolsBuildId: kernel.file?.buildId,
@@ -204,3 +215,19 @@ export async function inspectTarget(
     if (learned.file !== file) learned.file?.close();
   }
 }
+
+/** Opens the target, looks at it, closes it at once: a domain of a host may stand still until then. */
+export async function lookAt(open: () => Promise<Target>, options: InspectOptions): Promise<Inspection> {
+  const target = await open();
+  try {
+    return await inspectTarget(target, options);
+  } finally {
+    target.close();
+  }
+}
+
+/** Why it could not be looked at. */
+export const inWords = (error: unknown): string =>
+  explainFailure('pvh-report', error, false)
+    .lines.join('; ')
+    .replace(/^pvh-report: /, '');

@@ -21,7 +21,7 @@ export interface TimeLimits {
 }
 
 /** For everything together, unless the user says something else. */
-export const DEFAULT_DEADLINE_SECONDS = 300;
+export const DEFAULT_DEADLINE_SECONDS = 600;
 
 /** A signal that stops after `seconds`, and when `whole` does. Call `clear` when the work is done. */
 function limit(

@@ -65,7 +65,7 @@ function declare(
     .option('--only <files>', 'take only these files of a report (for example "console,xl-*")', listed)
     .option('--skip <files>', 'leave these out', listed)
     .option('--timeout <seconds>', 'for each file (default: see --dry-run)')
-    .option('--deadline <seconds>', 'for everything together (default: 300)')
+    .option('--deadline <seconds>', 'for everything together (default: 600)')
     .option('--dry-run', 'only print what would be taken, and from where')
     .option('--estimate', 'collect, print how large and how slow each file is, write nothing')
     .option('--json', 'print path, digest and manifest as JSON')

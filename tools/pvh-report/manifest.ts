@@ -5,9 +5,9 @@ import { sha256 } from './archive.ts';
 
 export const MANIFEST_SCHEMA = 'pvh-report/1';
 
-/** A domain of our own runtime, or one of a real Xen host, or a dump file. */
-export type Source = 'runtime' | 'xen' | 'file';
-const SOURCES: readonly Source[] = ['runtime', 'xen', 'file'];
+/** A domain of our own runtime, one of a real Xen host, a dump file, or a guest behind a gdb stub. */
+export type Source = 'runtime' | 'xen' | 'file' | 'gdb';
+const SOURCES: readonly Source[] = ['runtime', 'xen', 'file', 'gdb'];
 
 /** `raw` was taken as it is; `derived` can be made again from raw files and symbols. */
 export type Origin = 'raw' | 'derived';

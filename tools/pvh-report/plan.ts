@@ -99,6 +99,7 @@ const SOURCES: Readonly<Record<Source, string>> = {
   runtime: 'a domain of the runtime',
   xen: 'a domain of this Xen host',
   file: 'a dump file',
+  gdb: 'a guest behind a gdb stub',
 };
 
 /** @param isRoot whether what needs root would be got. */

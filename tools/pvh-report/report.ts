@@ -12,8 +12,11 @@ export interface Report {
   readonly digest: string;
   readonly manifest: Manifest;
   readonly vcpus: readonly CrashVcpu[];
+  /** What the guest said: on its console, or else in its kernel's log. */
   readonly console: string | undefined;
   readonly config: string | undefined;
+  /** `xl list -l`, in a report of a Xen host. */
+  readonly hostConfig: string | undefined;
   readonly xenLog: string | undefined;
   readonly signature: Signature;
 }
@@ -34,7 +37,7 @@ export async function readReport(path: string): Promise<Report> {
   verifyFiles(manifest, files, path);
   const crash = text('crash.json');
   const vcpus = crash === undefined ? [] : parseCrash(crash, `${path}: crash.json`);
-  const console = text('console.log');
+  const console = text('console.log') ?? text('guest-dmesg.txt');
   return {
     path,
     digest,
@@ -42,6 +45,7 @@ export async function readReport(path: string): Promise<Report> {
     vcpus,
     console,
     config: text('guest.cfg'),
+    hostConfig: text('xl-list-long.json'),
     xenLog: text('xl-dmesg.txt'),
     signature: signatureOf(
       manifest.shutdownReason ?? manifest.state,

@@ -1,4 +1,4 @@
-// From what a user typed to what a report is about: a domain of the runtime, one of a real Xen host, or a dump file.
+// From what a user typed to what a report is about: a domain of the runtime, one of a real Xen host, a dump file, or a guest behind a gdb stub.
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { control } from '../../core/domain/control-client.ts';
@@ -6,51 +6,20 @@ import { collectInfo } from '../../core/domain/host-info.ts';
 import type { DomainRecord } from '../../core/domain/record.ts';
 import { Registry } from '../../core/domain/registry.ts';
 import { XenLog } from '../../core/domain/xen-log.ts';
+import { notXenHost } from '../../core/host/xen-host.ts';
 import { locateTarget, NoSuchDomainError, openLocation } from '../../core/target/open.ts';
 import type { Target } from '../../core/target/target.ts';
-import type { NamedDomain } from '../../core/target/xen.ts';
-import { explainFailure, ToolFailure } from '../shared/failure.ts';
+import { ToolFailure } from '../shared/failure.ts';
 import { stateDirectory } from '../shared/state-dir.ts';
-import type { SymbolFile } from '../shared/symbol-file.ts';
 import { refresh } from '../xl/domains.ts';
-import type { Evidence, Inspection, Problem, RuntimeEvidence, Subject } from './evidence.ts';
+import type { Env, FoundSubject, Problem, RuntimeEvidence, Subject, Surroundings } from './evidence.ts';
 import { EXIT } from './exit.ts';
-import { inspectTarget } from './inspect.ts';
+import { hostSubject, isClosedToUs, subjectOfXl } from './host-subject.ts';
+import { inspectTarget, inWords, lookAt } from './inspect.ts';
 import { linesOfDomain } from './xen-log.ts';
-
-type Env = Readonly<Record<string, string | undefined>>;
-
-/** The file given with -s. */
-export interface GivenSymbols {
-  readonly file: SymbolFile;
-  readonly buildId: string | undefined;
-}
-
-export interface FoundSubject {
-  readonly subject: Subject;
-  readonly isRoot: boolean;
-  readonly logFolder: string;
-  evidence(symbols: GivenSymbols | undefined): Evidence;
-  /** Lets go of what is open. */
-  close(): void;
-}
-
-/** Where we are: what is asked of the system once. */
-export interface Surroundings {
-  readonly env: Env;
-  readonly isRoot: boolean;
-  /** Where Xen's tools keep their logs. */
-  readonly logFolder: string;
-  readonly now: () => Date;
-}
 
 /** Keys of xl info that name the host or that other domains change. */
 const NOT_OF_THE_GUEST = ['host', 'free_memory'];
-
-const inWords = (error: unknown): string =>
-  explainFailure('pvh-report', error, false)
-    .lines.join('; ')
-    .replace(/^pvh-report: /, '');
 
 /** Without the folders of this host. */
 const asProblem = (error: unknown, { stateDir }: Registry): Problem => ({
@@ -86,21 +55,6 @@ const runtimeOf = (registry: Registry, record: DomainRecord, now: () => Date): R
   xenstore: () => xenstoreOf(registry, record),
 });
 
-/** Opens the target, looks at it, closes it at once: a domain of a host may stand still until then. */
-async function lookAt(
-  open: () => Promise<Target>,
-  symbols: GivenSymbols | undefined,
-  env: Env,
-  signal: AbortSignal,
-): Promise<Inspection> {
-  const target = await open();
-  try {
-    return await inspectTarget(target, { file: symbols?.file, env, signal });
-  } finally {
-    target.close();
-  }
-}
-
 function runtimeSubject(registry: Registry, record: DomainRecord, around: Surroundings): FoundSubject {
   const { domid, name, uuid } = record;
   const subject: Subject = { source: 'runtime', name, domid, uuid };
@@ -114,7 +68,7 @@ function runtimeSubject(registry: Registry, record: DomainRecord, around: Surrou
       async inspect(signal) {
         try {
           const open = () => openLocation({ source: 'runtime', record }, { registry });
-          return await lookAt(open, symbols, around.env, signal);
+          return await lookAt(open, { file: symbols?.file, search: true, env: around.env, signal });
         } catch (error) {
           if (signal.aborted) throw error;
           return asProblem(error, registry);
@@ -125,48 +79,35 @@ function runtimeSubject(registry: Registry, record: DomainRecord, around: Surrou
   };
 }
 
-/** @param open opens the domain, which then stands still if it runs. */
-export function hostSubject(
-  { domid, name, uuid }: NamedDomain,
-  open: () => Promise<Target>,
+/** What has no more to tell than a Target has. */
+function targetSubject(
+  source: 'file' | 'gdb',
+  target: Target,
+  spec: string,
   around: Surroundings,
 ): FoundSubject {
-  const subject: Subject = { source: 'xen', name: name ?? `domain-${domid}`, domid, uuid };
-  return {
-    subject,
-    ...around,
-    evidence: (symbols) => ({
-      subject,
-      symbols,
-      host: { ...around, collectedAt: around.now().toISOString() },
-      async inspect(signal) {
-        try {
-          return await lookAt(open, symbols, around.env, signal);
-        } catch (error) {
-          if (signal.aborted) throw error;
-          // What the host says of the domain is worth a report without its registers.
-          return { problem: inWords(error), cause: around.isRoot ? 'failed' : 'root' };
-        }
-      },
-    }),
-    close: () => undefined,
-  };
-}
-
-/** Dump files, and whatever else has no more to tell than a Target has. */
-function targetSubject(target: Target, spec: string, around: Surroundings): FoundSubject {
   const { name = basename(spec), domid, uuid, xenVersion } = target.identity;
-  const subject: Subject = { source: 'file', name, domid, uuid, xenVersion };
+  const subject: Subject = { source, name, domid, uuid, xenVersion };
   return {
     subject,
     ...around,
     evidence: (symbols) => ({
       subject,
       symbols,
-      inspect: (signal) => inspectTarget(target, { file: symbols?.file, env: around.env, signal }),
+      inspect: (signal) =>
+        inspectTarget(target, { file: symbols?.file, search: true, env: around.env, signal }),
     }),
     close: () => target.close(),
   };
+}
+
+async function locate(spec: string, registry: Registry, around: Surroundings): Promise<FoundSubject> {
+  const location = await locateTarget(spec, { registry });
+  if (location.source === 'runtime')
+    return runtimeSubject(registry, await refresh(registry, location.record), around);
+  if (location.source === 'xen')
+    return hostSubject(location.domain, () => openLocation(location, { registry }), around);
+  return targetSubject(location.source, await openLocation(location, { registry }), spec, around);
 }
 
 /** @throws ToolFailure when there is no such domain, what openTarget throws when it cannot be opened. */
@@ -177,16 +118,16 @@ export async function findSubject(spec: string, env: Env): Promise<FoundSubject>
     logFolder: '/var/log/xen',
     now: () => new Date(),
   };
-  const registry = new Registry(stateDirectory(env));
   try {
-    const location = await locateTarget(spec, { registry });
-    if (location.source === 'runtime')
-      return runtimeSubject(registry, await refresh(registry, location.record), around);
-    if (location.source === 'xen')
-      return hostSubject(location.domain, () => openLocation(location, { registry }), around);
-    return targetSubject(await openLocation(location, { registry }), spec, around);
+    return await locate(spec, new Registry(stateDirectory(env)), around);
   } catch (error) {
-    if (!(error instanceof NoSuchDomainError)) throw error;
-    throw new ToolFailure([`pvh-report: there is no domain '${spec}', and no dump file`], EXIT.unusable);
+    if (error instanceof NoSuchDomainError)
+      throw new ToolFailure([`pvh-report: there is no domain '${spec}', and no dump file`], EXIT.unusable);
+    const found =
+      isClosedToUs(error) && notXenHost() === undefined
+        ? await subjectOfXl(spec.replace(/^xen:/, ''), error, around)
+        : undefined;
+    if (found === undefined) throw error;
+    return found;
   }
 }

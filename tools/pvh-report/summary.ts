@@ -64,19 +64,25 @@ export const consoleTail = (text: string): string[] =>
     .slice(-CONSOLE_LINES)
     .map((line) => `  ${plain(line).slice(0, 160)}`);
 
+/** The last that is known of the guest's own words. */
+export interface GuestWords {
+  readonly heading: string;
+  readonly text: string;
+}
+
 export function renderSummary(
   manifest: Manifest,
   facts: Facts,
   signature: Signature,
   vcpus: readonly CrashVcpu[],
-  consoleText: string | undefined,
+  said: GuestWords | undefined,
 ): string {
   const { vcpu } = signature;
   const { name, domid } = manifest.domain;
   const lines = [
     `${plain(name)}${domid === undefined ? '' : ` (domain ${domid})`}: ${ending(facts)}`,
     '',
-    row('message', signature.title ?? 'none found on the console'),
+    row('message', signature.title ?? 'none found in what the guest said'),
     row('where', place(signature)),
     row('kernel', manifest.kernel.banner ?? `build-id ${manifest.kernel.buildId ?? 'unknown'}`),
     row('symbols', symbolsLine(manifest)),
@@ -88,8 +94,8 @@ export function renderSummary(
     ...vcpus.map(({ id, online, missing }) => row(`vcpu${id}`, missing ?? (online ? 'online' : 'offline'))),
     ...(vcpu === undefined ? [] : ['', ...stackLines(vcpu), '', ...registerLines(vcpu)]),
     '',
-    'End of the console',
-    ...(consoleText === undefined ? ['  (no console)'] : consoleTail(consoleText)),
+    said?.heading ?? 'End of the console',
+    ...(said === undefined ? ['  (no console)'] : consoleTail(said.text)),
     '',
     'Missing',
     ...(manifest.missing.length === 0

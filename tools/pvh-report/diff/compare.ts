@@ -1,6 +1,7 @@
 // Everything that two reports differ in, as data. Symmetric: comparing (b, a) gives the mirror image of (a, b).
 import { parseConfigFile } from '../../../core/domain/config-file.ts';
 import { PvhError } from '../../../symbols/errors.ts';
+import { parseHostConfig } from '../host-config.ts';
 import type { Report } from '../report.ts';
 import { functionName } from '../signature.ts';
 import { isRepeated } from '../xen-log.ts';
@@ -56,8 +57,8 @@ const stackNames = ({ signature }: Report): string[] =>
   signature.frames.map(({ symbol, address }) => (symbol === undefined ? address : functionName(symbol)));
 
 /** Keys and values of a configuration; one that does not parse is a single value. */
-function settings(config: string | undefined): ReadonlyMap<string, string> {
-  if (config === undefined) return new Map();
+function settings({ config, hostConfig }: Report): ReadonlyMap<string, string> {
+  if (config === undefined) return (hostConfig && parseHostConfig(hostConfig)?.settings) || new Map();
   try {
     const file = parseConfigFile(config, 'guest.cfg');
     return new Map(file.names.map((name) => [name, JSON.stringify(file.value(name))]));
@@ -67,9 +68,12 @@ function settings(config: string | undefined): ReadonlyMap<string, string> {
   }
 }
 
-function compareSettings(a: string | undefined, b: string | undefined): Pair[] {
+function compareSettings(a: Report, b: Report): Pair[] {
   const [left, right] = [settings(a), settings(b)];
-  const keys = [...new Set([...left.keys(), ...right.keys()])].sort();
+  // xl.cfg says what was asked for, a host's list what it is: they have in common what both name.
+  const alike = (a.config === undefined) === (b.config === undefined);
+  const isCommon = (key: string): boolean => alike || (left.has(key) && right.has(key));
+  const keys = [...new Set([...left.keys(), ...right.keys()])].filter(isCommon).sort();
   return differing(keys.map((what) => ({ what, a: left.get(what), b: right.get(what) })));
 }
 
@@ -117,7 +121,7 @@ function compareInOrder(a: Report, b: Report): Comparison {
       rows: align(stackNames(a), stackNames(b), STACK_LIMIT),
     },
     registers: compareRegisters(a.signature.vcpu?.registers ?? [], b.signature.vcpu?.registers ?? []),
-    config: compareSettings(a.config, b.config),
+    config: compareSettings(a, b),
     ...(a.console !== undefined &&
       b.console !== undefined && { console: compareConsoles(a.console, b.console) }),
     xenLog: surplus(xenLines(a.xenLog), xenLines(b.xenLog)),

@@ -1,0 +1,103 @@
+// A domain of a real Xen host as what a report is about: through our own libraries, or, where these are closed to us, through xl.
+import type { Target } from '../../core/target/target.ts';
+import { PvhError } from '../../symbols/errors.ts';
+import { runningRelease } from '../../symbols/kernel/identity.ts';
+import { knownKernel } from '../shared/guest-kernel.ts';
+import type { SymbolFile } from '../shared/symbol-file.ts';
+import { searchSymbols, type WantedSymbols } from '../shared/symbol-search.ts';
+import { KIB } from './collector.ts';
+import type { Env, FoundSubject, Inspection, Problem, Subject, Surroundings } from './evidence.ts';
+import { parseListRow } from './facts.ts';
+import { findProgram, runProgram } from './host/program.ts';
+import { inWords, lookAt } from './inspect.ts';
+
+/** The file with the guest's symbols, looked for while the domain goes on: a download may take minutes. */
+async function findSymbols(open: () => Promise<Target>, env: Env): Promise<SymbolFile | undefined> {
+  const target = await open();
+  let wanted: WantedSymbols;
+  try {
+    const { buildId, memory, table } = knownKernel(target, undefined, true);
+    wanted = { buildId, release: memory && runningRelease(memory, (name) => table.addressOf(name)) };
+  } finally {
+    target.close();
+  }
+  if (wanted.buildId === undefined && wanted.release === undefined) return undefined;
+  return (await searchSymbols(wanted, { env })).file;
+}
+
+/** A domain of a Xen host, as far as it is known. */
+export interface HostDomain {
+  readonly domid?: number | undefined;
+  readonly name?: string | undefined;
+  readonly uuid?: string | undefined;
+}
+
+/** @param open opens the domain, which then stands still if it runs. */
+export function hostSubject(
+  { domid, name, uuid }: HostDomain,
+  open: () => Promise<Target>,
+  around: Surroundings,
+): FoundSubject {
+  const { env, isRoot } = around;
+  const subject: Subject = { source: 'xen', name: name ?? `domain-${domid}`, domid, uuid };
+  async function inspect(given: SymbolFile | undefined, signal: AbortSignal): Promise<Inspection | Problem> {
+    let file = given;
+    try {
+      file ??= await findSymbols(open, env);
+      signal.throwIfAborted();
+      return await lookAt(open, { file, search: false, env, signal });
+    } catch (error) {
+      if (signal.aborted) throw error;
+      // What the host says of the domain is worth a report without its registers.
+      return { problem: inWords(error), cause: isRoot ? 'failed' : 'root' };
+    } finally {
+      if (file !== given) file?.close();
+    }
+  }
+  return {
+    subject,
+    ...around,
+    evidence: (symbols) => ({
+      subject,
+      symbols,
+      host: { ...around, collectedAt: around.now().toISOString() },
+      inspect: (signal) => inspect(symbols?.file, signal),
+    }),
+    close: () => undefined,
+  };
+}
+
+/** Our own way to Xen is not open, but the host's may be: not root, or no library or no koffi that fits. */
+const CLOSED_TO_US: readonly string[] = ['EACCES', 'ENOLIB', 'ENOKOFFI'];
+export const isClosedToUs = (error: unknown): error is PvhError =>
+  error instanceof PvhError && CLOSED_TO_US.includes(error.code);
+
+/** What may stand on xl's command line as the name of a domain. */
+const XL_NAME = /^[\w+.][\w+.@:-]*$/;
+const XL_SECONDS = 15;
+
+/**
+ * A domain of the host that we cannot look at ourselves: what xl tells of it is worth a report. @param obstacle why we cannot.
+ * @returns undefined when xl does not know it either.
+ */
+export async function subjectOfXl(
+  words: string,
+  obstacle: PvhError,
+  around: Surroundings,
+): Promise<FoundSubject | undefined> {
+  const cannot = (): Promise<Target> => Promise.reject(obstacle);
+  const xl = findProgram('xl', around.env);
+  if (xl === undefined || !XL_NAME.test(words)) return undefined;
+  const run = await runProgram(xl, ['list', '-v', words], {
+    env: around.env,
+    bound: 64 * KIB,
+    signal: AbortSignal.timeout(XL_SECONDS * 1000),
+  });
+  const row = parseListRow(Buffer.from(run.output.bytes).toString());
+  if (row !== undefined) return hostSubject(row, cannot, around);
+  // Without root nobody tells: the ledger says what root would have had.
+  const domid = /^\d{1,5}$/.test(words) ? Number(words) : undefined;
+  return around.isRoot
+    ? undefined
+    : hostSubject({ domid, ...(domid === undefined && { name: words }) }, cannot, around);
+}
