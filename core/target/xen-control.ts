@@ -1,6 +1,6 @@
 // What libxenctrl and libxenforeignmemory tell of the domains of a real Xen host. Pauses and unpauses, changes nothing else.
 // Source: xen/tools/include/xenctrl.h and xenforeignmemory.h; xen/include/public/domctl.h, which keeps the fields used here
-// at the same places from 4.14 to 4.19.
+// at the same places from 4.14 to 4.22, as the prototypes stayed.
 import { PvhError } from '../../symbols/errors.ts';
 import { HVM_CPU_SIZE, VCPU_CONTEXT_SIZE } from '../dump/vcpu-context.ts';
 import { hypervisorVersion, mayUseXen, notXenHost, xenctrlLibraries } from '../host/xen-host.ts';
@@ -57,7 +57,7 @@ export interface XenDomain {
   readonly paused: boolean;
   /** Frames that it has. */
   readonly pages: number;
-  readonly lastVcpu: number;
+  readonly vcpus: number;
 }
 
 function parseDomain(bytes: Buffer): XenDomain {
@@ -71,7 +71,8 @@ function parseDomain(bytes: Buffer): XenDomain {
     shutdown: has(XEN_DOMINF_shutdown),
     paused: has(XEN_DOMINF_paused),
     pages: Number(bytes.readBigUInt64LE(8)),
-    lastVcpu: bytes.readUInt32LE(68),
+    // XEN_INVALID_MAX_VCPU_ID, all ones, where it has none yet.
+    vcpus: (bytes.readUInt32LE(68) + 1) >>> 0,
   };
 }
 

@@ -12,7 +12,8 @@ const DEVICE = '/dev/xen/xenbus';
 const PATIENCE_MS = 5000;
 
 export class XenStore {
-  readonly #channel: Channel;
+  /** Undefined after close, and after the store once did not answer: a late answer would be taken for that of the next question. */
+  #channel: Channel | undefined;
 
   private constructor(channel: Channel) {
     this.#channel = channel;
@@ -35,30 +36,35 @@ export class XenStore {
 
   /** The value of a node; undefined when there is none or the store does not answer. */
   read(path: string): string | undefined {
+    const channel = this.#channel;
+    if (channel === undefined) return undefined;
     try {
-      this.#channel.send(encodeMessage({ type: XS_READ, req_id: 1, tx_id: 0, payload: joinStrings([path]) }));
-      const header = this.#take(XSD_HEADER_SIZE);
+      channel.send(encodeMessage({ type: XS_READ, req_id: 1, tx_id: 0, payload: joinStrings([path]) }));
+      const header = take(channel, XSD_HEADER_SIZE);
       const view = new DataView(header.buffer);
-      const payload = this.#take(Math.min(view.getUint32(12, true), XENSTORE_PAYLOAD_MAX));
+      const payload = take(channel, Math.min(view.getUint32(12, true), XENSTORE_PAYLOAD_MAX));
       return view.getUint32(0, true) === XS_READ ? new TextDecoder().decode(payload) : undefined;
     } catch (error) {
+      this.close();
       if (error instanceof PvhError) return undefined;
       throw error;
     }
   }
 
   close(): void {
-    this.#channel.close();
+    this.#channel?.close();
+    this.#channel = undefined;
   }
+}
 
-  #take(length: number): Uint8Array<ArrayBuffer> {
-    const bytes = new Uint8Array(length);
-    for (let done = 0; done < length; ) {
-      const part = this.#channel.receive(length - done, PATIENCE_MS);
-      if (part.length === 0) throw new PvhError('EPIPE', 'xenstore: the connection was closed');
-      bytes.set(part, done);
-      done += part.length;
-    }
-    return bytes;
+/** Exactly `length` bytes. @throws PvhError when they do not come. */
+function take(channel: Channel, length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length; ) {
+    const part = channel.receive(length - done, PATIENCE_MS);
+    if (part.length === 0) throw new PvhError('EPIPE', 'xenstore: the connection was closed');
+    bytes.set(part, done);
+    done += part.length;
   }
+  return bytes;
 }

@@ -87,14 +87,14 @@ class XenTarget implements Target {
   #open = true;
 
   constructor(control: XenControl, domain: XenDomain, name: string | undefined, pause: Pause | undefined) {
-    const { domid, uuid, hvm, lastVcpu } = domain;
+    const { domid, uuid, hvm, vcpus } = domain;
     this.#control = control;
     this.#pause = pause;
     this.#frames = new XenFrames(control, domain);
     this.description = `domain ${domid}${name === undefined ? '' : ` (${name})`} of this Xen host`;
     this.identity = { domid, name, uuid, xenVersion: control.version() };
     const lacks: string[] = hvm ? [] : [...PV_LACKS, 'list of frames: Xen does not keep one of a PV guest'];
-    const count = Math.min(lastVcpu + 1, MAX_VCPUS);
+    const count = Math.min(vcpus, MAX_VCPUS);
     this.vcpus = Array.from({ length: count }, (_, id) => readXenVcpu(control, domain, id, lacks));
     const log = name === undefined || name.includes('/') ? undefined : `${CONSOLE_LOGS}/guest-${name}.log`;
     this.console = log === undefined ? undefined : readConsoleLog(log);
