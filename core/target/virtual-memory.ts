@@ -11,6 +11,9 @@ const CACHED_REGIONS = 1024;
 /** Regions of 2 MiB that are tried where no tables tell what is mapped: 1 GiB, all that a kernel image can take. */
 const MAX_TRIED = 512;
 
+/** Tables that one walk may look at. Hostile ones refer to each other; true ones of so many map 128 GiB by pages of 4 KiB. */
+const MAX_TABLES = 2 ** 16;
+
 const CR0_PG = 1n << 31n;
 const CR4_PSE = 1n << 4n;
 const CR4_PAE = 1n << 5n;
@@ -181,8 +184,15 @@ export class VirtualMemory {
     }
   }
 
-  /** Mapped pages of any size between two addresses, ascending; in long mode only (there are none in the others). */
-  *mapped(start: bigint, end: bigint): Generator<{ address: bigint; length: number }> {
+  /**
+   * Mapped pages of any size between two addresses, ascending; in long mode only (there are none in the others).
+   * @param walk how many tables may be looked at; less than 0 afterwards when that was not enough, and pages are left out.
+   */
+  *mapped(
+    start: bigint,
+    end: bigint,
+    walk: { tables: number } = { tables: MAX_TABLES },
+  ): Generator<{ address: bigint; length: number }> {
     if (this.#readThere) yield* this.#readable(start, end);
     if (this.levels < 4 || this.#topTable === undefined) return;
     // The walk goes over the address without its sign extension.
@@ -194,6 +204,7 @@ export class VirtualMemory {
       0n,
       strip(start),
       strip(end - 1n),
+      walk,
     ))
       yield { address: BigInt.asUintN(64, BigInt.asIntN(bits, address)), length };
   }
@@ -221,7 +232,9 @@ export class VirtualMemory {
     base: bigint,
     first: bigint,
     last: bigint,
+    walk: { tables: number },
   ): Generator<{ address: bigint; length: number }> {
+    if (--walk.tables < 0) return;
     const page = this.#page(Math.floor(table / PAGE));
     if (page instanceof MemoryFault) return;
     const entries = new BigUint64Array(page.buffer, page.byteOffset, 512);
@@ -233,7 +246,7 @@ export class VirtualMemory {
       if ((entry & PRESENT) === 0n) continue;
       if (level === 1 || (level <= 3 && (entry & LARGE) !== 0n))
         yield { address, length: 2 ** Number(shift) };
-      else yield* this.#mappedBelow(Number(entry & ADDRESS_MASK), level - 1, address, first, last);
+      else yield* this.#mappedBelow(Number(entry & ADDRESS_MASK), level - 1, address, first, last, walk);
     }
   }
 

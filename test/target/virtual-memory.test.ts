@@ -152,6 +152,18 @@ describe('read', () => {
   });
 });
 
+test('tables that refer to each other without mapping anything: the walk ends, and tells', () => {
+  const full = (table: number, next: bigint) =>
+    Array.from({ length: 512 }, (_, index) => [table + index * 8, next] as const);
+  const target = targetWith(
+    [...full(0x1000, 0x2003n), ...full(0x2000, 0x3003n), ...full(0x3000, 0x4003n)],
+    8,
+  );
+  const walk = { tables: 1000 };
+  expect([...new VirtualMemory(target, long).mapped(0n, 1n << 47n, walk)]).toEqual([]);
+  expect(walk.tables).toBeLessThan(0);
+});
+
 describe('page-table isolation: CR3 has the tables of user mode', () => {
   const user = { ...long, cr3: 0x7003n };
   const tables = (...entries: (readonly [number, bigint])[]) => targetWith([...fourLevels, ...entries], 8);

@@ -11,6 +11,7 @@ import { runningCpu } from '../shared/unwinding.ts';
 /** Mappings looked at and kept: tables can map as much as they like. */
 const MAX_PAGES = 1 << 21;
 const MAX_MAPPINGS = 32_000;
+const MAX_TABLES = 2 ** 16;
 const PAGE = 4096n;
 /** struct new_utsname: six texts. */
 const UTSNAME_SIZE = 6 * 65;
@@ -67,6 +68,8 @@ export function directMapOf(target: Target, { linux, memory }: GuestKernel): big
 /** Joins pages that follow each other on both sides. */
 class MappingList {
   readonly ranges: { virtual: bigint; physical: number; length: number }[] = [];
+  /** Page tables that may still be looked at. */
+  readonly walk = { tables: MAX_TABLES };
   #pages = 0;
   /** True when there is more than this keeps. */
   cut = false;
@@ -93,10 +96,11 @@ class MappingList {
 /** What a CPU's tables map of a part of its addresses. */
 function addMapped(list: MappingList, memory: VirtualMemory, start: bigint, end: bigint): void {
   if (start >= end) return;
-  for (const { address, length } of memory.mapped(start, end)) {
+  for (const { address, length } of memory.mapped(start, end, list.walk)) {
     const physical = translated(memory, address);
     if (physical !== undefined && !list.add(address, physical, length)) return;
   }
+  if (list.walk.tables < 0) list.cut = true;
 }
 
 /** A kernel's own mappings, without that of all memory. */
@@ -183,7 +187,9 @@ export function imageOf(target: Target, kernel: GuestKernel, mapped: boolean): T
       : allMappings(target);
   const panicCpu = linux?.facts().panicCpu.value;
   const notes = list.cut
-    ? [`the guest maps more than ${list.ranges.length} ranges: the rest has no virtual addresses in the file`]
+    ? [
+        `the guest's page tables were not followed beyond ${list.ranges.length} ranges: the rest has no virtual addresses in the file`,
+      ]
     : [];
   return {
     notes,
