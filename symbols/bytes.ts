@@ -29,10 +29,10 @@ export function checkRange(name: string, size: number, offset: number, length: n
     length >= 0 &&
     length <= size - offset;
   if (!inside)
-    throw new FormatError(`0x${length.toString(16)} bytes wanted, input has 0x${size.toString(16)}`, {
-      source: name,
-      offset,
-    });
+    throw new FormatError(
+      `ends too early: 0x${length.toString(16)} bytes wanted here, 0x${size.toString(16)} are all`,
+      { source: name, offset },
+    );
 }
 
 /** Bytes that are in memory already. */

@@ -31,7 +31,7 @@ const MAX_PACKET = 1 << 17;
 const DEFAULT_PACKET = 400;
 /** Questions on the way at once. */
 const WINDOW = 64;
-const MAX_OBJECT = 1 << 20;
+const MAX_OBJECT = 8 << 20;
 const MAX_CONSOLE = 1 << 20;
 /** What a question may take on average, beside the patience for a few. */
 const SLOW_MS = 200;

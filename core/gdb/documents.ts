@@ -61,3 +61,11 @@ export function virtualMap(levels: PagingLevels): string {
     [(1n << 64n) - half, half],
   ]);
 }
+
+/** gdb manual, "Library List Format". For gdb a section's address there is by how much it has moved. */
+export function libraryList({ files = [] }: GdbGuest): string {
+  const libraries = files
+    .filter(({ isLibrary }) => isLibrary)
+    .map(({ path }) => `<library name="${xmlText(path)}"><section address="0x0"/></library>\n`);
+  return `<?xml version="1.0"?>\n<library-list>\n${libraries.join('')}</library-list>\n`;
+}

@@ -9,12 +9,22 @@ export interface VcpuNames {
   readonly text: string;
 }
 
+/** A file that is nowhere but here. */
+export interface GdbFile {
+  readonly path: string;
+  /** Loaded as a library, at the addresses that it says itself. Of its sections only one is for memory. */
+  readonly isLibrary: boolean;
+  readonly bytes: Uint8Array;
+}
+
 export interface GdbGuest {
   readonly target: Target;
   /** Id of the vCPU at which the debugger looks first. */
   readonly firstVcpu: number;
   /** Where the first segment of the kernel's file lies in this guest; undefined when it is not known. */
   readonly textSegment?: bigint | undefined;
+  /** Files that a debugger can read; the libraries among them it loads when it connects. */
+  readonly files?: readonly GdbFile[] | undefined;
   namesOf(vcpu: TargetVcpu): VcpuNames;
   /** Text that a `monitor` command prints; of any length, any words. */
   monitor(command: string, vcpu: TargetVcpu): string;

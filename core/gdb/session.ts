@@ -4,7 +4,8 @@ import { MemoryFault } from '../../symbols/errors.ts';
 import type { VcpuRegisters } from '../machine/registers.ts';
 import type { TargetVcpu } from '../target/target.ts';
 import { inLongMode, VirtualMemory } from '../target/virtual-memory.ts';
-import { physicalMap, threadList, threadOf, virtualMap } from './documents.ts';
+import { libraryList, physicalMap, threadList, threadOf, virtualMap } from './documents.ts';
+import { FileTransfer } from './file-transfer.ts';
 import type { GdbGuest } from './guest.ts';
 import { bytesToHex, bytesToText, escapeBinary, hexToBytes, textToBytes } from './packet.ts';
 import { RegisterFile } from './registers.ts';
@@ -63,6 +64,7 @@ export class GdbSession {
   readonly #registers: RegisterFile;
   readonly #memories = new Map<number, VirtualMemory | undefined>();
   readonly #documents = new Map<string, string>();
+  readonly #transfers: FileTransfer;
   /** Whose registers and memory are read (`Hg`). */
   #vcpu: TargetVcpu;
   #physical = false;
@@ -74,6 +76,7 @@ export class GdbSession {
     if (!vcpu) throw new RangeError('a target without vCPUs');
     this.#guest = guest;
     this.#vcpu = vcpu;
+    this.#transfers = new FileTransfer(guest.files ?? [], MAX_READ);
     const known = vcpus.flatMap(({ registers }) => (registers ? [registers] : []));
     const up = vcpus.flatMap(({ online, registers }) => (online && registers ? [registers] : []));
     this.#registers = new RegisterFile(up.some(inLongMode) ? 64 : 32, known);
@@ -108,6 +111,7 @@ export class GdbSession {
       /^qXfer:([\w-]+):(read|write):([^:]*):(?:([0-9a-f]{1,8}),([0-9a-f]{1,8})$|)/i,
       (match) => this.#transfer(match),
     ],
+    [/^vFile:(.*)$/s, ([, request = '']) => this.#transfers.answer(request)],
     [/^qOffsets$/, () => this.#offsets()],
     [/^qAttached/, () => '1'],
     [/^qSymbol:/, () => OK],
@@ -133,6 +137,7 @@ export class GdbSession {
       'qXfer:features:read+',
       'qXfer:threads:read+',
       'qXfer:memory-map:read+',
+      ...(this.#guest.files?.some(({ isLibrary }) => isLibrary) ? ['qXfer:libraries:read+'] : []),
     ].join(';');
   }
 
@@ -226,6 +231,7 @@ export class GdbSession {
     const { target } = this.#guest;
     if (object === 'features' && annex === 'target.xml') return this.#registers.describe();
     if (object === 'threads' && annex === '') return threadList(this.#guest);
+    if (object === 'libraries' && this.#guest.files) return libraryList(this.#guest);
     if (object !== 'memory-map' || annex !== '') return undefined;
     return this.#physical ? physicalMap(target.frames) : virtualMap(this.#memory(this.#vcpu)?.levels ?? 0);
   }

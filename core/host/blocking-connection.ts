@@ -22,7 +22,7 @@ export class ConnectionError extends PvhError {
 
 /** The pause at the end: were the socket closed at once, bytes that nobody has read would make TCP drop the farewell. */
 const GUARD =
-  'trap "" INT HUP TERM PIPE; while IFS= read -r line; do farewell=$line; done; printf %s "$farewell" >&3; echo; exec sleep 1';
+  'trap "" INT HUP TERM PIPE; farewell=$1; while IFS= read -r line; do farewell=$line; done; printf %s "$farewell" >&3; echo; exec sleep 1';
 
 /** Address as people write it: `host:port`, `[ipv6]:port` or `unix:path`. Undefined when it is none of them. */
 export function parsePeerAddress(text: string): PeerAddress | undefined {

@@ -12,7 +12,7 @@ export interface ConnectionThreadData {
   readonly address: { readonly path: string } | { readonly host: string; readonly port: number };
   /** Sent when the process ends without leave; text of one line. */
   readonly farewell: string;
-  /** Shell script: at the end of its input it writes the last line of it to descriptor 3, then a line to its output. */
+  /** Shell script: at the end of its input it writes the last line of it, or its argument, to descriptor 3, then a line to its output. */
   readonly guard: string;
 }
 
@@ -43,7 +43,10 @@ export function connectionThread(): void {
 
   /** A process of its own outlives this one, whatever ends it, and shares the socket. */
   const startGuard = () => {
-    const child = spawn('sh', ['-c', guard], { stdio: ['pipe', 'pipe', 'ignore', socket], detached: true });
+    const child = spawn('sh', ['-c', guard, 'guard', farewell], {
+      stdio: ['pipe', 'pipe', 'ignore', socket],
+      detached: true,
+    });
     child.unref();
     let stands = true;
     let spoken: (() => void) | undefined;
@@ -52,7 +55,7 @@ export function connectionThread(): void {
       spoken?.();
     };
     child.once('error', fall).once('exit', fall);
-    child.stdin?.once('error', fall).write(`${farewell}\n`);
+    child.stdin?.once('error', fall);
     child.stdout?.once('data', () => spoken?.());
     return {
       note: (): boolean => child.stdin?.write(`${farewell}\n`) === true,
@@ -69,15 +72,16 @@ export function connectionThread(): void {
     };
   };
 
-  let keeper: ReturnType<typeof startGuard> | undefined;
   const socket = connect({ ...address, noDelay: true });
+  // As early as there is a descriptor: until the guard has it, nobody would say goodbye.
+  let keeper = 'path' in address ? startGuard() : undefined;
   socket.pause();
   socket.on('data', (bytes) => {
     socket.pause();
     tell({ kind: 'data', bytes });
   });
   socket.once('connect', () => {
-    keeper = startGuard();
+    keeper ??= startGuard();
     tell({ kind: 'open' });
   });
   socket.once('error', (error) => {

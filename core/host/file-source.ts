@@ -97,5 +97,7 @@ export class FileSource implements ByteSource {
 
 function systemError(path: string, cause: unknown): PvhError {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'EIO';
-  return new PvhError(code, cause instanceof Error ? cause.message : path, { cause });
+  // Node says `ENOENT: no such file or directory, open 'x'`.
+  const message = cause instanceof Error ? cause.message.replace(/^E\w+: (.*), \w+(?: '.*')?$/s, '$1') : code;
+  return new PvhError(code, `${path}: ${message}`, { cause });
 }

@@ -163,7 +163,7 @@ class DumpCoreTarget implements Target {
   readonly #release: () => void;
 
   constructor(elf: ElfFile, options: DumpCoreOptions) {
-    const lacks: string[] = [];
+    const lacks = [...(options.lacks ?? [])];
     const { pv, xenVersion } = readHeader(elf);
     this.kind = options.kind ?? 'dump-core';
     this.description = options.description ?? `dump-core file ${elf.source.name}`;
@@ -200,6 +200,8 @@ export interface DumpCoreOptions {
   readonly description?: string;
   readonly identity?: TargetIdentity;
   readonly readConsole?: () => Uint8Array | undefined;
+  /** What else is known to be missing. */
+  readonly lacks?: readonly string[];
   /** Called once by close(). */
   readonly release?: () => void;
 }

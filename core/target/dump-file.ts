@@ -9,18 +9,20 @@ import { openSaved } from './saved.ts';
 import { notSaved } from './saved-envelope.ts';
 import type { Target } from './target.ts';
 
-/** A form of dump file: `refuses` says why a file is none, or undefined. */
+/** A form of dump file. */
 interface DumpKind {
   readonly name: string;
+  /** Why a file is none; undefined when it is one. */
   readonly refuses: (source: ByteSource) => string | undefined;
-  readonly open: (source: ByteSource, release: () => void) => Target;
+  /** @param lacks what is known to be missing before the file is looked into. */
+  readonly open: (source: ByteSource, release: () => void, lacks: readonly string[]) => Target;
 }
 
 const KINDS: readonly DumpKind[] = [
   {
     name: 'xl dump-core file',
     refuses: notDumpCore,
-    open: (source, release) => openDumpCore(source, { release }),
+    open: (source, release, lacks) => openDumpCore(source, { release, lacks }),
   },
   { name: 'ELF memory dump', refuses: notElfVmcore, open: openElfVmcore },
   { name: 'kdump file', refuses: notKdump, open: openKdump },
@@ -39,6 +41,9 @@ const STRANGERS: readonly (readonly [start: string, advice: string])[] = [
   ['\xee\xeb\x0f\xf0', 'a xm dump-core file of Xen before 3.1, which this does not read'],
 ];
 
+const CUT_OFF_PIPE =
+  'memory: the flattened file is cut off, and what is missing may be of any part of the dump';
+
 function adviceOn(source: ByteSource): string | undefined {
   const start = new TextDecoder('latin1').decode(source.read(0, Math.min(16, source.size)));
   if (start === '') return 'the file is empty';
@@ -51,11 +56,13 @@ function adviceOn(source: ByteSource): string | undefined {
  * @throws FormatError when it is damaged; when it is of no kind, with what each of them misses.
  */
 export function openDumpFile(file: ByteSource, release: () => void): Target {
-  const source = isFlattened(file) ? openFlattened(file) : file;
+  const flattened = isFlattened(file) ? openFlattened(file) : undefined;
+  const source = flattened ?? file;
+  const lacks = flattened?.complete === false ? [CUT_OFF_PIPE] : [];
   const reasons: string[] = [];
   for (const { name, refuses, open } of KINDS) {
     const refusal = refuses(source);
-    if (refusal === undefined) return open(source, release);
+    if (refusal === undefined) return open(source, release, lacks);
     reasons.push(`${name}: ${refusal}`);
   }
   const advice = adviceOn(file);

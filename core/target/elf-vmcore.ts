@@ -80,10 +80,10 @@ class ElfVmcoreTarget implements Target {
   readonly #runs: readonly Run[];
   readonly #release: () => void;
 
-  constructor(source: ByteSource, release: () => void) {
+  constructor(source: ByteSource, release: () => void, missing: readonly string[]) {
     const elf = openElf(source);
     const facts = vmcoreFacts(readNotes(elf), widthOf(elf), physBaseOf(elf));
-    const lacks = [...facts.lacks];
+    const lacks = [...missing, ...facts.lacks];
     this.description = `memory dump ${source.name}`;
     this.vcpus = facts.vcpus;
     this.paging = facts.paging;
@@ -108,10 +108,15 @@ class ElfVmcoreTarget implements Target {
 /**
  * Opens an ELF memory dump.
  * @param release called once by close().
+ * @param missing what is known to be missing before the file is looked into.
  * @throws FormatError when it is none, or damaged.
  */
-export function openElfVmcore(source: ByteSource, release: () => void = () => undefined): Target {
+export function openElfVmcore(
+  source: ByteSource,
+  release: () => void = () => undefined,
+  missing: readonly string[] = [],
+): Target {
   const refusal = notElfVmcore(source);
   if (refusal !== undefined) throw new FormatError(refusal, { source: source.name });
-  return new ElfVmcoreTarget(source, release);
+  return new ElfVmcoreTarget(source, release, missing);
 }

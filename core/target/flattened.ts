@@ -42,14 +42,15 @@ class FlattenedSource implements ByteSource {
   readonly name: string;
   readonly size: number;
   readonly #source: ByteSource;
+  /** False when the end mark is missing. */
+  readonly complete: boolean;
   readonly #parts: readonly Run[];
-  readonly #complete: boolean;
 
   constructor(source: ByteSource) {
     const { pieces, complete } = readPieces(source);
     this.name = source.name;
     this.#source = source;
-    this.#complete = complete;
+    this.complete = complete;
     // What is written later covers what was written before: makedumpfile writes its header twice.
     this.#parts = latestRuns(pieces);
     const last = this.#parts.at(-1);
@@ -63,7 +64,7 @@ class FlattenedSource implements ByteSource {
     for (let index = this.#find(offset); at < offset + length; index++) {
       const part = this.#parts[index];
       const start = Math.min(part?.start ?? Number.POSITIVE_INFINITY, offset + length);
-      if (start > at && !this.#complete)
+      if (start > at && !this.complete)
         throw new FormatError('flattened file is cut off: these bytes are missing', {
           source: this.name,
           offset: at,
@@ -92,4 +93,5 @@ class FlattenedSource implements ByteSource {
 }
 
 /** @throws FormatError when a piece of it lies nowhere. */
-export const openFlattened = (source: ByteSource): ByteSource => new FlattenedSource(source);
+export const openFlattened = (source: ByteSource): ByteSource & { readonly complete: boolean } =>
+  new FlattenedSource(source);

@@ -4,7 +4,7 @@ import type { GdbClient } from '../gdb/client.ts';
 import { hexToBytes } from '../gdb/packet.ts';
 
 const PAGE = 4096;
-/** 16 MiB. */
+/** 16 MiB, of all spaces of one stub. */
 const CACHED_PAGES = 4096;
 /** Longer reads do not go through the cache: they would only turn it over. */
 const CACHED_LENGTH = 16 * PAGE;
@@ -17,12 +17,15 @@ export class StubSpace {
   /** Makes the stub read this space. */
   readonly #enter: () => void;
   readonly #chunk: number;
+  readonly #cached: number;
   /** By page number; oldest use first. Undefined: it cannot be read. */
   readonly #pages = new Map<bigint, Uint8Array | undefined>();
 
-  constructor(client: GdbClient, enter: () => void) {
+  /** @param spaces how many share the cache. */
+  constructor(client: GdbClient, enter: () => void, spaces = 1) {
     this.#client = client;
     this.#enter = enter;
+    this.#cached = Math.ceil(CACHED_PAGES / spaces);
     // As gdb has it: two characters a byte, nothing left for the frame.
     this.#chunk = Math.min(PAGE, 2 ** Math.floor(Math.log2(client.packetSize / 2)));
   }
@@ -57,7 +60,7 @@ export class StubSpace {
 
   #keep(number: bigint, page: Uint8Array | undefined): void {
     this.#pages.delete(number);
-    const [oldest] = this.#pages.size >= CACHED_PAGES ? this.#pages.keys() : [];
+    const [oldest] = this.#pages.size >= this.#cached ? this.#pages.keys() : [];
     if (oldest !== undefined) this.#pages.delete(oldest);
     this.#pages.set(number, page);
   }
@@ -88,21 +91,25 @@ export class StubSpace {
   }
 }
 
-/** The first byte of a read that no frame holds; undefined when frames hold all of it. */
+/**
+ * The first byte of a read that no frame holds; undefined when frames hold all of it.
+ * @param frames ascending, neighbours joined.
+ */
 export function firstAbsent(
   frames: readonly (readonly [number, number])[],
   address: number,
   length: number,
 ): number | undefined {
-  const end = address + length;
-  let at = address;
-  // Ascending, neighbours joined: the first that ends behind `at` holds it, or none does.
-  for (const [first, count] of frames) {
-    if (at >= end) break;
-    const behind = (first + count) * PAGE;
-    if (behind <= at) continue;
-    if (first * PAGE > at) break;
-    at = behind;
+  if (length === 0) return undefined;
+  let low = 0;
+  let high = frames.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((frames[middle]?.[0] ?? 0) * PAGE <= address) low = middle + 1;
+    else high = middle;
   }
-  return at >= end ? undefined : at;
+  const [first, count] = frames[low - 1] ?? [0, 0];
+  const behind = (first + count) * PAGE;
+  if (behind <= address) return address;
+  return behind < address + length ? behind : undefined;
 }

@@ -48,7 +48,10 @@ export class StubSession {
       });
     } catch (error) {
       if (!(error instanceof ConnectionError)) throw error;
-      throw new GdbStubError(`gdb stub at ${name}: ${error.message}`, { cause: error });
+      throw new GdbStubError(
+        `gdb stub at ${name}: ${error.message}; QEMU has one with -gdb, or after 'gdbserver' in its monitor`,
+        { cause: error },
+      );
     }
     try {
       this.client = new GdbClient(this.#connection, name, timeoutMs);

@@ -94,7 +94,9 @@ class GdbStubTarget implements Target {
 
 /** Memory as the stub's own walk through the page tables finds it. */
 function virtualReader(session: StubSession, threads: readonly string[]): Target['readVirtual'] {
-  const spaces = threads.map((thread) => new StubSpace(session.client, () => session.enter(thread)));
+  const spaces = threads.map(
+    (thread) => new StubSpace(session.client, () => session.enter(thread), threads.length),
+  );
   return (vcpu, address, into) => {
     session.assertOpen();
     const absent = spaces[vcpu]?.read(address, into);

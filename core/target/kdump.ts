@@ -15,6 +15,8 @@ const DESCRIPTOR_SIZE = 24;
 const MAX_NOTES = 1 << 20;
 const MAX_VMCOREINFO = 1 << 16;
 const CACHED_PAGES = 64;
+/** So many are looked at to tell whether the file is whole. */
+const LAST_DESCRIPTORS = 64;
 
 const signatureOf = (source: ByteSource): string =>
   new TextDecoder('latin1').decode(source.read(0, Math.min(8, source.size)));
@@ -76,17 +78,17 @@ class KdumpTarget implements Target {
   /** Unpacked blocks by number, oldest use first. */
   readonly #blocks = new Map<number, Uint8Array>();
 
-  constructor(source: ByteSource, release: () => void) {
+  constructor(source: ByteSource, release: () => void, missing: readonly string[]) {
     const header = readKdumpHeader(source);
     const notes = notesOf(source, header);
     const info = vmcoreinfoOf(notes) ?? separateVmcoreinfo(source, header);
     const facts = vmcoreFacts(notes, header.bits, header.physBase, info);
-    const lacks = [...facts.lacks];
+    const lacks = [...missing, ...facts.lacks];
     if ((header.status & STATUS_INCOMPLETE) !== 0)
       lacks.push('memory: the dump is marked as incomplete, pages are lost');
     if (header.firstPfn > 0 || header.endPfn < header.maxPfn)
       lacks.push(
-        `memory: one part of a split dump, frames 0x${header.firstPfn.toString(16)} to 0x${header.endPfn.toString(16)}`,
+        `memory: one part of a split dump, frames 0x${header.firstPfn.toString(16)} to 0x${header.endPfn.toString(16)}; makedumpfile --reassemble joins the parts`,
       );
     this.description = `kdump file ${source.name}`;
     this.vcpus = facts.vcpus;
@@ -102,6 +104,7 @@ class KdumpTarget implements Target {
       lacks.push(
         `memory: ${gone} frames were left out by dump level ${header.dumpLevel}: ${leftOut(header.dumpLevel)}`,
       );
+    if (this.#isCutOff()) lacks.push('memory: the file is cut off, the last of its pages are missing');
     this.lacks = lacks;
   }
 
@@ -153,13 +156,34 @@ class KdumpTarget implements Target {
       if (!this.#dumped.has(number)) throw this.#absent(number, at);
       if (number < firstPfn || number >= endPfn)
         throw new MemoryFault('physical', BigInt(at), 'not in dump', 'in another part of the split dump');
-      this.#before ??= firstPfn === 0 ? 0 : this.#dumped.rank(firstPfn);
-      place = this.#header.descriptorsOffset + (this.#dumped.rank(number) - this.#before) * DESCRIPTOR_SIZE;
+      place = this.#descriptorOf(number);
       return this.#unpackFrom(place, at);
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
       throw new MemoryFault('physical', BigInt(at), 'read error', error.message);
     }
+  }
+
+  /** Where the descriptor of a page is, or would be. */
+  #descriptorOf(number: number): number {
+    const { firstPfn, descriptorsOffset } = this.#header;
+    this.#before ??= firstPfn === 0 ? 0 : this.#dumped.rank(firstPfn);
+    return descriptorsOffset + (this.#dumped.rank(number) - this.#before) * DESCRIPTOR_SIZE;
+  }
+
+  /** Pages lie in the order of their descriptors, but for those that share one. */
+  #isCutOff(): boolean {
+    const { endPfn, descriptorsOffset } = this.#header;
+    const end = this.#descriptorOf(endPfn);
+    if (end > this.#source.size) return true;
+    const start = Math.max(descriptorsOffset, end - LAST_DESCRIPTORS * DESCRIPTOR_SIZE);
+    const descriptors = new ByteReader(this.#source.name, this.#source.read(start, end - start), start);
+    while (descriptors.remaining >= DESCRIPTOR_SIZE) {
+      const [offset, size] = [descriptors.u64(), descriptors.u32()];
+      if (offset + BigInt(size) > BigInt(this.#source.size)) return true;
+      descriptors.skip(12);
+    }
+    return false;
   }
 
   #unpackFrom(place: number, at: number): Uint8Array {
@@ -190,10 +214,15 @@ class KdumpTarget implements Target {
 /**
  * Opens a kdump-compressed file.
  * @param release called once by close().
+ * @param missing what is known to be missing before the file is looked into.
  * @throws FormatError when it is none, or damaged.
  */
-export function openKdump(source: ByteSource, release: () => void = () => undefined): Target {
+export function openKdump(
+  source: ByteSource,
+  release: () => void = () => undefined,
+  missing: readonly string[] = [],
+): Target {
   const refusal = notKdump(source);
   if (refusal !== undefined) throw new FormatError(refusal, { source: source.name });
-  return new KdumpTarget(source, release);
+  return new KdumpTarget(source, release, missing);
 }

@@ -24,7 +24,7 @@ const MAX_ENDS = 3;
 export class NoSuchDomainError extends PvhError {
   readonly spec: string;
   constructor(spec: string) {
-    super('ESRCH', `no domain and no dump file '${spec}'`);
+    super('ESRCH', `no domain and no dump file '${spec}'; "xl list" shows the domains`);
     this.spec = spec;
   }
 }
@@ -50,12 +50,16 @@ function openDomain(record: DomainRecord, registry: Registry): Target | Promise<
 }
 
 async function openRuntime(found: DomainRecord, registry: Registry): Promise<Target> {
-  let record: DomainRecord | undefined = found;
-  for (let attempt = 0; record && attempt < MAX_ENDS; attempt++) {
+  let record = found;
+  for (let attempt = 0; attempt < MAX_ENDS; attempt++) {
     const target = await openDomain(record, registry);
     if (target) return target;
-    record = registry.find(String(found.domid)) ?? registry.find(found.name);
+    const now = registry.read(found.domid) ?? registry.find(found.name);
+    if (!now) throw new NoSuchDomainError(found.name);
+    record = now;
   }
+  if (!record) throw new NoSuchDomainError(found.name);
+  if (!record) throw new NoSuchDomainError(found.name);
   throw new PvhError('EBUSY', `domain ${found.name} ends each time that it is asked`);
 }
 

@@ -36,6 +36,8 @@ const isReserved = (type: number): boolean => type >= 5 && type <= 8;
 /** A frame that has bytes no more. */
 const NOWHERE: number = Number.NEGATIVE_INFINITY;
 const TABLE_CHUNK = 8192;
+/** Runs of such frames cost a file little; a guest that was saved while it ran has a few. */
+const MAX_NOWHERE = 1 << 18;
 
 /** Bytes of the file. */
 export interface Area {
@@ -56,6 +58,8 @@ export interface SavedImage {
   readonly pvContexts: ReadonlyMap<number, Area>;
   /** Where the file ends too early. */
   readonly cutAt: number | undefined;
+  /** Whether some pages were sent again, as they changed. */
+  readonly resent: boolean;
   /** Mandatory records that this does not know. */
   readonly unknownTypes: readonly number[];
 }
@@ -87,6 +91,9 @@ class RecordReader {
   cutAt: number | undefined;
   readonly #source: ByteSource;
   readonly #runs = new RunBuilder();
+  /** The highest frame that has bytes so far: what is nowhere above it was nowhere before. */
+  #highest = -1;
+  #nowhere = 0;
   readonly #chunk = new Uint8Array(TABLE_CHUNK * 8);
 
   /** By record type; the others are not needed. */
@@ -106,9 +113,14 @@ class RecordReader {
     this.#source = source;
   }
 
-  /** Frames that ascend, the last copy of each. */
-  runs(): Run[] {
-    return latestRuns(this.#runs.end()).filter(({ offset }) => offset !== NOWHERE);
+  /** Frames that ascend, the last copy of each, and whether some had more than one. */
+  runs(): { runs: Run[]; resent: boolean } {
+    const [sent, latest] = [this.#runs.end(), latestRuns(this.#runs.end())];
+    const bytes = (runs: readonly Run[]): number => runs.reduce((sum, { length }) => sum + length, 0);
+    return {
+      runs: latest.filter(({ offset }) => offset !== NOWHERE),
+      resent: bytes(sent) > bytes(latest),
+    };
   }
 
   /** Reads up to the end mark, or to the end of a file that has none. */
@@ -199,10 +211,18 @@ class RecordReader {
     return next;
   }
 
-  /** Adds what the file has of a page. @returns false when there are too many runs. */
+  /** Adds a page; what the file does not have of it is nowhere, whatever came before. @returns false when there are too many runs. */
   #add(frame: number, offset: number): boolean {
-    const there = offset === NOWHERE ? PAGE : Math.min(PAGE, this.#source.size - offset);
-    return there <= 0 || this.#runs.add(frame * PAGE, there, offset);
+    const there = offset === NOWHERE ? 0 : Math.max(0, Math.min(PAGE, this.#source.size - offset));
+    const start = frame * PAGE;
+    if (there < PAGE && frame <= this.#highest) {
+      const before = this.#runs.runs.length;
+      if (!this.#runs.add(start + there, PAGE - there, NOWHERE)) return false;
+      if (this.#runs.runs.length > before && ++this.#nowhere > MAX_NOWHERE) return false;
+    }
+    if (there === 0) return true;
+    this.#highest = Math.max(this.#highest, frame);
+    return this.#runs.add(start, there, offset);
   }
 }
 
@@ -218,7 +238,7 @@ export function readSavedImage(source: ByteSource, start: number): SavedImage {
   return {
     ...headers,
     ...{ guestWidth, hvmContext, pvContexts, cutAt },
-    runs: reader.runs(),
+    ...reader.runs(),
     unknownTypes: [...unknownTypes].slice(0, 8),
   };
 }

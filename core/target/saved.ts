@@ -41,11 +41,11 @@ function pvVcpus(source: ByteSource, { pvContexts, guestWidth }: SavedImage): Ta
 }
 
 function lacksOf(image: SavedImage, vcpus: readonly TargetVcpu[]): string[] {
-  const { pv, cutAt, unknownTypes } = image;
+  const { pv, cutAt, resent, unknownTypes } = image;
   const lacks: string[] = pv ? [...PV_LACKS_REGISTERS] : [];
   if (cutAt !== undefined)
     lacks.push(
-      `memory and registers: the file is cut off at 0x${cutAt.toString(16)}, what came behind is missing`,
+      `memory and registers: the file is cut off at 0x${cutAt.toString(16)}, what came behind is missing${resent ? '; pages were sent more than once, and what is there of one may be an earlier copy' : ''}`,
     );
   if (unknownTypes.length > 0)
     lacks.push(
@@ -67,7 +67,7 @@ class SavedTarget implements Target {
   readonly #runs: readonly Run[];
   readonly #release: () => void;
 
-  constructor(source: ByteSource, release: () => void) {
+  constructor(source: ByteSource, release: () => void, missing: readonly string[]) {
     const { config, offset } = openEnvelope(source);
     const image = readSavedImage(source, offset);
     const { hvmContext, runs, xenVersion, cutAt } = image;
@@ -80,7 +80,7 @@ class SavedTarget implements Target {
     else this.vcpus = hvmContext ? readHvmContext(source, hvmContext.offset, hvmContext.length) : [];
     this.description = `saved domain ${source.name}`;
     this.identity = { ...configured(config), xenVersion };
-    this.lacks = lacksOf(image, this.vcpus);
+    this.lacks = [...missing, ...lacksOf(image, this.vcpus)];
     this.#source = source;
     this.#runs = runs;
     this.#release = release;
@@ -102,10 +102,15 @@ class SavedTarget implements Target {
 /**
  * Opens a saved domain. Physical addresses of a PV guest are pseudo-physical: Xen rewrites its page tables so.
  * @param release called once by close().
+ * @param missing what is known to be missing before the file is looked into.
  * @throws FormatError when it is none, damaged, or cut off before its first page.
  */
-export function openSaved(source: ByteSource, release: () => void = () => undefined): Target {
+export function openSaved(
+  source: ByteSource,
+  release: () => void = () => undefined,
+  missing: readonly string[] = [],
+): Target {
   const refusal = notSaved(source);
   if (refusal !== undefined) throw new FormatError(refusal, { source: source.name });
-  return new SavedTarget(source, release);
+  return new SavedTarget(source, release, missing);
 }

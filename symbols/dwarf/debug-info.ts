@@ -5,6 +5,7 @@ import { NOTHING } from './cover.ts';
 import { IndexInfo } from './index-info.ts';
 import { DebugSections } from './sections.ts';
 import type { DebugInfo, SourceFrame } from './source-frame.ts';
+import { supplementWarnings } from './supplement.ts';
 import { UnitMap } from './unit-map.ts';
 import { UnitSet } from './unit-set.ts';
 
@@ -24,14 +25,16 @@ export function openDebugInfo(elf: ElfFile, index?: ByteSource): DebugInfo | und
 class DwarfInfo implements DebugInfo {
   readonly #units: UnitSet;
   readonly #map: UnitMap;
+  readonly #supplement: readonly string[];
 
   constructor(sections: DebugSections) {
+    this.#supplement = supplementWarnings(sections.elf);
     this.#units = new UnitSet(sections);
     this.#map = new UnitMap(this.#units);
   }
 
   get warnings(): readonly string[] {
-    return this.#units.warnings;
+    return [...this.#supplement, ...this.#units.warnings];
   }
 
   lookup(address: bigint): readonly SourceFrame[] {

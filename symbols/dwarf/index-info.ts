@@ -18,6 +18,7 @@ import {
 } from './index-format.ts';
 import { MAX_DEPTH } from './inline.ts';
 import type { DebugInfo, SourceFrame } from './source-frame.ts';
+import { supplementWarnings } from './supplement.ts';
 
 /** The block table of a kernel has 1 MB, its strings 3 MB. */
 const MAX_TABLE = 64 << 20;
@@ -32,7 +33,7 @@ interface Interval {
 }
 
 export class IndexInfo implements DebugInfo {
-  readonly warnings: readonly string[] = [];
+  readonly warnings: readonly string[];
   readonly #index: ByteSource;
   readonly #starts: BigUint64Array;
   /** Two a block: where it is, where its unit's scope records are. */
@@ -55,6 +56,7 @@ export class IndexInfo implements DebugInfo {
     this.#files = new DataView(fileBytes.buffer, fileBytes.byteOffset, fileBytes.byteLength);
     this.#strings = strings;
     this.#index = index;
+    this.warnings = supplementWarnings(elf);
   }
 
   /** @throws FormatError when the index is damaged where the answer should be. */

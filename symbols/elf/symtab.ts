@@ -85,20 +85,8 @@ function orderTiesByName(order: Uint32Array, columns: SymbolColumns): void {
   }
 }
 
-/**
- * Reads .symtab and its strings, and nothing else of the file; undefined when it is stripped.
- * @throws FormatError when the table is malformed.
- */
-export function readSymbolTable(elf: ElfFile): SymbolTable | undefined {
-  const section = elf.sections.find(({ type }) => type === SHT_SYMTAB);
-  if (!section) return undefined;
-  const strings = elf.sections[section.link];
-  const place = { source: elf.source.name, offset: section.offset };
-  if (!strings) throw new FormatError('.symtab names no string table', place);
-  if (section.size > MAX_SECTION || strings.size > MAX_SECTION)
-    throw new FormatError('.symtab too large', place);
-  const bytes = elf.source.read(section.offset, section.size);
-  const names = elf.source.read(strings.offset, strings.size);
+/** The symbols that nm lists, in the order of the file. */
+function readRows(elf: ElfFile, bytes: Uint8Array): Omit<SymbolColumns, 'names'> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const wide = elf.bits === 64;
   const entrySize = wide ? 24 : 16;
@@ -136,13 +124,30 @@ export function readSymbolTable(elf: ElfFile): SymbolTable | undefined {
     letters[count] = letter;
     nameStarts[count++] = view.getUint32(at, true);
   }
-  const columns: SymbolColumns = {
+  return {
     low: low.subarray(0, count),
     high: high.subarray(0, count),
     sizes: sizes.subarray(0, count),
     letters: letters.subarray(0, count),
     nameStarts: nameStarts.subarray(0, count),
-    names,
+  };
+}
+
+/**
+ * Reads .symtab and its strings, and nothing else of the file; undefined when it is stripped.
+ * @throws FormatError when the table is malformed.
+ */
+export function readSymbolTable(elf: ElfFile): SymbolTable | undefined {
+  const section = elf.sections.find(({ type }) => type === SHT_SYMTAB);
+  if (!section) return undefined;
+  const strings = elf.sections[section.link];
+  const place = { source: elf.source.name, offset: section.offset };
+  if (!strings) throw new FormatError('.symtab names no string table', place);
+  if (section.size > MAX_SECTION || strings.size > MAX_SECTION)
+    throw new FormatError('.symtab too large', place);
+  const columns: SymbolColumns = {
+    ...readRows(elf, elf.source.read(section.offset, section.size)),
+    names: elf.source.read(strings.offset, strings.size),
   };
   const order = orderByAddress(columns.low, columns.high);
   orderTiesByName(order, columns);

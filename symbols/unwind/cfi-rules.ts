@@ -1,8 +1,8 @@
 // Executes call frame instructions (DWARF 5 §6.4.2) up to an address: the rules that hold there. Knows no sections.
 import { ByteReader } from '../bytes.ts';
 import { FormatError } from '../errors.ts';
+import { sleb, uleb } from '../leb128.ts';
 import type { CommonEntry, FunctionEntry } from './cfi-section.ts';
-import { sleb, uleb } from './leb128.ts';
 
 /** Where the caller's value of a register is; without a rule it is unchanged. */
 export type RegisterRule =

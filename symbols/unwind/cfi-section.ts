@@ -1,6 +1,6 @@
 // Entries of .debug_frame and .eh_frame: common ones, and those of functions with their addresses. Executes no instructions.
 import { ByteReader } from '../bytes.ts';
-import { sleb, uleb } from './leb128.ts';
+import { sleb, uleb } from '../leb128.ts';
 
 export interface CfiSection {
   readonly name: string;

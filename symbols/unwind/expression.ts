@@ -1,7 +1,7 @@
 // DWARF expressions as call frame information has them (DWARF 5 §2.5 and §6.4.2): numbers, registers, memory. No locations of
 // variables, no types. Always ends.
 import { ByteReader } from '../bytes.ts';
-import { sleb, uleb } from './leb128.ts';
+import { sleb, uleb } from '../leb128.ts';
 
 export interface ExpressionInput {
   readonly wordSize: 8 | 4;

@@ -8,6 +8,8 @@ import type { CfaRule, RowKind, RowRegister, RowSource, UnwindRow } from './row.
 
 const IP_SIZE = 4;
 const ENTRY_SIZE = 6;
+/** Entries that are read at once where all are. */
+const ENTRIES_AT_ONCE = 1024;
 
 /** Bytes of a table by offset; throws what its source throws. */
 type ReadAt = (offset: number, length: number) => Uint8Array;
@@ -162,6 +164,27 @@ export class OrcRows implements RowSource {
     if (low === 0 || low === this.#tables.count) return undefined;
     const { readEntries, header, indirection } = this.#tables;
     return decodeOrcEntry(readEntries((low - 1) * ENTRY_SIZE, ENTRY_SIZE), header, indirection);
+  }
+
+  /** All rows in order, each from its address up to that of the next; the last one only ends the one before it. */
+  *entries(): Generator<{ readonly address: bigint; readonly row: UnwindRow }> {
+    const { count, ipAddress, readIps, readEntries, header, indirection } = this.#tables;
+    // A kernel has 400,000 entries and some hundred different ones.
+    const decoded = new Map<number, UnwindRow>();
+    for (let first = 0; first < count; first += ENTRIES_AT_ONCE) {
+      const length = Math.min(ENTRIES_AT_ONCE, count - first);
+      const ips = readIps(first * IP_SIZE, length * IP_SIZE);
+      const entries = readEntries(first * ENTRY_SIZE, length * ENTRY_SIZE);
+      const view = new DataView(ips.buffer, ips.byteOffset, ips.length);
+      for (let index = 0; index < length; index++) {
+        const at = IP_SIZE * (first + index) + view.getInt32(IP_SIZE * index, true);
+        const bytes = entries.subarray(ENTRY_SIZE * index, ENTRY_SIZE * (index + 1));
+        const key = bytes.reduce((sum, byte) => sum * 256 + byte, 0);
+        const row = decoded.get(key) ?? decodeOrcEntry(bytes, header, indirection);
+        decoded.set(key, row);
+        yield { address: BigInt.asUintN(64, ipAddress + BigInt(at)), row };
+      }
+    }
   }
 
   #address(index: number): bigint {

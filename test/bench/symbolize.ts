@@ -34,6 +34,12 @@ for (const text of readFileSync(addresses, 'utf8').split('\\n'))
 process.stdout.write(lines.join('\\n'));
 `;
 
+/** Not ru_maxrss: that of a new process starts with that of the one that made it (Linux keeps it over execve). */
+const PEAK = `
+const peak = /^VmHWM:\\s+(\\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+process.stderr.write('peak ' + peak + '\\n');
+`;
+
 interface Measured {
   /** Seconds. */
   readonly user: number;
@@ -64,7 +70,7 @@ const node = (vmlinux: string, addresses: string, index: string[]): Measured =>
   measure(process.execPath, [
     '--input-type=module',
     '--eval',
-    `${PROGRAM}\nprocess.stderr.write('peak ' + process.resourceUsage().maxRSS + '\\n');`,
+    `${PROGRAM}\n${PEAK}`,
     dist,
     vmlinux,
     addresses,

@@ -307,6 +307,14 @@ describe.runIf(compiler)('decode', () => {
       expect(status).toBe(0);
       found(text);
     });
+    test('not by a line that is made to keep the search busy: it passes', async () => {
+      const line = `${'CPU: 1 Comm: 6 '.repeat(4000)}\n`;
+      expect(await decoded(line)).toBe(line);
+    });
+    test('by the last that looks like a release, whatever a process is called', async () => {
+      const text = await decoded(`CPU: 0 PID: 1 Comm: 5.0 #1 x Not tainted ${RELEASE} #1\n${frame()}`);
+      expect(text).toMatch(/\(.*panic\.c:\d+\)/);
+    });
     test('by its build-id', async () => {
       const { text, stderr } = await decode([
         `CPU: 0 PID: 1 Comm: init Not tainted ${RELEASE} #1 ${kernel.buildId}\n`,

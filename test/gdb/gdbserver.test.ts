@@ -141,7 +141,10 @@ describe.runIf(hasGdb)('gdb with a preserved guest', { timeout: 120_000 }, () =>
   });
 
   test.each([
-    [['no-such-domain'], "pvh-report: no domain and no dump file 'no-such-domain'\n"],
+    [
+      ['no-such-domain'],
+      'pvh-report: no domain and no dump file \'no-such-domain\'; "xl list" shows the domains\n',
+    ],
     [
       ['null-dereference', '--listen', 'nowhere'],
       "pvh-report: --listen 'nowhere': neither HOST:PORT nor unix:PATH\n",

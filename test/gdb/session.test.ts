@@ -14,7 +14,8 @@ import {
 import { GdbSession, MAX_PACKET } from '../../core/gdb/session.ts';
 import { MAPPED, smallGuest } from './small-guest.ts';
 
-const guest = smallGuest();
+const FILE = { path: '/a/file', isLibrary: true, bytes: Uint8Array.from([...textToBytes('0123}#$*')]) };
+const guest = smallGuest({ files: [FILE] });
 const at = (offset: bigint): string => (MAPPED + offset).toString(16);
 const hexText = (text: string): string => bytesToHex(textToBytes(text));
 const EMPTY = '';
@@ -74,6 +75,28 @@ const dialogues: readonly (readonly [
     'a document that is not there',
     ['qXfer:auxv:read::0,100', EMPTY],
     ['qXfer:features:read:x.xml:0,100', EMPTY],
+  ],
+  [
+    'files that are offered, and no others',
+    ['vFile:setfs:0', 'F0'],
+    [`vFile:open:${hexText('/etc/passwd')},0,0`, 'F-1,2'],
+    [`vFile:open:${hexText('/a/file')},1,0`, 'F-1,1e'],
+    [`vFile:open:${hexText('/a/file')},0,0`, 'F1'],
+    ['vFile:pread:1,4,2', 'F4;23}]}\x03'],
+    ['vFile:pread:1,ffffffff,8', 'F0;'],
+    ['vFile:pread:1,x,0', 'F-1,16'],
+    ['vFile:pread:2,1,0', 'F-1,9'],
+    ['vFile:pwrite:1,0,x', 'F-1,58'],
+    ['vFile:close:1', 'F0'],
+    ['vFile:close:1', 'F-1,9'],
+    ['vFile:', 'F-1,58'],
+  ],
+  [
+    'libraries',
+    [
+      'qXfer:libraries:read::0,ffff',
+      'l<?xml version="1.0"?>\n<library-list>\n<library name="/a/file"><section address="0x0"/></library>\n</library-list>\n',
+    ],
   ],
   ['a document in no words', ['qXfer:threads:read::zz', 'E00']],
 ];

@@ -63,13 +63,10 @@ describe.runIf(debianArchive).each(metas)('%s', { timeout: 300_000 }, (meta) => 
     host = new Host();
     const ramdisk = join(host.stateDir, 'initrd.gz');
     writeFileSync(ramdisk, busyboxInitramfs(INIT, debianModules(meta, MODULES)));
-    const domid = host.create('guest', {
-      on_crash: '"preserve"',
-      memory: '256',
-      vcpus: '2',
-      kernel: `"${debianKernel(meta).vmlinuz}"`,
-      ramdisk: `"${ramdisk}"`,
-      extra: '"console=hvc0 quiet loglevel=7"',
+    const domid = host.createLinux('guest', {
+      kernel: debianKernel(meta).vmlinuz,
+      ramdisk,
+      extra: 'console=hvc0 quiet loglevel=7',
     });
     await host.untilShutdown(domid);
     console = host.console(domid).split('\n');
@@ -229,12 +226,9 @@ test.runIf(debianArchive)(
   async () => {
     using host = new Host();
     // So little memory that the kernel trips over it before its scheduler and consoles are up.
-    const domid = host.create('early', {
-      on_crash: '"preserve"',
-      memory: '256',
-      kernel: `"${debianKernel('linux-image-cloud-amd64').vmlinuz}"`,
-      vcpus: '2',
-      extra: '"console=hvc0 mem=4M"',
+    const domid = host.createLinux('early', {
+      kernel: debianKernel('linux-image-cloud-amd64').vmlinuz,
+      extra: 'console=hvc0 mem=4M',
     });
     await host.untilShutdown(domid);
     expect(host.console(domid)).toBe('');

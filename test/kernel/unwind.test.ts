@@ -117,14 +117,8 @@ describe.runIf(debianArchive).each(['linux-image-cloud-amd64', 'linux-image-6.12
       const host = new Host();
       const ramdisk = join(host.stateDir, 'initrd.gz');
       writeFileSync(ramdisk, busyboxInitramfs(`${INIT_PROLOGUE}${TRACED_PANIC}`));
-      const domid = host.create('guest', {
-        on_crash: '"preserve"',
-        memory: '256',
-        vcpus: '2',
-        kernel: `"${debianKernel(meta).vmlinuz}"`,
-        ramdisk: `"${ramdisk}"`,
-        extra: '"console=hvc0"',
-      });
+      const { vmlinuz } = debianKernel(meta);
+      const domid = host.createLinux('guest', { kernel: vmlinuz, ramdisk, extra: 'console=hvc0' });
       await host.untilShutdown(domid);
       crashed = new Crashed(host.file(domid, 'core.elf'));
       const names = crashed.names(crashed.vcpu(0, { rows: [crashed.orc] }));

@@ -44,14 +44,7 @@ describe.runIf(debianArchive)('xenctx', { timeout: 120_000 }, () => {
     vmlinux = kernel.vmlinux();
     const ramdisk = join(host.stateDir, 'initrd.gz');
     writeFileSync(ramdisk, busyboxInitramfs(INIT, debianModules(META, MODULES)));
-    const domid = host.create('guest', {
-      on_crash: '"preserve"',
-      memory: '256',
-      vcpus: '2',
-      kernel: `"${kernel.vmlinuz}"`,
-      ramdisk: `"${ramdisk}"`,
-      extra: '"console=hvc0"',
-    });
+    const domid = host.createLinux('guest', { kernel: kernel.vmlinuz, ramdisk, extra: 'console=hvc0' });
     await host.untilShutdown(domid);
     id = String(domid);
     console = host.console(domid);
@@ -139,7 +132,7 @@ describe.runIf(debianArchive)('xenctx', { timeout: 120_000 }, () => {
 
   test('a vCPU that does not exist: those that do are named', () => {
     const { status, stderr } = host.run('xenctx', id, '7');
-    expect([status, stderr]).toEqual([1, 'xenctx: there is no vcpu 7: there are 0, 1\n']);
+    expect([status, stderr]).toEqual([1, 'xenctx: there is no vcpu 7: the last is 1\n']);
   });
 
   test('--disassemble', () => {

@@ -3,19 +3,23 @@
 // The core of a real Xen (test/golden/xen-4.17) was taken once, of Debian's 6.1.0-56-cloud-amd64. Where the archive has another 6.1
 // kernel by now, the other routes take that. Functions are compared, not offsets into them: Linux patches its indirect calls by the
 // CPU that it finds (`lfence; call *%rax` or `call *%rax` for a retpoline), so that where they return to differs by three bytes.
-import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openCoreFile } from '../../core/target/preserved.ts';
 import { Host } from '../kernel/guest.ts';
-import { debianArchive, debianKernel, debianPackage } from '../support/debian.ts';
+import { debianArchive, debianKernel, debianPackage, inArchive } from '../support/debian.ts';
 import { busyboxInitramfs, INIT_PROLOGUE } from '../support/initramfs.ts';
 import { hasQemu, QemuGuest } from '../support/qemu-dump.ts';
+import { hvmContextRecord, pageDataRecord, writeSaved } from '../support/saved-writer.ts';
 
 const RELEASE = '6.1.0-56-cloud-amd64';
 const XEN_CORE = fileURLToPath(new URL('../golden/xen-4.17/core.sysrq1.reduced.gz', import.meta.url));
+const PAGE = 4096;
+/** Pages that Xen's tools put into one record. */
+const BATCH = 1024;
 const INIT = `${INIT_PROLOGUE}
 echo 1 >/proc/sys/kernel/sysrq
 echo c >/proc/sysrq-trigger
@@ -52,8 +56,26 @@ function panicFrames(json: string): string[] {
   return names.slice(names.findLastIndex((name) => /^v?panic\+/.test(name)) + 1);
 }
 
-const hasThisKernel = (): boolean =>
-  spawnSync('apt-cache', ['show', `linux-image-${RELEASE}`], { stdio: 'ignore' }).status === 0;
+/** A saved domain with the registers of a core of ours, and those of its pages that are not all zeros. */
+function savedFrom(core: string): Uint8Array {
+  const target = openCoreFile(core);
+  const zeros = new Uint8Array(PAGE);
+  const pages = target.frames.flatMap(([first, count]) =>
+    Array.from({ length: count }, (_, index) => {
+      const bytes = new Uint8Array(PAGE);
+      target.readPhysical((first + index) * PAGE, bytes);
+      return Buffer.compare(bytes, zeros) === 0 ? [] : [{ pfn: first + index, bytes }];
+    }).flat(),
+  );
+  const records = [];
+  for (let at = 0; at < pages.length; at += BATCH) records.push(pageDataRecord(pages.slice(at, at + BATCH)));
+  records.push(
+    hvmContextRecord(target.vcpus.map(({ registers, online }) => (online ? registers : undefined))),
+  );
+  target.close();
+  return writeSaved({ records });
+}
+
 const underCi = process.env['CI'] === 'true';
 
 describe.runIf(debianArchive && (hasQemu || underCi))('the same panic', { timeout: 300_000 }, () => {
@@ -67,7 +89,7 @@ describe.runIf(debianArchive && (hasQemu || underCi))('the same panic', { timeou
 
   beforeAll(async () => {
     host = new Host();
-    const kernel = hasThisKernel()
+    const kernel = inArchive(`linux-image-${RELEASE}`)
       ? join(debianPackage(`linux-image-${RELEASE}`), `boot/vmlinuz-${RELEASE}`)
       : debianKernel('linux-image-cloud-amd64').vmlinuz;
     const initramfs = busyboxInitramfs(INIT);
@@ -89,6 +111,16 @@ describe.runIf(debianArchive && (hasQemu || underCi))('the same panic', { timeou
     host.ok('xl', 'dump-core', String(domid), copy);
     routes.set('emulated, xl dump-core', copy);
 
+    const image = join(host.stateDir, 'domain.save');
+    writeFileSync(image, savedFrom(copy));
+    routes.set('emulated, as xl save writes it', image);
+
+    for (const format of ['elf', 'kdump']) {
+      const path = join(host.stateDir, `exported.${format}`);
+      host.ok('pvh-report', 'export', '-q', '--format', format, '-o', path, String(domid));
+      routes.set(`emulated, pvh-report export --format ${format}`, path);
+    }
+
     await guest.untilConsole('end Kernel panic');
     await guest.qmp('stop');
     routes.set('QEMU, dump-guest-memory', await guest.dump('elf'));
@@ -103,10 +135,15 @@ describe.runIf(debianArchive && (hasQemu || underCi))('the same panic', { timeou
     expect(trace('a real Xen, xl dump-core')).toEqual(PRINTED);
   });
 
-  test.each(['emulated, preserved', 'emulated, xl dump-core', 'QEMU, dump-guest-memory', 'QEMU, kdump-zlib'])(
-    '%s: the same functions as out of the core of the real Xen',
-    (route) => {
-      expect(functions(route)).toEqual(functions('a real Xen, xl dump-core'));
-    },
-  );
+  test.each([
+    'emulated, preserved',
+    'emulated, xl dump-core',
+    'emulated, as xl save writes it',
+    'emulated, pvh-report export --format elf',
+    'emulated, pvh-report export --format kdump',
+    'QEMU, dump-guest-memory',
+    'QEMU, kdump-zlib',
+  ])('%s: the same functions as out of the core of the real Xen', (route) => {
+    expect(functions(route)).toEqual(functions('a real Xen, xl dump-core'));
+  });
 });

@@ -40,6 +40,10 @@ export function debianTree(name: string, others: readonly string[]): string {
   return folder;
 }
 
+/** Whether the archive has a package of this name (a kernel that was replaced goes away). */
+export const inArchive = (name: string): boolean =>
+  / Candidate: \d/.test(output('apt-cache', 'policy', name));
+
 /** The packages that `name` depends on. */
 export const dependenciesOf = (name: string): string[] =>
   [...output('apt-cache', 'depends', name).matchAll(/ Depends: (\S+)/g)].flatMap(([, found]) => found ?? []);

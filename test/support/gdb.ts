@@ -34,7 +34,7 @@ export class GdbServer implements AsyncDisposable {
     const greeting: string[] = [];
     for await (const line of createInterface(child.stdout)) {
       greeting.push(line);
-      if (line.startsWith('  gdb')) return new GdbServer(child, greeting, stderr);
+      if (line.startsWith('Ctrl-C')) return new GdbServer(child, greeting, stderr);
     }
     throw new Error(`pvh-report gdbserver ${args.join(' ')}: ${greeting.join('\n')}${stderr.join('')}`);
   }
@@ -69,7 +69,7 @@ const MARK = '----8<----';
 
 /**
  * One gdb session with the server, and what each of the commands printed.
- * @param file the program whose symbols gdb has, if any.
+ * @param file the program whose symbols gdb has when it connects, if any.
  */
 export async function gdb(
   server: GdbServer,

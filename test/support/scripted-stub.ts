@@ -4,28 +4,49 @@ import { Worker } from 'node:worker_threads';
 /** What it answers: pattern of the packet, then answers as they stand in packets; `%raw` goes out as it is, without a frame. */
 export type StubScript = readonly (readonly [pattern: string, ...answers: readonly string[]])[];
 
+interface StubData {
+  readonly script: StubScript;
+  /** Unix socket of a stub that answers what the script does not. */
+  readonly behind: string | undefined;
+}
+
+/** Registers that every stub of an x86-64 has, in gdb's order: 17 of 8 bytes, 7 of 4. */
+export const CORE_DESCRIPTION: string = (() => {
+  const general = ['rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp', 'rsp'];
+  const more = ['r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15', 'rip'];
+  const wide = [...general, ...more].map((name) => `<reg name="${name}" bitsize="64"/>`);
+  const narrow = ['eflags', 'cs', 'ss', 'ds', 'es', 'fs', 'gs'].map(
+    (name) => `<reg name='${name}' bitsize='32'/>`,
+  );
+  return `<target>${[...wide, ...narrow].join('')}</target>`;
+})();
+
 /** Runs in the thread: its text is all that goes there. */
 function serve(): void {
-  const { createServer } = process.getBuiltinModule('node:net');
+  const { connect, createServer } = process.getBuiltinModule('node:net');
   const { parentPort, workerData } = process.getBuiltinModule('node:worker_threads');
-  const script = workerData as StubScript; // as ScriptedStub gives it
+  const { script, behind } = workerData as StubData; // as ScriptedStub gives it
   const seen: string[] = [];
   const frame = (payload: string): string => {
     if (payload.startsWith('%raw')) return payload.slice(4);
     const sum = [...Buffer.from(payload, 'latin1')].reduce((total, byte) => (total + byte) & 0xff, 0);
     return `$${payload}#${sum.toString(16).padStart(2, '0')}`;
   };
-  const server = createServer((socket) => {
+  const server = createServer({ noDelay: true }, (socket) => {
     let received = '';
-    socket.on('error', () => undefined);
+    const other = behind === undefined ? undefined : connect(behind);
+    other?.on('data', (bytes) => socket.write(bytes)).on('error', () => undefined);
+    socket.on('error', () => undefined).on('close', () => other?.destroy());
     socket.on('data', (bytes) => {
       received += bytes.toString('latin1');
       for (let match = /\$([^#]*)#../.exec(received); match; match = /\$([^#]*)#../.exec(received)) {
         received = received.slice(match.index + match[0].length);
         const packet = match[1] ?? '';
         seen.push(packet);
-        const [, ...answers] = script.find(([pattern]) => new RegExp(pattern).test(packet)) ?? ['', ''];
-        socket.write(`+${answers.map(frame).join('')}`, 'latin1');
+        const known = script.find(([pattern]) => new RegExp(pattern).test(packet));
+        const [, ...answers] = known ?? ['', ''];
+        if (!known && other) other.write(`+${frame(packet)}`);
+        else socket.write(`+${answers.map(frame).join('')}`, 'latin1');
       }
     });
   });
@@ -46,8 +67,9 @@ export class ScriptedStub implements AsyncDisposable {
     this.place = `127.0.0.1:${port}`;
   }
 
-  static async start(script: StubScript): Promise<ScriptedStub> {
-    const worker = new Worker(`(${serve})()`, { eval: true, workerData: script, execArgv: [] });
+  static async start(script: StubScript, behind?: string): Promise<ScriptedStub> {
+    const workerData: StubData = { script, behind };
+    const worker = new Worker(`(${serve})()`, { eval: true, workerData, execArgv: [] });
     const port = await new Promise<number>((resolve, reject) => {
       worker.once('message', resolve).once('error', reject);
     });

@@ -13,6 +13,7 @@ import {
   type UnwindStep,
   unwind,
 } from '../../symbols/unwind/unwinder.ts';
+import { callRow, rowsFrom } from '../support/unwind-rows.ts';
 
 const bytesOf = (hex: string) => Uint8Array.from(Buffer.from(hex, 'hex'));
 
@@ -70,19 +71,8 @@ const STACKS: readonly StackRange[] = [
   stack('#DF', DF),
 ];
 
-const call = (offset: number, more: Partial<UnwindRow> = {}): UnwindRow => ({
-  how: 'orc',
-  kind: 'call',
-  cfa: { base: 'rsp', offset, load: 'none' },
-  saved: {},
-  signal: false,
-  ...more,
-});
-const end = call(0, { kind: 'end' });
-/** Rows by function: every 0x100 bytes of code. */
-const rowsBy = (rows: readonly (UnwindRow | undefined)[]): RowSource => ({
-  find: (pc) => rows[Number((pc - CODE) >> 8n)],
-});
+const end = callRow(0, { kind: 'end' });
+const rowsBy = (rows: readonly (UnwindRow | undefined)[]): RowSource => rowsFrom(CODE, rows);
 
 function words(step: UnwindStep): string {
   switch (step.kind) {
@@ -150,7 +140,9 @@ describe('stacks', () => {
     const top = TASK + SIZE;
     const irq = { [-16]: CODE + 0x110n, [-8]: top - 0x100n };
     const task = { [-0x100]: CODE + 0x210n };
-    const rows = [rowsBy([call(8), call(8, { cfa: { base: 'rsp', offset: 8, load: 'at base' } }), end])];
+    const rows = [
+      rowsBy([callRow(8), callRow(8, { cfa: { base: 'rsp', offset: 8, load: 'at base' } }), end]),
+    ];
     const start = { registers: { rsp: IRQ + SIZE - 16n } };
     const expected = ['<IRQ>', 'registers 0', 'orc 110', '<TASK>', 'orc 210', 'end of stack'];
     expect(trace({ irq, task }, { rows }, start)).toEqual(expected);
@@ -159,13 +151,13 @@ describe('stacks', () => {
     const top = TASK + SIZE;
     const irq = { [-16]: CODE + 0x110n, [-8]: top - 0x100n };
     const task = { [-0xf8]: CODE + 0x210n };
-    const rows = [rowsBy([call(8, { how: 'cfi' }), call(16, { how: 'cfi' }), end])];
+    const rows = [rowsBy([callRow(8, { how: 'cfi' }), callRow(16, { how: 'cfi' }), end])];
     const start = { registers: { rsp: IRQ + SIZE - 16n } };
     const expected = ['<IRQ>', 'registers 0', 'cfi 110', '<TASK>', 'cfi 210', 'end of stack'];
     expect(trace({ irq, task }, { rows }, start)).toEqual(expected);
   });
   test('an overflow is told in bytes', () => {
-    const rows = [rowsBy([call(0, { kind: 'iret frame' }), call(0x18), end])];
+    const rows = [rowsBy([callRow(0, { kind: 'iret frame' }), callRow(0x18), end])];
     const frame = { rip: CODE + 0x100n, cs: 0x10n, rflags: 0x10246n, rsp: TASK - 0x10n, ss: 0x18n };
     const df = Object.fromEntries(Object.values(frame).map((value, index) => [-40 + index * 8, value]));
     const task = { [-Number(SIZE)]: CODE + 0x210n };
@@ -181,8 +173,8 @@ describe('stacks', () => {
     ]);
   });
   test.each<[string, UnwindRow, Readonly<Record<number, bigint>>]>([
-    ['stack pointer leaves its stack', call(0x2000, { returnAddress: { base: 'rsp', offset: 0 } }), {}],
-    ['stack pointer does not rise', call(-8, { returnAddress: { base: 'rsp', offset: 0 } }), {}],
+    ['stack pointer leaves its stack', callRow(0x2000, { returnAddress: { base: 'rsp', offset: 0 } }), {}],
+    ['stack pointer does not rise', callRow(-8, { returnAddress: { base: 'rsp', offset: 0 } }), {}],
   ])('%s', (why, row) => {
     const task = { [-0x200]: CODE + 0x110n };
     expect(trace({ task }, { rows: [rowsBy([row])], way: 'orc' }, {}).at(-1)).toBe(why);
@@ -192,7 +184,7 @@ describe('stacks', () => {
 describe('where tables fail', () => {
   const task = { [-0x200]: 7n, [-0x1f8]: CODE + 0x208n, [-0x1f0]: CODE + 0x210n, [-0x1e8]: CODE + 0x310n };
   test('the next frame is scanned for, what is behind no call left out, and tables go on', () => {
-    const rows = [rowsBy([undefined, undefined, call(8), end])];
+    const rows = [rowsBy([undefined, undefined, callRow(8), end])];
     expect(trace({ task }, { rows }, {})).toEqual([
       '<TASK>',
       'registers 0',
@@ -203,9 +195,9 @@ describe('where tables fail', () => {
     ]);
   });
   test('a way that was asked for is used alone', () => {
-    const rows = [rowsBy([undefined, undefined, call(8), end])];
+    const rows = [rowsBy([undefined, undefined, callRow(8), end])];
     expect(trace({ task }, { rows, way: 'orc' }, {}).at(-1)).toBe('no unwind information');
-    expect(trace({ task }, { rows: [rowsBy([call(16), end])], way: 'cfi' }, {}).at(-1)).toBe(
+    expect(trace({ task }, { rows: [rowsBy([callRow(16), end])], way: 'cfi' }, {}).at(-1)).toBe(
       'no unwind information',
     );
   });
@@ -222,7 +214,7 @@ describe('where tables fail', () => {
     ]);
   });
   test('a return address behind no call is doubted, not refused', () => {
-    const rows = [rowsBy([call(16), undefined, end])];
+    const rows = [rowsBy([callRow(16), undefined, end])];
     expect(trace({ task }, { rows }, {})).toEqual([
       '<TASK>',
       'registers 0',
@@ -252,7 +244,7 @@ describe('where tables fail', () => {
     ]);
   });
   test("a tracer's address is shown, and the true one followed", () => {
-    const rows = [rowsBy([call(8), call(8), end])];
+    const rows = [rowsBy([callRow(8), callRow(8), end])];
     const task = { [-0x200]: CODE + 0xf00n, [-0x1f8]: CODE + 0x210n };
     const tracedReturn = (original: bigint | undefined) => (address: bigint) =>
       address === CODE + 0xf00n ? { original } : undefined;
@@ -380,10 +372,10 @@ test('frames have the registers that are known in them', () => {
     [
       ...unwind({ memory, rows: [rowsBy([...rows, end])], isCode, ...more }, { rip: CODE, registers }),
     ].flatMap((step) => (step.kind === 'frame' ? [step.frame.registers] : []));
-  const cfi = call(24, { how: 'cfi', saved });
+  const cfi = callRow(24, { how: 'cfi', saved });
   expect(steps([cfi])).toEqual([registers, { rsp: high - 0x1e8n, rbp: 2n, rbx: 1n, r12: 7n }]);
   // ORC knows rsp and rbp; call frame information beside it tells the others.
-  const orc = call(24, { saved: { rbp: saved.rbp } });
+  const orc = callRow(24, { saved: { rbp: saved.rbp } });
   expect(steps([orc])[1]).toEqual({ rsp: high - 0x1e8n, rbp: 2n });
   expect(steps([orc], { registerRows: [rowsBy([cfi])] })[1]).toEqual({
     rsp: high - 0x1e8n,

@@ -8,6 +8,7 @@ import { decodeOrcEntry, orcFromElf, orcFromMemory } from '../../symbols/unwind/
 import type { RowSource, UnwindRow } from '../../symbols/unwind/row.ts';
 import { type UnwindStart, unwind } from '../../symbols/unwind/unwinder.ts';
 import { writeElf } from '../support/elf-writer.ts';
+import { callRow, rowsFrom } from '../support/unwind-rows.ts';
 
 const bytesOf = (hex: string) => Uint8Array.from(Buffer.from(hex, 'hex'));
 const HEADER_2 = bytesOf('db84aed4103b31dd51e017f8f79783ca985c2c51');
@@ -151,19 +152,8 @@ function words(values: Readonly<Record<number, bigint>>, base = STACK): MemorySo
   };
 }
 
-const call = (offset: number, more: Partial<UnwindRow> = {}): UnwindRow => ({
-  how: 'orc',
-  kind: 'call',
-  cfa: { base: 'rsp', offset, load: 'none' },
-  saved: {},
-  signal: false,
-  ...more,
-});
-/** Rows by function: every 0x100 bytes of code. */
-const rowsBy = (rows: readonly (UnwindRow | undefined)[]): RowSource => ({
-  find: (pc) => rows[Number((pc - CODE) >> 8n)],
-});
-const end = call(0, { kind: 'end' });
+const rowsBy = (rows: readonly (UnwindRow | undefined)[]): RowSource => rowsFrom(CODE, rows);
+const end = callRow(0, { kind: 'end' });
 
 function trace(
   rows: readonly (UnwindRow | undefined)[],
@@ -181,7 +171,7 @@ function trace(
 describe('unwind', () => {
   test('call by call to the end of the stack', () => {
     const memory = words({ 8: CODE + 0x110n, 32: CODE + 0x210n });
-    expect(trace([call(16), call(24), end], memory)).toEqual([
+    expect(trace([callRow(16), callRow(24), end], memory)).toEqual([
       'registers 0',
       'orc 110',
       'orc 210',
@@ -190,7 +180,7 @@ describe('unwind', () => {
   });
   test('a return address at the start of the next function belongs to the one before', () => {
     const memory = words({ 0: CODE + 0x200n, 24: CODE + 0x310n });
-    expect(trace([call(8), call(24), undefined, end], memory)).toEqual([
+    expect(trace([callRow(8), callRow(24), undefined, end], memory)).toEqual([
       'registers 0',
       'orc 200',
       'orc 310',
@@ -199,7 +189,7 @@ describe('unwind', () => {
   });
   test('over an interrupt stack: the old stack pointer lies at its top', () => {
     const memory = words({ 0: STACK + 0x1000n, 4096: CODE + 0x110n });
-    const rows = [call(8, { cfa: { base: 'rsp', offset: 8, load: 'at base' } }), end];
+    const rows = [callRow(8, { cfa: { base: 'rsp', offset: 8, load: 'at base' } }), end];
     expect(trace(rows, memory)).toEqual(['registers 0', 'orc 110', 'end of stack']);
   });
   test('over pt_regs, whose address is looked up as it is', () => {
@@ -209,7 +199,7 @@ describe('unwind', () => {
     regs[136] = 0x10n;
     regs[152] = STACK + 0x100n;
     regs[0x100] = CODE + 0x210n;
-    const rows = [call(0, { kind: 'registers' }), call(8), end];
+    const rows = [callRow(0, { kind: 'registers' }), callRow(8), end];
     expect(trace(rows, words(regs))).toEqual([
       'registers 0',
       'exception 100',
@@ -220,7 +210,7 @@ describe('unwind', () => {
   });
   test('user mode ends it', () => {
     const regs: Record<number, bigint> = { 0: 0x401000n, 8: 0x33n, 16: 0x202n, 24: 0x7fffn, 32: 0x2bn };
-    expect(trace([call(0, { kind: 'iret frame' })], words(regs))).toEqual(['registers 0', 'user mode']);
+    expect(trace([callRow(0, { kind: 'iret frame' })], words(regs))).toEqual(['registers 0', 'user mode']);
   });
   test('a call through a bad pointer', () => {
     const memory = words({ 0: CODE + 0x10n });
@@ -237,12 +227,12 @@ describe('unwind', () => {
   });
   test.each<[string, (UnwindRow | undefined)[], Record<number, bigint>, string]>([
     ['no information', [undefined], {}, 'no unwind information'],
-    ['a row that does not know', [call(8, { kind: 'unknown' })], {}, 'no unwind information'],
-    ['unmapped stack', [call(16)], {}, 'stack cannot be read'],
-    ['overwritten return address', [call(8)], { 0: 0x41414141n }, 'return address is not code'],
+    ['a row that does not know', [callRow(8, { kind: 'unknown' })], {}, 'no unwind information'],
+    ['unmapped stack', [callRow(16)], {}, 'stack cannot be read'],
+    ['overwritten return address', [callRow(8)], { 0: 0x41414141n }, 'return address is not code'],
     [
       'register that is lost',
-      [call(8), call(8, { cfa: { base: 'r10', offset: 0, load: 'none' } })],
+      [callRow(8), callRow(8, { cfa: { base: 'r10', offset: 0, load: 'none' } })],
       { 0: CODE + 0x110n },
       'register is not known',
     ],
@@ -251,7 +241,7 @@ describe('unwind', () => {
   });
   test('a stack that leads back to itself ends', () => {
     const memory = words({ 0: STACK, [-8]: CODE + 0x10n });
-    const rows = [call(0, { cfa: { base: 'rsp', offset: 0, load: 'at base' } })];
+    const rows = [callRow(0, { cfa: { base: 'rsp', offset: 0, load: 'at base' } })];
     expect(trace(rows, memory)).toEqual(['registers 0', 'orc 10', 'stack goes in circles']);
   });
 });

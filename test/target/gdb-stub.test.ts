@@ -8,9 +8,11 @@ import { Registry } from '../../core/domain/registry.ts';
 import { openTarget } from '../../core/target/open.ts';
 import type { Target } from '../../core/target/target.ts';
 import { debianArchive, debianKernel } from '../support/debian.ts';
+import { GdbServer } from '../support/gdb.ts';
 import { busyboxInitramfs, INIT_PROLOGUE } from '../support/initramfs.ts';
 import { monitorRegisters, valueAt } from '../support/monitor-registers.ts';
 import { hasQemu, QemuGuest, qemuVersion } from '../support/qemu-dump.ts';
+import { CORE_DESCRIPTION, ScriptedStub, type StubScript } from '../support/scripted-stub.ts';
 import { runXenctx } from '../xenctx/run.ts';
 
 const XENCTX = fileURLToPath(new URL('../../dist/tools/bin/xenctx.js', import.meta.url));
@@ -101,6 +103,29 @@ describe.runIf(debianArchive && hasQemu)('a Debian 6.1 guest behind the gdb stub
     await reacts();
   });
 
+  test('the same through a stub with core registers and virtual memory only, as Firecracker has it', async () => {
+    const answers: StubScript = [
+      ['^(qSupported)', 'PacketSize=1000;qXfer:features:read+'],
+      ['^qXfer:features:read:target.xml:0,', `l${CORE_DESCRIPTION}`],
+      ['^(qqemu|Qqemu|qRcmd|QStart)', ''],
+    ];
+    await guest.qmp('stop');
+    const whole = await runXenctx(['-C', spec], guest.folder);
+    await using stub = await ScriptedStub.start(answers, guest.path('gdb'));
+    const bare = await runXenctx(['-C', `gdb:${stub.place}`], guest.folder);
+    expect([bare.status, bare.stderr]).toEqual([0, '']);
+    // Without GS base nobody knows whose stack it is.
+    const traces = (text: string): string[][] =>
+      text
+        .split('Call Trace:')
+        .slice(1)
+        .map((part) => part.match(/^ \w\S*\+0x\w+\/0x\w+$/gm) ?? []);
+    expect(traces(whole.stdout).map(({ length }) => length > 5)).toEqual([true, true]);
+    expect(traces(bare.stdout)).toEqual(traces(whole.stdout));
+    await guest.qmp('cont');
+    await reacts();
+  });
+
   // Newer ones do not tell: docs/guide.md says so.
   test.runIf(qemuVersion < 8.1)('a guest that was paused by hand stays so', async () => {
     await guest.qmp('stop');
@@ -141,6 +166,10 @@ describe.runIf(debianArchive && hasQemu)('a Debian 6.1 guest behind the gdb stub
 
     await guest.qmp('stop');
     const still = await runXenctx(['-C', spec], guest.folder);
-    expect(still).toEqual(await runXenctx(['-C', await guest.dump('elf')], guest.folder));
+    const dump = await guest.dump('elf');
+    expect(still).toEqual(await runXenctx(['-C', dump], guest.folder));
+    // And through our own server over that dump.
+    await using server = await GdbServer.start(guest.folder, dump);
+    expect(await runXenctx(['-C', `gdb:${server.address}`], guest.folder)).toEqual(still);
   });
 });

@@ -2,7 +2,9 @@
 import { deflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { writeDumpCore } from '../../core/dump/dump-core.ts';
 import { openDumpFile } from '../../core/target/dump-file.ts';
+import type { Target } from '../../core/target/target.ts';
 import { VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { type ByteSource, checkRange, memorySource } from '../../symbols/bytes.ts';
 import { FormatError, MemoryFault } from '../../symbols/errors.ts';
@@ -10,6 +12,7 @@ import { writeElf } from '../support/elf-writer.ts';
 import { flatten, writeKdump } from '../support/kdump-writer.ts';
 import { registersWith } from '../support/registers.ts';
 import { hvmContextRecord, pageDataRecord, writeSaved } from '../support/saved-writer.ts';
+import { SparseFile } from '../support/sparse-file.ts';
 import { prstatusNote, qemuNote, vmcoreinfoNote } from '../support/vmcore-notes.ts';
 
 const page = (fill: number) => new Uint8Array(4096).fill(fill);
@@ -18,6 +21,12 @@ const linux = Buffer.concat([
   prstatusNote({ 16: 0xffffffff81000000n }),
   vmcoreinfoNote(['SYMBOL(swapper_pg_dir)=ffffffff80001000', 'NUMBER(phys_base)=0']),
 ]);
+const core = new SparseFile();
+writeDumpCore(core, {
+  vcpus: [0, 1].map((id) => ({ id, online: true, registers: registersWith({ rip: 0x1010n }) })),
+  xen: { major: 4, minor: 17, extra: '' },
+  frames: [1, 2, 5].map((gfn) => [gfn, page(gfn)] as const),
+});
 const elf = (notes: Uint8Array): Uint8Array =>
   writeElf({
     type: 4,
@@ -42,11 +51,22 @@ const saved = writeSaved({
 });
 /** Where the first record of pages is: behind two headers of libxc. */
 const SAVED_PAGES = Buffer.from(saved).indexOf('XENF') - 8 + 40;
+/** Pages of it are replaced up to there. */
+const SAVED_STATE = SAVED_PAGES + 2 * 8 + 2 * (8 + 2 * 8) + 3 * 4096;
 const files: [string, Uint8Array][] = [
+  ['dump-core', core.read(0, core.size)],
   ['ELF of QEMU', elf(qemu)],
   ['ELF of Linux', elf(linux)],
   ['kdump', kdump],
   ['saved domain', saved],
+  [
+    'flattened ELF',
+    flatten([
+      [0, elf(linux).subarray(0, 6000)],
+      [6000, elf(linux).subarray(6000)],
+      [0, elf(linux).subarray(0, 64)],
+    ]),
+  ],
   [
     'flattened kdump',
     flatten([
@@ -83,14 +103,44 @@ function use(source: ByteSource): unknown {
   return undefined;
 }
 
+/** What each of the first frames holds: of those that can be read. */
+function contentOf(target: Target): Map<number, string> {
+  const content = new Map<number, string>();
+  const into = new Uint8Array(4096);
+  for (let gfn = 0; gfn < 16; gfn++)
+    try {
+      target.readPhysical(gfn * 4096, into);
+      content.set(gfn, Buffer.from(into).toString('hex'));
+    } catch (error) {
+      if (!(error instanceof MemoryFault)) throw error;
+    }
+  return content;
+}
+
 describe.each(files)('%s', (_, bytes) => {
   test('whole', () => {
     expect(use(memorySource('dump', bytes))).toBeUndefined();
   });
-  test('cut at 300 places', () => {
-    for (let step = 0; step < 300; step++) {
-      const error = use(memorySource('dump', bytes.subarray(0, Math.floor((bytes.length * step) / 300))));
-      if (error !== undefined) expect(error).toBeInstanceOf(FormatError);
+  test('cut anywhere: an error with file and place, or all that is there and a word on the rest', () => {
+    const intact = openDumpFile(memorySource('dump', bytes), () => undefined);
+    const [whole, vcpus] = [contentOf(intact), intact.vcpus.length];
+    for (let end = 0; end < bytes.length; end += 24) {
+      const cut = memorySource('dump', bytes.subarray(0, end));
+      const error = use(cut);
+      if (error === undefined) {
+        const target = openDumpFile(cut, () => undefined);
+        const content = contentOf(target);
+        const mayBeOld = bytes === saved && end < SAVED_STATE;
+        for (const [gfn, held] of content)
+          if (!mayBeOld) expect(held === whole.get(gfn), `frame ${gfn} cut at ${end}`).toBe(true);
+        if (content.size < whole.size || target.vcpus.length < vcpus)
+          expect(target.lacks.join('\n'), `cut at ${end}`).toContain('cut off');
+      } else {
+        expect(error).toBeInstanceOf(FormatError);
+        const { source, offset, message } = error as FormatError; // as the line above says
+        expect(source, message).toMatch(/^dump/);
+        expect(offset !== undefined || /no dump that can be read/.test(message), message).toBe(true);
+      }
     }
   });
   test('3000 mutations', () => {

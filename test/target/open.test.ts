@@ -208,7 +208,9 @@ test.each([
 describe('files that are none', () => {
   test('nothing of this name', async () => {
     await expect(openTarget('nosuch', { registry })).rejects.toThrow(NoSuchDomainError);
-    await expect(openTarget(join(folder, 'nosuch'), { registry })).rejects.toThrow('ENOENT');
+    await expect(openTarget(join(folder, 'nosuch'), { registry })).rejects.toThrow(
+      'nosuch: no such file or directory',
+    );
   });
   test('another format', async () => {
     const path = join(folder, 'notes.txt');

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Registry } from '../../core/domain/registry.ts';
 import { openTarget } from '../../core/target/open.ts';
+import { MemoryFault } from '../../symbols/errors.ts';
 import { debianArchive, debianKernel, debianPackage } from '../support/debian.ts';
 import { busyboxInitramfs, INIT_PROLOGUE } from '../support/initramfs.ts';
 import { monitorRegisters, valueAt } from '../support/monitor-registers.ts';
@@ -16,6 +17,9 @@ insmod /qemu_fw_cfg.ko
 echo 1 >/proc/sys/kernel/sysrq
 echo c >/proc/sysrq-trigger
 `;
+
+const PAGE = 4096;
+const STEP = 13;
 
 /** Makes makedumpfile read QEMU's file: as in /proc/vmcore program headers come first, with direct-map addresses. */
 function linuxLike(bytes: Buffer): Buffer {
@@ -38,6 +42,8 @@ describe.runIf(debianArchive && hasQemu)('dumps of a Debian 6.1 guest', { timeou
   const paths = new Map<string, string>();
   /** What the kernel printed below panic, frame by frame. */
   let printed: string[] = [];
+  /** Parts of a dump that was split. */
+  const parts = ['part-1', 'part-2', 'part-3'];
 
   beforeAll(async () => {
     const kernel = debianKernel('linux-image-cloud-amd64');
@@ -68,7 +74,16 @@ describe.runIf(debianArchive && hasQemu)('dumps of a Debian 6.1 guest', { timeou
     make('makedumpfile -l -d 31', '-l', '-d', '31');
     make('makedumpfile -c -d 1', '-c', '-d', '1');
     make('makedumpfile -p -d 31', '-p', '-d', '31');
+    make('makedumpfile -z -d 31', '-z', '-d', '31');
+    make('makedumpfile -c -d 0', '-c', '-d', '0');
     make('makedumpfile -E -d 31', '-E', '-d', '31');
+    const split = parts.map((part) => guest.path(part));
+    execFileSync(makedumpfile, ['--split', '--splitblock-size', '16', '-c', '-d', '31', input, ...split], {
+      stdio: 'pipe',
+    });
+    const joined = guest.path('joined');
+    execFileSync(makedumpfile, ['--reassemble', ...split, joined], { stdio: 'pipe' });
+    paths.set('makedumpfile --reassemble', joined);
     const flat = guest.path('flat');
     writeFileSync(
       flat,
@@ -83,6 +98,7 @@ describe.runIf(debianArchive && hasQemu)('dumps of a Debian 6.1 guest', { timeou
       'QEMU kdump-zlib',
       'makedumpfile -l -d 31',
       'makedumpfile -c -d 1',
+      'makedumpfile -c -d 0',
       'makedumpfile -E -d 31',
     ])
       expect([...paths.keys()]).toContain(name);
@@ -110,5 +126,72 @@ describe.runIf(debianArchive && hasQemu)('dumps of a Debian 6.1 guest', { timeou
       list.slice(list.findLastIndex((frame) => frame?.startsWith('panic+')) + 1);
     expect(below(printed).length).toBeGreaterThan(5);
     expect(below(frames)).toEqual(below(printed));
+  });
+
+  /** Reads every STEPth frame of QEMU's ELF file out of both. @returns how many there were, and why others were not. */
+  const compare = async (path: string): Promise<{ equal: number; missing: Map<string, number> }> => {
+    const registry = new Registry(guest.folder);
+    const [whole, other] = [
+      await openTarget(paths.get('QEMU ELF') ?? '', { registry }),
+      await openTarget(path, { registry }),
+    ];
+    const [expected, found] = [new Uint8Array(PAGE), new Uint8Array(PAGE)];
+    let equal = 0;
+    const missing = new Map<string, number>();
+    for (const [first, count] of whole.frames)
+      for (let gfn = first; gfn < first + count; gfn += STEP)
+        try {
+          other.readPhysical(gfn * PAGE, found);
+          whole.readPhysical(gfn * PAGE, expected);
+          expect(Buffer.compare(found, expected), `frame ${gfn}`).toBe(0);
+          equal++;
+        } catch (error) {
+          if (!(error instanceof MemoryFault)) throw error;
+          const reason = error.message.replace(/^physical [0-9a-f]+: /, '');
+          missing.set(reason, (missing.get(reason) ?? 0) + 1);
+        }
+    whole.close();
+    other.close();
+    return { equal, missing };
+  };
+
+  /** Reasons for which a page may not be there: QEMU's own forms leave nothing out, Linux knows nothing of its firmware's frames. */
+  const allowed = (name: string): RegExp =>
+    /virtual|-E/.test(name)
+      ? /^not in dump$/
+      : /-d (1|31)|-F|reassemble/.test(name)
+        ? /^not in dump \((left out by dump level|no such frame)/
+        : /makedumpfile/.test(name)
+          ? /^not in dump \(no such frame\)/
+          : /^$/;
+
+  test('each page is that of the guest, or is said to be left out: never zeros in its place', async () => {
+    const { equal: all } = await compare(paths.get('QEMU ELF') ?? '');
+    expect(all).toBeGreaterThan(4000);
+    for (const [name, path] of paths) {
+      const { equal, missing } = await compare(path);
+      const left = [...missing.values()].reduce((sum, count) => sum + count, 0);
+      expect([name, equal + left]).toEqual([name, all]);
+      expect([name, [...missing.keys()].filter((reason) => !allowed(name).test(reason))]).toEqual([name, []]);
+      if (/-d 31/.test(name)) expect(left).toBeGreaterThan(1000);
+    }
+  });
+
+  test('a part of a split dump has what its range has, and says so', async () => {
+    const { equal } = await compare(paths.get('makedumpfile --reassemble') ?? '');
+    const held: number[] = [];
+    for (const part of parts) {
+      const found = await compare(guest.path(part));
+      held.push(found.equal);
+      expect(found.missing.get('not in dump (in another part of the split dump)')).toBeGreaterThan(0);
+      const target = await openTarget(guest.path(part), { registry: new Registry(guest.folder) });
+      expect(target.vcpus).toHaveLength(2);
+      expect(target.lacks.join('\n')).toMatch(
+        /one part of a split dump, .* makedumpfile --reassemble joins the parts/,
+      );
+      target.close();
+    }
+    expect(Math.min(...held)).toBeGreaterThan(0);
+    expect(held.reduce((sum, count) => sum + count, 0)).toBe(equal);
   });
 });

@@ -191,6 +191,17 @@ describe('cut off', () => {
       'console: not in a saved domain',
     ]);
   });
+  test('in a page that was sent again: the earlier copy does not stand for it', () => {
+    const again = pageDataRecord([{ pfn: 2, bytes: page(9) }]);
+    const whole = writeSaved({ records: [pages, again, context] });
+    const end = Buffer.from(whole).indexOf(again) + 8 + 16 + 100;
+    const target = open(whole.subarray(0, end));
+    expect(byteAt(target, 0x2063)).toBe(9);
+    expect(() => byteAt(target, 0x2064)).toThrow(MemoryFault);
+    expect(target.lacks[0]).toMatch(
+      /pages were sent more than once, and what is there of one may be an earlier copy/,
+    );
+  });
   test.each([
     ['before the vCPU', 8 + 32 + 8, 0],
     ['in the vCPU', 8 + 32 + 8 + 500, 0],

@@ -119,15 +119,17 @@ const DEVIATIONS: Readonly<Record<string, { why: string; ours: (capture: Capture
     'sysrq1/xenctx-s-n4-C': { why: 'says where the stack ends', ours: () => ({ stderr: STACK_ENDS }) },
     'errors/xenctx-foo': {
       why: 'a name is not domain 0',
-      ours: () => ({ stderr: "xenctx: no domain and no dump file 'foo'\n" }),
+      ours: () => ({ stderr: 'xenctx: no domain and no dump file \'foo\'; "xl list" shows the domains\n' }),
     },
     'errors/xenctx-name': {
       why: 'names are accepted; this one does not exist here',
-      ours: () => ({ stderr: "xenctx: no domain and no dump file 'sysrq1'\n" }),
+      ours: () => ({
+        stderr: 'xenctx: no domain and no dump file \'sysrq1\'; "xl list" shows the domains\n',
+      }),
     },
     'errors/xenctx-id-hex': {
       why: '0x1 is not domain 0',
-      ours: () => ({ stderr: "xenctx: no domain and no dump file '0x1'\n" }),
+      ours: () => ({ stderr: 'xenctx: no domain and no dump file \'0x1\'; "xl list" shows the domains\n' }),
     },
     'errors/xenctx-s-dir': {
       why: 'a folder is no symbol table',

@@ -1,7 +1,7 @@
 // xenctx on a running domain, ended at any moment: the domain runs on, and nothing is left in its folder.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { closeSync, openSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test, vi } from 'vitest';
 import { TinyKernel } from '../support/tiny-kernel.ts';
@@ -30,3 +30,17 @@ describe('a running domain', { timeout: 60_000 }, () => {
     await vi.waitFor(() => expect(readdirSync(folder).sort()).toEqual(before), 10_000);
   });
 });
+
+test.each(['xenctx', 'pvh-report', 'xl'])(
+  'a full disk behind the standard output of %s is told in one line',
+  (tool) => {
+    const bin = fileURLToPath(new URL(`../../dist/tools/bin/${tool}.js`, import.meta.url));
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, [bin, '--help'], {
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+    });
+    closeSync(full);
+    expect([status, stderr]).toEqual([1, `${tool}: standard output: No space left on device\n`]);
+  },
+);

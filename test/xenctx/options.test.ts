@@ -21,6 +21,12 @@ describe('the layout', () => {
   });
 });
 
+test('without VCPU only --classic means vCPU 0, whatever that one does', () => {
+  expect(
+    ['web', '-f web', '-m 0 web', '--classic web', 'web 1'].map((text) => parseOptions(split(text)).vcpu),
+  ).toEqual([undefined, undefined, undefined, 0, 1]);
+});
+
 describe('--lines', () => {
   test.each([
     ['--lines web', { domain: 'web', lines: 5, sourceLines: true }],

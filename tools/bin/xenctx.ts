@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // `xenctx`: vCPU contexts, stack and code of a domain or of a dump file.
 import { LineOutput, OutputClosed } from '../shared/line-output.ts';
+import { outputFailure } from '../shared/output-end.ts';
 import { main } from '../xenctx/main.ts';
 
 const stdout = new LineOutput(1);
@@ -20,5 +21,8 @@ try {
   stdout.flush();
 } catch (error) {
   // `xenctx | head` ends here; nothing else is wrong.
-  if (!(error instanceof OutputClosed)) throw error;
+  if (!(error instanceof OutputClosed)) {
+    process.stderr.write(`${outputFailure('xenctx', error)}\n`);
+    process.exitCode = 1;
+  }
 }

@@ -86,7 +86,8 @@ class DecodeCommand {
     this.knowsKernel = true;
     if (file.debugInfo) this.hasSymbols = true;
     for (const warning of file.warnings) this.#warnOnce(warning);
-    if (!file.debugInfo) this.#warnOnce(`${file.path} has no debug information: no source lines`);
+    if (!file.debugInfo && file.warnings.length === 0)
+      this.#warnOnce(`${file.path} has no debug information: no source lines`);
     this.#decoder = new LogDecoder({
       kernel: file,
       module: (module) => this.#modules.get(moduleKey(module)),

@@ -17,14 +17,27 @@ export interface LogModule {
 
 const BANNER = /\bLinux version (\d[\w.+~-]*) /;
 /** lib/dump_stack.c, dump_stack_print_info: `CPU: 0 PID: 1 Comm: init Not tainted 6.1.0 #1 <build-id>`. */
-const TASK_LINE = /\bCPU: \d+ .*\bComm: .* (\d[\w.+~-]*) #\d+(?: .*?\b([0-9a-f]{40})$)?/;
+const TASK_LINE = /\bCPU: \d/;
+const COMM = 'Comm: ';
+const BUILD = / (\d[\w.+~-]*) #\d/g;
+const LAST_BUILD_ID = /\b[0-9a-f]{40}$/;
 const BUILD_ID = /\bbuild[- ]id:? ([0-9a-f]{40})\b/i;
+
+/** A name of a process may look like a release: the last that does is it. Step by step: one expression takes hours for a line made to. */
+function inTaskLine(line: string): Partial<LogIdentity> {
+  const cpu = line.search(TASK_LINE);
+  const comm = cpu < 0 ? -1 : line.indexOf(COMM, cpu);
+  const builds = comm < 0 ? [] : [...line.slice(comm).matchAll(BUILD)];
+  const release = builds.at(-1)?.[1];
+  const buildId = release === undefined ? undefined : LAST_BUILD_ID.exec(line)?.[0];
+  return { ...(release !== undefined && { release }), ...(buildId !== undefined && { buildId }) };
+}
 
 /** What a line tells of the kernel that wrote it; undefined when nothing. */
 export function identityIn(line: string): Partial<LogIdentity> | undefined {
-  const task = TASK_LINE.exec(line);
-  const release = BANNER.exec(line)?.[1] ?? task?.[1];
-  const buildId = BUILD_ID.exec(line)?.[1]?.toLowerCase() ?? task?.[2];
+  const task = inTaskLine(line);
+  const release = BANNER.exec(line)?.[1] ?? task.release;
+  const buildId = BUILD_ID.exec(line)?.[1]?.toLowerCase() ?? task.buildId;
   if (release === undefined && buildId === undefined) return undefined;
   return { ...(release !== undefined && { release }), ...(buildId !== undefined && { buildId }) };
 }

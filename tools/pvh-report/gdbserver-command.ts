@@ -39,19 +39,20 @@ function addressOf({ listen }: GdbserverOptions, err: (text: string) => void): L
 const quoted = (text: string): string =>
   /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The file that gdb needs, as far as it is known. */
-function fileFor({ symbolTable }: GdbserverOptions, { buildId, linux }: GuestKernel): string {
-  if (symbolTable !== undefined) return ` ${quoted(symbolTable)}`;
-  return buildId !== undefined || linux ? ' vmlinux' : '';
-}
-
-function* greeting(where: string, options: GdbserverOptions, kernel: GuestKernel): Generator<string> {
+/** What to type. gdb asks the first file that has it for unwinding: which one that is makes the two ways. */
+function* greeting(where: string, { symbolTable }: GdbserverOptions, kernel: GuestKernel): Generator<string> {
+  const { slide, file, buildId, linux } = kernel;
+  const needsFile = symbolTable !== undefined || buildId !== undefined || linux !== undefined;
+  const path = symbolTable === undefined ? 'vmlinux' : quoted(symbolTable);
+  const target = `-ex ${quoted(`target remote ${where}`)}`;
   yield `Listening on ${where}`;
-  yield `  gdb${fileFor(options, kernel)} -ex ${quoted(`target remote ${where}`)}`;
-  const { slide, file, buildId } = kernel;
-  if (options.symbolTable === undefined && buildId !== undefined) yield `  (vmlinux: build-id ${buildId})`;
-  if (file && slide)
-    yield `  symbols lie 0x${slide.toString(16)} above the file: gdb moves a file that it has when it connects; later: symbol-file FILE -o 0x${slide.toString(16)}`;
+  yield `  gdb${needsFile ? ` ${path}` : ''} ${target}`;
+  if (linux && file?.elf && slide !== undefined) {
+    yield 'or, for stacks through interrupts as well, with fewer local variables:';
+    yield `  gdb ${target} -ex sharedlibrary -ex ${quoted(`add-symbol-file ${path} -o 0x${slide.toString(16)}`)}`;
+  }
+  if (symbolTable === undefined && buildId !== undefined) yield `vmlinux is the one with build-id ${buildId}`;
+  yield 'Ctrl-C ends it.';
 }
 
 /**

@@ -1,5 +1,5 @@
 // A guest as gdb is shown it: its vCPUs with the names of their tasks, where its kernel lies, and the monitor commands.
-import type { GdbGuest, VcpuNames } from '../../core/gdb/guest.ts';
+import type { GdbFile, GdbGuest, VcpuNames } from '../../core/gdb/guest.ts';
 import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import { VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { hex16 } from '../../symbols/address.ts';
@@ -10,6 +10,7 @@ import { runningCpu } from '../shared/unwinding.ts';
 import { chosenVcpu, dumpTarget } from '../xenctx/dump.ts';
 import { kernelLines, panickedVcpu } from '../xenctx/heading.ts';
 import { parseOptions, XenctxExit } from '../xenctx/options.ts';
+import { unwindLibrary } from './gdb-unwinding.ts';
 
 const PT_LOAD = 1;
 const USER_MODE = 3;
@@ -164,12 +165,19 @@ function runMonitor(from: Monitored, command: string): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
+/** Made before anybody asks: a debugger waits some seconds for an answer, and no longer. */
+function filesOf(kernel: GuestKernel): GdbFile[] {
+  const bytes = unwindLibrary(kernel);
+  return bytes ? [{ path: '/pvh-report/unwinding', isLibrary: true, bytes }] : [];
+}
+
 export function gdbGuest(target: Target, kernel: GuestKernel): GdbGuest {
   const panicked = panickedVcpu(kernel, target);
   return {
     target,
     firstVcpu: chosenVcpu(target, { vcpu: undefined }, kernel),
     textSegment: textSegment(kernel),
+    files: filesOf(kernel),
     namesOf: (vcpu) => namesOf(kernel, panicked, vcpu),
     monitor: (command, vcpu) => runMonitor({ target, kernel, vcpu, panicked }, command),
   };

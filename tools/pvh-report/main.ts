@@ -5,6 +5,7 @@ import { packageVersion } from '../shared/version.ts';
 import type { CollectOptions } from './collect-command.ts';
 import { EXIT, type Streams } from './exit.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
+import type { StashOptions } from './stash-command.ts';
 
 const EXIT_CODES = `
 Exit status:
@@ -37,15 +38,6 @@ interface ExportOptions {
   readonly quiet?: true;
 }
 
-interface StashOptions {
-  readonly list?: true;
-  readonly json?: true;
-  readonly remove?: true;
-  readonly verify?: true;
-  readonly extract?: true;
-  readonly quiet?: true;
-}
-
 /** An option that may be given several times. */
 const listed = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 
@@ -59,6 +51,7 @@ function declare(
     .version(packageVersion())
     .option('--debug', 'show where in the program an error came from')
     .addHelpText('after', `${EXIT_CODES}\n${EXAMPLES}`)
+    .showHelpAfterError('(see pvh-report --help)')
     .exitOverride()
     .configureOutput({ writeOut: streams.out, writeErr: streams.err });
   program

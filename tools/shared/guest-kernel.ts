@@ -140,7 +140,7 @@ export async function learnKernel(
 ): Promise<GuestKernel> {
   const memory = kernelMemory(target);
   const from = { target, memory, search: options };
-  if (given && given.table.length > 0) return withFile(from, given, options.force === true);
+  if (given && given.table.length > 0 && !given.isStub) return withFile(from, given, options.force === true);
   const inPlace = memory && options.search ? searchStashInPlace(memory, options) : undefined;
   if (inPlace) return withFile(from, inPlace, true);
   const own = ownNames(memory);

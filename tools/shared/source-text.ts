@@ -1,6 +1,7 @@
 // Source lines in words: `(kernel/panic.c:278)`, and the functions that were inlined. Finds none: symbols/dwarf does.
 import type { SourceFrame } from '../../symbols/dwarf/source-frame.ts';
 import type { SymbolTable } from '../../symbols/symbol-table.ts';
+import { cleanText } from './clean-text.ts';
 import type { SymbolFile } from './symbol-file.ts';
 
 export interface SourceText {
@@ -9,9 +10,6 @@ export interface SourceText {
   /** One for each function that it was inlined into, outwards: `schedule at kernel/sched/core.c:6657`. */
   readonly inlinedBy: readonly string[];
 }
-
-/** File names come from a file that somebody gave: nothing that steers a terminal. */
-const clean = (text: string): string => text.replace(/\p{Cc}/gu, '?');
 
 /** Without `folder/..`, which assembler files have in their names. */
 function straight(path: string): string {
@@ -26,7 +24,7 @@ function placeOf({ file, line }: SourceFrame, prefixes: readonly string[]): stri
   if (file === undefined) return '?';
   const prefix = prefixes.find((each) => file.startsWith(each)) ?? '';
   const short = straight(file.slice(prefix.length));
-  return clean(line === undefined ? short : `${short}:${line}`);
+  return cleanText(line === undefined ? short : `${short}:${line}`);
 }
 
 /**
@@ -40,7 +38,7 @@ export function sourceText(
   const [innermost, ...outer] = frames;
   if (innermost?.file === undefined) return undefined;
   const named = (frame: SourceFrame): string =>
-    `${clean(frame.function ?? '?')} at ${placeOf(frame, prefixes)}`;
+    `${cleanText(frame.function ?? '?')} at ${placeOf(frame, prefixes)}`;
   return {
     place: outer.length === 0 ? placeOf(innermost, prefixes) : named(innermost),
     inlinedBy: outer.map(named),

@@ -144,6 +144,7 @@ export class Stash {
         source.close();
       };
       const debugInfo = lines?.debugInfo ?? openDebugInfo(elf);
+      warnings.push(...(debugInfo?.warnings ?? []));
       return { path, table, elf, buildId: entry.buildId, debugInfo, warnings, close };
     } catch (error) {
       source.close();
@@ -304,14 +305,10 @@ interface StashableFile extends SymbolFile {
   readonly source: OpenSource;
 }
 
-const WANTED =
-  'give the vmlinux with debug information of this kernel (Debian: linux-image-RELEASE-dbg; a build of your own: vmlinux in its top folder)';
-
 /** What somebody gave who gave no ELF file, and what to do. */
 const whyNotKept = (source: ByteSource): string =>
-  isBzImage(source)
-    ? `a bzImage, whose kernel has no symbols with source lines: ${WANTED}; xenctx -s takes the bzImage as it is`
-    : `not an ELF file, and so without a build-id by which it is kept: ${WANTED}; xenctx -s takes a System.map as it is`;
+  `${isBzImage(source) ? 'a bzImage, which has no source lines' : 'not an ELF file'}: keep the vmlinux of this build instead ` +
+  '(Debian: package linux-image-RELEASE-dbg)';
 
 /** @throws FormatError for what cannot be kept by build-id. */
 function openForStash(path: string): StashableFile {

@@ -26,6 +26,8 @@ export interface SymbolFile {
   readonly buildId: string | undefined;
   /** Source lines and inlined functions, by the addresses for which the file is linked. */
   readonly debugInfo?: DebugInfo | undefined;
+  /** The line that Debian installs in place of a System.map: it names nothing. */
+  readonly isStub?: boolean;
   /** What a user should know although it goes on. */
   readonly warnings: readonly string[];
   close(): void;
@@ -97,7 +99,9 @@ function fromElf(path: string, source: ByteSource, close: () => void): SymbolFil
   const elf = layOutSections(openElf(source, hostCodecs));
   const warnings: string[] = [];
   const table = tableOfElf(elf, path, warnings);
-  return { path, table, elf, buildId: fileBuildId(elf), debugInfo: openDebugInfo(elf), warnings, close };
+  const debugInfo = openDebugInfo(elf);
+  warnings.push(...(debugInfo?.warnings ?? []));
+  return { path, table, elf, buildId: fileBuildId(elf), debugInfo, warnings, close };
 }
 
 function fromText(path: string, source: ByteSource): SymbolFile {
@@ -109,7 +113,7 @@ function fromText(path: string, source: ByteSource): SymbolFile {
   const warnings = [];
   if (stub !== undefined) warnings.push(`${path} is a stub: ${stub}`);
   else if (table.length === 0) warnings.push(`no symbols in ${path}`);
-  return { path, table, buildId: undefined, warnings, close: () => undefined };
+  return { path, table, buildId: undefined, isStub: stub !== undefined, warnings, close: () => undefined };
 }
 
 /**

@@ -43,7 +43,8 @@ function classicWhyNot(vcpu: TargetVcpu | undefined): string {
 /** The same in ours. @param id the vCPU that was asked for. */
 function whyNot(id: number, { vcpus }: Target): string {
   const vcpu = vcpus.find((each) => each.id === id);
-  if (!vcpu) return `there is no vcpu ${id}: there are ${vcpus.map((each) => each.id).join(', ')}`;
+  const last = vcpus.at(-1)?.id;
+  if (!vcpu) return `there is no vcpu ${id}${last === undefined ? '' : `: the last is ${last}`}`;
   if (!vcpu.registers)
     return `the registers of vcpu ${id} are not known: ${vcpu.missing ?? 'none are there'}`;
   return `vcpu ${id} is offline, and no CPU of the guest's kernel runs on it`;
@@ -96,16 +97,23 @@ function* vcpuLines(
   if (!view.protectedMode || inKernel) yield* stackLines(view, { ...options, dumpAsStack: undefined });
 }
 
-/** All lines for stdout. */
-export function* dumpTarget(
+/** The vCPUs of a target, as far as they are shown. */
+interface Vcpus {
+  /** Of one that has registers. */
+  look(vcpu: TargetVcpu): VcpuView | undefined;
+  /** Whether it is up, or stands where the guest's kernel halted it. */
+  stands(vcpu: TargetVcpu): boolean;
+  /** Of one that stands; what is in the way of others is told. */
+  view(id: number): VcpuView | undefined;
+}
+
+function vcpusOf(
   target: Target,
-  options: XenctxOptions,
-  knowledge: DumpKnowledge,
+  { unwind }: XenctxOptions,
+  { symbols, kernel }: DumpKnowledge,
   problems: DumpProblems,
-): Generator<string> {
-  const { symbols, kernel } = knowledge;
-  const { memory, dumpAsStack, allVcpus, modules, dmesg, allTasks } = options;
-  const ours = options.unwind !== undefined ? kernel : undefined;
+): Vcpus {
+  const ours = unwind !== undefined ? kernel : undefined;
   const look = ({ id, registers }: TargetVcpu): VcpuView | undefined =>
     registers && viewVcpu(target, id, registers, symbols, (fault) => problems.memory(id, fault));
   const stands = (vcpu: TargetVcpu): boolean =>
@@ -116,38 +124,64 @@ export function* dumpTarget(
     if (!one) problems.vcpu(ours ? `xenctx: ${whyNot(id, target)}` : classicWhyNot(vcpu));
     return one;
   };
-  const id = chosenVcpu(target, options, kernel);
+  return { look, stands, view };
+}
 
+/** -m and -d. */
+function* memoryBlocks(vcpus: Vcpus, id: number, options: XenctxOptions): Generator<string> {
+  const { memory, dumpAsStack, allVcpus } = options;
   if (memory !== undefined) {
-    const one = view(id);
+    const one = vcpus.view(id);
     if (one) yield* memoryLines(one, memory, options);
     if (dumpAsStack !== undefined || allVcpus) yield '';
   }
   if (dumpAsStack !== undefined) {
-    const one = view(id);
+    const one = vcpus.view(id);
     if (one) yield* stackLines(one, options);
     if (allVcpus) yield '';
   }
+}
+
+function* allVcpuLines(
+  { vcpus }: Target,
+  { stands, view }: Vcpus,
+  options: XenctxOptions,
+  knowledge: DumpKnowledge,
+): Generator<string> {
+  for (const vcpu of vcpus) {
+    yield vcpu.online ? `vcpu${vcpu.id}:` : `vcpu${vcpu.id} offline`;
+    const one = stands(vcpu) ? view(vcpu.id) : undefined;
+    if (one) yield* vcpuLines(one, options, knowledge);
+    yield '';
+  }
+}
+
+/** All lines for stdout. */
+export function* dumpTarget(
+  target: Target,
+  options: XenctxOptions,
+  knowledge: DumpKnowledge,
+  problems: DumpProblems,
+): Generator<string> {
+  const { kernel } = knowledge;
+  const { memory, dumpAsStack, allVcpus, modules, dmesg, allTasks, unwind } = options;
+  const vcpus = vcpusOf(target, options, knowledge, problems);
+  const id = chosenVcpu(target, options, kernel);
+  yield* memoryBlocks(vcpus, id, options);
   if (kernel && modules) yield* moduleLines(kernel, options.sourceLines);
   if (kernel && dmesg) yield* logLines(kernel);
   if (kernel && allTasks)
-    yield* taskLines(kernel, target, look, { ...options, unwind: options.unwind ?? 'auto' });
-  const showVcpu = ![memory !== undefined, dumpAsStack !== undefined, modules, dmesg, allTasks].includes(
-    true,
-  );
-  if (ours && (allVcpus || showVcpu)) yield* kernelLines(ours, target);
+    yield* taskLines(kernel, target, vcpus.look, { ...options, unwind: unwind ?? 'auto' });
+  const replaced = [memory !== undefined, dumpAsStack !== undefined, modules, dmesg, allTasks].includes(true);
+  if (replaced && !allVcpus) return;
+  if (kernel && unwind !== undefined) yield* kernelLines(kernel, target);
   if (allVcpus) {
-    for (const vcpu of target.vcpus) {
-      yield vcpu.online ? `vcpu${vcpu.id}:` : `vcpu${vcpu.id} offline`;
-      const one = stands(vcpu) ? view(vcpu.id) : undefined;
-      if (one) yield* vcpuLines(one, options, knowledge);
-      yield '';
-    }
-  } else if (showVcpu) {
-    const offline = target.vcpus.some((vcpu) => vcpu.id === id && !vcpu.online && stands(vcpu));
-    if (offline) yield `vcpu${id} offline`;
-    else if (options.vcpu === undefined && id !== 0) yield `vcpu${id}:`;
-    const one = view(id);
-    if (one) yield* vcpuLines(one, options, knowledge);
+    yield* allVcpuLines(target, vcpus, options, knowledge);
+    return;
   }
+  const one = vcpus.view(id);
+  const isOffline = one !== undefined && target.vcpus.find((vcpu) => vcpu.id === id)?.online === false;
+  if (isOffline) yield `vcpu${id} offline`;
+  else if (options.vcpu === undefined && id !== 0) yield `vcpu${id}:`;
+  if (one) yield* vcpuLines(one, options, knowledge);
 }

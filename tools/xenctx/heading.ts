@@ -41,7 +41,8 @@ function panicText(kernel: GuestKernel, target: Target): string | undefined {
 /** Where the names come from, and how far they were moved. */
 function symbolsText({ source, file, buildId, slide, physicalBase }: GuestKernel): string {
   if (source === undefined) return 'none';
-  const hex = (value: bigint): string => `0x${value.toString(16)}`;
+  const hex = (value: bigint): string =>
+    value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`;
   return [
     source,
     ...(file?.buildId !== undefined || buildId !== undefined ? [`build-id ${file?.buildId ?? buildId}`] : []),

@@ -3,6 +3,7 @@ import type { VcpuRegisters } from '../../core/machine/registers.ts';
 import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import { hex16 } from '../../symbols/address.ts';
 import type { MemoryFault } from '../../symbols/errors.ts';
+import { cleanJson } from '../shared/clean-text.ts';
 import type { GuestKernel } from '../shared/guest-kernel.ts';
 import { vcpuThread } from '../shared/unwinding.ts';
 import { instructionsAround } from './disassembly.ts';
@@ -10,7 +11,7 @@ import { chosenVcpu, type DumpKnowledge } from './dump.ts';
 import { currentJson, kernelJson, logJson, modulesJson, tasksJson } from './json-guest.ts';
 import { frameRegistersJson, unwindJson } from './json-trace.ts';
 import type { Json } from './json-value.ts';
-import { CODE_BEFORE, codeBytes } from './memory.ts';
+import { CODE_BEFORE, codeBytes, MAX_BLIND_BYTES } from './memory.ts';
 import type { XenctxOptions } from './options.ts';
 import { decodeFlags } from './registers.ts';
 import { traceSteps } from './trace.ts';
@@ -39,8 +40,11 @@ function stackJson(view: VcpuView, options: XenctxOptions): Json {
   const words: Json[] = [];
   const limit = stackLimit(view, options.stackPages);
   const count = Math.floor((options.lines * options.bytesPerLine) / view.wordSize);
+  let blind = 0;
   for (let at = view.stack; at < limit && words.length < count; at += BigInt(view.wordSize)) {
     const value = view.words.word(at);
+    blind = value === undefined ? blind + view.wordSize : 0;
+    if (blind > MAX_BLIND_BYTES) break;
     words.push({ address: hex16(at), value: value === undefined ? null : hex16(value) });
   }
   return words;
@@ -151,5 +155,5 @@ export function describeTarget(
   };
   const complete =
     wanted.length > 0 && wanted.every(({ online, registers }) => registers || (options.allVcpus && !online));
-  return { text: `${JSON.stringify(document, undefined, 2)}\n`, complete };
+  return { text: `${cleanJson(JSON.stringify(document, undefined, 2))}\n`, complete };
 }

@@ -5,6 +5,7 @@ import { NoSuchDomainError, openTarget } from '../../core/target/open.ts';
 import type { Target } from '../../core/target/target.ts';
 import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import { type MemoryFault, PvhError } from '../../symbols/errors.ts';
+import { cleanText } from '../shared/clean-text.ts';
 import { explainFailure, systemError } from '../shared/failure.ts';
 import { type GuestKernel, learnKernel, matchFile } from '../shared/guest-kernel.ts';
 import { stateDirectory } from '../shared/state-dir.ts';
@@ -28,20 +29,22 @@ export interface XenctxStreams {
 const SOME_UNREAD = 1;
 const NO_SUCH_FILE = 'No such file or directory';
 const MAX_FAULT_LINES = 16;
+const NOT_TAKEN = 'give a vmlinux, bzImage, System.map or copy of /proc/kallsyms, or leave -s out';
 const NO_VMLINUX = 'no vmlinux of this kernel was found; give -s, or keep one with pvh-report stash';
 
-function loadSymbols(path: string, streams: XenctxStreams): SymbolFile {
+function loadSymbols(path: string, { classic }: XenctxOptions, streams: XenctxStreams): SymbolFile {
   try {
     const file = openSymbolFile(path);
     for (const warning of file.warnings) streams.error(`xenctx: ${warning}`);
     return file;
   } catch (error) {
-    const lines = [`failed to open symbol table ${path}`];
     const system = systemError(error);
-    if (error instanceof PvhError) lines.push(`xenctx: ${error.message}`);
-    else if (system === undefined) throw error;
-    else if (system !== NO_SUCH_FILE) lines.push(`xenctx: ${system}`);
-    throw new XenctxExit(UNUSABLE, { stderr: lines });
+    if (!(error instanceof PvhError) && system === undefined) throw error;
+    const why = error instanceof PvhError ? error.message : `${path}: ${system}`;
+    if (!classic)
+      throw new XenctxExit(UNUSABLE, { stderr: [`xenctx: cannot take names: ${why}; ${NOT_TAKEN}`] });
+    const more = system === NO_SUCH_FILE ? [] : [`xenctx: ${why}`];
+    throw new XenctxExit(UNUSABLE, { stderr: [`failed to open symbol table ${path}`, ...more] });
   }
 }
 
@@ -51,7 +54,7 @@ async function open(options: XenctxOptions, registry: Registry): Promise<Target>
     return await openTarget(domain, { registry });
   } catch (error) {
     const isNumber = /^\s*[+-]?\d+\s*$/.test(domain);
-    if (!(error instanceof NoSuchDomainError && isNumber)) throw error;
+    if (!(options.classic && error instanceof NoSuchDomainError && isNumber)) throw error;
     const reason = domain.trim().startsWith('-') ? 'Invalid argument' : 'No such process';
     throw new XenctxExit(UNUSABLE, { stderr: [`xc_domain_getinfo: ${reason}`] });
   }
@@ -76,6 +79,8 @@ function warnOf(
   streams: XenctxStreams,
 ): void {
   const told = new Set(given?.warnings);
+  if (given && given !== file)
+    streams.error(`xenctx: ${given.path} names nothing: taking ${source ?? 'nothing'} instead`);
   for (const warning of warnings) if (!told.has(warning)) streams.error(`xenctx: warning: ${warning}`);
   if (source === undefined)
     streams.error('xenctx: no symbols: no -s, and no kallsyms in the guest; frames are found by guessing');
@@ -105,9 +110,6 @@ async function learn(
   warnOf(kernel, file, options.sourceLines && showsFrames, streams);
   return kernel;
 }
-
-/** Texts of the guest go to a terminal: nothing that steers it. */
-const plain = (line: string): string => line.replace(/[^\t\P{Cc}]/gu, '?');
 
 async function print(
   target: Target,
@@ -140,8 +142,10 @@ async function print(
     },
     memory: faultPrinter(streams),
   };
-  for (const line of dumpTarget(target, options, knowledge, problems))
-    streams.line(streams.colour ? paintLine(plain(line), chalk) : plain(line));
+  for (const raw of dumpTarget(target, options, knowledge, problems)) {
+    const line = cleanText(raw);
+    streams.line(streams.colour ? paintLine(line, chalk) : line);
+  }
   return status;
 }
 
@@ -149,11 +153,14 @@ async function print(
 export async function main(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
-  streams: XenctxStreams,
+  output: XenctxStreams,
 ): Promise<number> {
+  // Names of modules, releases, paths: what is complained about comes from the guest too.
+  const streams = { ...output, error: (line: string): void => output.error(cleanText(line)) };
   try {
     const options = parseOptions(argv);
-    const file = options.symbolTable === undefined ? undefined : loadSymbols(options.symbolTable, streams);
+    const file =
+      options.symbolTable === undefined ? undefined : loadSymbols(options.symbolTable, options, streams);
     try {
       const target = await open(options, new Registry(stateDirectory(env)));
       try {

@@ -47,8 +47,8 @@ function asciiColumn(values: readonly (bigint | undefined)[], size: number, word
   return `${padding}  ${characters.join('')}`;
 }
 
-/** After so many lines of which nothing could be read a dump ends: `-l MAX` at an unmapped address would print for days. */
-const MAX_BLIND_BYTES = 4096;
+/** After so many bytes of which none could be read a dump ends: `-l MAX` at an unmapped address would print for days. */
+export const MAX_BLIND_BYTES = 4096;
 
 /** Words from `start` to `limit`, at most `lines` lines. */
 export function* dumpLines(

@@ -24,6 +24,8 @@ export interface XenctxOptions {
   readonly dumpAsStack?: bigint | undefined;
   readonly json: boolean;
   readonly debug: boolean;
+  /** Messages of xenctx too; its layout is asked for by more options. */
+  readonly classic: boolean;
   /** How the trace is found; undefined: as xenctx does it, layout and all. */
   readonly unwind?: UnwindWay | undefined;
   /** File, line and inlined functions below each frame. */
@@ -244,6 +246,32 @@ function readLines(options: readonly string[], operands: readonly string[]): Wor
   );
 }
 
+interface Operands {
+  readonly domain: string;
+  readonly vcpu: string | undefined;
+}
+
+/** @throws XenctxExit for operands and combinations that are none. */
+function checkUsage(given: Given, operands: readonly string[]): Operands {
+  const [domain, vcpu] = operands;
+  if (domain === undefined || operands.length > 2) throw new XenctxExit(UNUSABLE, { stdout: USAGE });
+  if (/^\s*[+-]?0+$/.test(domain)) fail('cannot trace dom0');
+  if (given.allVcpus && vcpu !== undefined) failNamed('both --all-vcpus and [VCPU] is not supported');
+  if (given.framePointers && given.dumpAsStack !== undefined)
+    failNamed('both --frame-pointers and --dump-as-stack is not supported');
+  if (given.classic && given.unwind !== undefined) failNamed('both --classic and --unwind is not supported');
+  if (!given.classic && vcpu !== undefined && !/^\d+$/.test(vcpu))
+    failNamed(`'${vcpu}' is not the number of a vcpu`);
+  return { domain, vcpu };
+}
+
+/** Refuses what the traces of xenctx's own layout cannot show, rather than leave it out without a word. */
+function checkClassic({ registersOfFrame, sourceLines, modules, allTasks }: Given): void {
+  const advice = 'does not go with the traces of --classic, -f, -S, -d and -m; --unwind=auto asks for ours';
+  if (registersOfFrame !== undefined) failNamed(`--registers-of-frame ${advice}`);
+  if (sourceLines && !modules && !allTasks) failNamed(`--lines without a number ${advice}`);
+}
+
 /**
  * @param argv without the interpreter and the script.
  * @throws XenctxExit for help, wrong usage and combinations that xenctx refuses.
@@ -256,20 +284,16 @@ export function parseOptions(argv: readonly string[]): XenctxOptions {
   const { given, operands } = (classicOnly ? read : readLines)(optionWords, argv.slice(before.length + 1));
   if (given.help) throw new XenctxExit(0, { stdout: HELP });
 
-  const [domain, vcpu] = operands;
-  if (domain === undefined || operands.length > 2) throw new XenctxExit(UNUSABLE, { stdout: USAGE });
-  if (/^\s*[+-]?0+$/.test(domain)) fail('cannot trace dom0');
-  if (given.allVcpus && vcpu !== undefined) failNamed('both --all-vcpus and [VCPU] is not supported');
-  if (given.framePointers && given.dumpAsStack !== undefined)
-    failNamed('both --frame-pointers and --dump-as-stack is not supported');
-  if (given.classic && given.unwind !== undefined) failNamed('both --classic and --unwind is not supported');
+  const { domain, vcpu } = checkUsage(given, operands);
   // These ask for what only xenctx's own layout has.
   const { framePointers, stackTrace, memory, dumpAsStack } = given;
   const classic =
     given.classic || framePointers || stackTrace || memory !== undefined || dumpAsStack !== undefined;
+  const unwind = given.unwind ?? (classic ? undefined : 'auto');
+  if (unwind === undefined) checkClassic(given);
   return {
     domain,
-    vcpu: vcpu !== undefined || classic ? parseDecimal(vcpu ?? '0') : undefined,
+    vcpu: vcpu !== undefined || given.classic ? parseDecimal(vcpu ?? '0') : undefined,
     framePointers: framePointers === true,
     symbolTable: given.symbolTable,
     stackTrace: stackTrace === true,
@@ -285,7 +309,8 @@ export function parseOptions(argv: readonly string[]): XenctxOptions {
     dumpAsStack,
     json: given.json === true,
     debug: given.debug === true,
-    unwind: given.unwind ?? (classic ? undefined : 'auto'),
+    classic: given.classic === true,
+    unwind,
     sourceLines: given.sourceLines === true,
     registersOfFrame: given.registersOfFrame,
     allTasks: given.allTasks === true,

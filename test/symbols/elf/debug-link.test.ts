@@ -23,6 +23,14 @@ test('an alternate link has a path and a build-id', () => {
   expect(readDebugAltLink(elf)).toEqual({ file: '../.dwz/linux', buildId: 'ab01' });
 });
 
+test.each<[string, number, object | undefined]>([
+  ['names the supplementary file', 0, { file: '../.dwz/linux', buildId: 'ab01' }],
+  ['says that it is the supplementary file', 1, undefined],
+])('.debug_sup %s', (_, isSupplement, expected) => {
+  const elf = withSection('.debug_sup', [5, 0, isSupplement], '../.dwz/linux\0', [2, 0xab, 0x01]);
+  expect(readDebugAltLink(elf)).toEqual(expected);
+});
+
 test('a file without them has none', () => {
   const elf = withSection('.text', [0x90]);
   expect([readDebugLink(elf), readDebugAltLink(elf)]).toEqual([undefined, undefined]);

@@ -1,5 +1,5 @@
 // Numbers of variable length (DWARF 5 §7.6), up to 2^53 - 1.
-import type { ByteReader } from '../bytes.ts';
+import type { ByteReader } from './bytes.ts';
 
 /** @throws FormatError when it is larger. */
 export function uleb(reader: ByteReader): number {
