@@ -1,4 +1,5 @@
 // What the lab proves: our tools in dom0 against Xen's own, on domains that crashed, run, and are paused.
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -21,6 +22,7 @@ export interface CheckOptions {
 }
 
 const TOOLS = 'node /app/dist/tools/bin';
+const REPORT_TOOL = fileURLToPath(new URL('../../dist/tools/bin/pvh-report.js', import.meta.url));
 const BOOT_SECONDS = 900;
 const ATTEMPTS = 3;
 /** Between the outputs of programs that run one after the other. */
@@ -33,9 +35,10 @@ async function inTurn(lab: XenLab, commands: readonly string[]): Promise<string[
 }
 
 /** A guest that has come as far as it shall; QEMU's nested SVM now and then lets one die of a triple fault of its own (---sr-). */
-async function guest(lab: XenLab, name: string, deed: GuestDeed): Promise<number> {
+async function guest(lab: XenLab, name: string, deed: GuestDeed, options: CheckOptions): Promise<number> {
   const ends = deed === 'sysrq' || deed === 'module';
   for (let attempt = 1; ; attempt++) {
+    options.progress(`booting ${name}${attempt > 1 ? ', once more' : ''}`);
     const domid = await lab.create(name, { deed });
     const test = ends
       ? `xl list ${name} | grep -q -- '---s'`
@@ -187,10 +190,14 @@ async function report(lab: XenLab, name: string, options: CheckOptions): Promise
     `cd /tmp; ${TOOLS}/pvh-report.js collect xen:${name} -o /tmp/${name}.tar 2>&1; rc=$?
 cp /tmp/${name}.tar /share/out/${name}.tar; exit $rc`,
   );
+  // A report that can be read is the same crash as itself.
+  const path = lab.shared(`out/${name}.tar`);
+  const { status: compared } = spawnSync(process.execPath, [REPORT_TOOL, 'diff', path, path]);
+  const said = output.replace(/^(Reading|Collecting|Waiting|Packing).*\n/gm, '').trim();
   options.report({
     check: `report: ${name}`,
-    passed: status === 0,
-    detail: `exit ${status}; ${output.trim()}`,
+    passed: status === 0 && compared === 0,
+    detail: `collect exits ${status}, diff with itself ${compared}\n${said}`,
   });
 }
 
@@ -215,8 +222,7 @@ ${TOOLS}/xenctx.js -C ${domid} 2>&1; rc=$?; rm -r $PVH_STATE_DIR; exit $rc`);
 export async function runChecks(lab: XenLab, options: CheckOptions): Promise<void> {
   for (const deed of ['module', 'sysrq'] as const) {
     const name = `crashed-${deed}`;
-    options.progress(`booting ${name}`);
-    const domid = await guest(lab, name, deed);
+    const domid = await guest(lab, name, deed, options);
     await compare(lab, `${name}, 2 vCPUs`, domid, options);
     await trace(lab, name, options);
     if (deed === 'sysrq') continue;
@@ -224,10 +230,10 @@ export async function runChecks(lab: XenLab, options: CheckOptions): Promise<voi
     await twoOfAName(lab, domid, options);
     await report(lab, name, options);
   }
-  options.progress('booting idle');
-  const idle = await guest(lab, 'idle', 'idle');
+  const idle = await guest(lab, 'idle', 'idle', options);
   await compare(lab, 'idle, 2 vCPUs', idle, options);
   await contract(lab, 'idle', idle, options);
+  await report(lab, 'idle', options);
   await kills(lab, 'idle', options.kills, false, options);
   await lab.ok('xl pause idle');
   await compare(lab, 'paused by the admin', idle, options);
@@ -236,7 +242,6 @@ export async function runChecks(lab: XenLab, options: CheckOptions): Promise<voi
   const state = await lab.state(idle);
   options.report({ check: 'one unpause makes it run again', passed: state[2] !== 'p', detail: state });
   await lab.ok('xl destroy idle');
-  options.progress('booting spinning');
-  const spinning = await guest(lab, 'spinning', 'spin');
+  const spinning = await guest(lab, 'spinning', 'spin', options);
   await compare(lab, 'spinning, 2 vCPUs', spinning, options);
 }
