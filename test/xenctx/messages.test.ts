@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cleanJson, cleanText } from '../../tools/shared/clean-text.ts';
+import { writeElf } from '../support/elf-writer.ts';
+import { qemuNote } from '../support/vmcore-notes.ts';
 import { runXenctx } from './run.ts';
 
 const REDUCED = fileURLToPath(new URL('../golden/xen-4.17/core.sysrq1.reduced.gz', import.meta.url));
@@ -52,6 +54,21 @@ test.each([
   const { stdout, stderr } = await runXenctx(argv, folder);
   expect(stdout).toBe('');
   expect(stderr).toMatch(message);
+});
+
+test.each([
+  [[], /^xenctx: memory: the file is cut off, 0x400 bytes of its segments are missing\n/],
+  [['--classic'], /^(?!.*cut off)/s],
+])('a dump that is cut off: %j', async (options, message) => {
+  const dump = writeElf({
+    type: 4,
+    segments: [
+      { type: 4, data: qemuNote({ 48: 0x80050033n, 51: 0x1000n, 52: 0x20n }) },
+      { type: 1, physicalAddress: 0x1000n, data: new Uint8Array(4096) },
+    ],
+  });
+  writeFileSync(join(folder, 'cut'), dump.subarray(0, dump.length - 0x400));
+  expect((await runXenctx([...options, join(folder, 'cut')], folder)).stderr).toMatch(message);
 });
 
 test('a stack that cannot be read is no endless list in JSON', async () => {

@@ -71,6 +71,12 @@ function faultPrinter(streams: XenctxStreams): (vcpu: number, fault: MemoryFault
   };
 }
 
+/** Says what a source lacks of memory: what is not there reads like what the guest has not mapped. Not in xenctx's own layout. */
+function warnOfMemory({ lacks }: Target, { unwind }: XenctxOptions, streams: XenctxStreams): void {
+  if (unwind === undefined) return;
+  for (const lack of lacks) if (lack.startsWith('memory')) streams.error(`xenctx: ${lack}`);
+}
+
 /** Says what the names are good for. */
 function warnOf(
   { source, file, warnings, rows }: GuestKernel,
@@ -164,6 +170,7 @@ export async function main(
     try {
       const target = await open(options, new Registry(stateDirectory(env)));
       try {
+        warnOfMemory(target, options, streams);
         const kernel = await learn(target, options, file, env, streams);
         try {
           return await print(target, options, file, kernel, streams);
