@@ -21,6 +21,15 @@ describe.runIf(notXenHost() !== undefined)('where there is no Xen host', () => {
   );
   test('a number alone says nothing of Xen hosts', () =>
     expect(openTarget('3', { registry })).rejects.toThrow(NoSuchDomainError));
+  test('the guard says why it cannot pause', async () => {
+    // As built: the guard is a process of its own.
+    const module = new URL('../../dist/core/target/xen-pause.js', import.meta.url).href;
+    const { holdPaused }: typeof import('../../core/target/xen-pause.ts') = await import(module);
+    const native = await Native.load();
+    expect(() => holdPaused(native, 3)).toThrow(
+      /^domain 3 could not be paused: this is (no Xen host|a Xen guest)/,
+    );
+  });
   test('pvh: means our runtime', () =>
     expect(openTarget('pvh:3', { registry })).rejects.toThrow(/^no domain .* 'pvh:3'/));
 });

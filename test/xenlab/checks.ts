@@ -159,6 +159,8 @@ sleep ${seconds.toFixed(2)}
 held=$(xl list ${name} | grep -c -- '--p---')
 kill -${signal} $pid 2>/dev/null
 wait $pid
+# A guard that has only been forked does not have its name yet.
+sleep 1
 for i in $(seq 300); do pgrep -f xen-guard >/dev/null || break; sleep 0.2; done
 echo "held $held"
 xl list ${name}`);

@@ -26,11 +26,14 @@ process.on('exit', () => {
 const end = (): void => process.exit();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end);
 
+// Before all else: whoever ended while this one started wants no pause any more.
+process.stdin.on('data', end).on('end', end).on('close', end).on('error', end);
+
 try {
   const control = await XenControl.open();
+  await new Promise((turn) => setImmediate(turn));
   control.pause(domid);
   paused = control;
-  process.stdin.on('data', end).on('end', end).on('close', end).on('error', end);
   say(PAUSED);
 } catch (error) {
   say(error instanceof Error ? error.message : String(error));
