@@ -38,7 +38,9 @@ test('what cannot be exported, and where to', () => {
     expect([status, stdout]).toEqual([2, '']);
     return stderr;
   };
-  expect(fails('nobody')).toBe("pvh-report: no domain and no dump file 'nobody'\n");
+  expect(fails('nobody')).toBe(
+    'pvh-report: no domain and no dump file \'nobody\'; "xl list" shows the domains\n',
+  );
   expect(fails(join(sample, 'guest.cfg'))).toContain('no dump that can be read');
   expect(fails('--format', 'zip', 'nobody')).toContain('Allowed choices are elf, kdump');
 });
