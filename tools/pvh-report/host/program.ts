@@ -119,6 +119,8 @@ export function runProgram(
     // Something that it left in the background may hold its output open: nobody waits for that.
     child.once('exit', (status, end) => {
       clearTimeout(grace);
+      // Nor does it outlive the program that we ended.
+      if (stopped !== undefined) signalGroup(child.pid, 'SIGKILL');
       grace = setTimeout(() => ended(status, end), GRACE_MS);
     });
     if (signal.aborted) onAbort();
