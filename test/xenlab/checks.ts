@@ -150,12 +150,12 @@ interface Killed {
   readonly state: string;
 }
 
-/** Starts xenctx, kills it after a while, waits until its guard has ended too. */
-async function killOnce(lab: XenLab, name: string, signal: string, seconds: number): Promise<Killed> {
+/** Starts xenctx, kills it when `wait` has ended, waits until its guard has ended too. */
+async function killOnce(lab: XenLab, name: string, signal: string, wait: string): Promise<Killed> {
   const output = await lab.ok(`
 ${TOOLS}/xenctx.js --classic -C ${name} >/dev/null 2>&1 &
 pid=$!
-sleep ${seconds.toFixed(2)}
+${wait}
 held=$(xl list ${name} | grep -c -- '--p---')
 kill -${signal} $pid 2>/dev/null
 wait $pid
@@ -181,7 +181,13 @@ async function kills(
   const tally = { held: 0, wrong: 0 };
   for (let index = 0; index < count; index++) {
     const signal = index % 2 === 0 ? 'INT' : 'KILL';
-    const { held, state } = await killOnce(lab, name, signal, chance(`${name} ${index}`) * span);
+    const moment = chance(`${name} ${index}`);
+    // The pause is short: every fourth pair is aimed at it.
+    const wait =
+      !paused && index % 8 >= 6
+        ? `while kill -0 $pid && ! xl list ${name} | grep -q -- '--p---'; do sleep 0.1; done; sleep ${moment.toFixed(2)}`
+        : `sleep ${(moment * span).toFixed(2)}`;
+    const { held, state } = await killOnce(lab, name, signal, wait);
     if (held) tally.held++;
     if ((state[2] === 'p') !== paused) tally.wrong++;
     options.progress(
