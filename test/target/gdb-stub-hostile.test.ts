@@ -90,8 +90,12 @@ describe('a guest that was found stopped stays so', () => {
   ])('%s: goes on %s', async (_, goesOn, lies) => {
     await using stub = await started(...lies);
     openGdbStub(stub.place).close();
-    await sleep(50);
-    expect((await stub.seen()).includes('D')).toBe(goesOn);
+    const saysGoodbye = async (): Promise<boolean> => (await stub.seen()).includes('D');
+    if (goesOn) await expect.poll(saysGoodbye, { timeout: 30_000 }).toBe(true);
+    else {
+      await sleep(500);
+      expect(await saysGoodbye()).toBe(false);
+    }
   });
 });
 
@@ -168,8 +172,7 @@ describe('what is no answer is an error with the stub in it', () => {
     }
     expect(error).toSatisfy((it) => it instanceof GdbStubError || it instanceof FormatError);
     expect(String(error)).toMatch(message);
-    for (let tries = 0; tries < 100 && (await stub.seen()).at(-1) !== 'D'; tries++) await sleep(20);
-    expect((await stub.seen()).at(-1)).toBe('D');
+    await expect.poll(async () => (await stub.seen()).at(-1), { timeout: 30_000 }).toBe('D');
   });
 
   test.each<[string, string, RegExp]>([
