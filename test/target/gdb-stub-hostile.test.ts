@@ -102,11 +102,7 @@ describe('a guest that was found stopped stays so', () => {
 describe('what is no answer is an error with the stub in it', () => {
   const annex = (name: string, text: string): StubScript[number] => [`^qXfer:features:read:${name}:`, text];
   test.each<[string, RegExp, StubScript]>([
-    [
-      'silence',
-      /127\.0\.0\.1:\d+: no answer within 3 s \(it serves one debugger/,
-      [['^qSupported', '%raw']],
-    ],
+    ['silence', /127\.0\.0\.1:\d+: no answer within 3 s \(it serves one debugger/, [['^qSupported', '%raw']]],
     [
       'a hundred thousand acknowledgements',
       /no answer within/,
