@@ -29,6 +29,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Starts the server, waits until it has the file, and runs the client. The server ends with the script. */
 const SCRIPT = `
+: >"$FOLDER/log"
 debuginfod -v -p "$PORT" -d "$FOLDER/index.sqlite" -F "$FOLDER/files" >"$FOLDER/log" 2>&1 &
 server=$!
 trap 'kill -9 $server; wait $server' EXIT
