@@ -17,54 +17,12 @@ const codes = (first: number, bits: readonly number[]): Codes => {
 
 const zeros = (count: number): number[] => new Array<number>(count).fill(0);
 
+const SHORT = [1, 1, 1, 1, 2, 2, 3, 3];
+const LONG = [7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+
 /** Tables 15 and 16 of the RFC; an offset code is its number of bits. */
-const LITERAL_LENGTHS = codes(0, [
-  ...zeros(16),
-  1,
-  1,
-  1,
-  1,
-  2,
-  2,
-  3,
-  3,
-  4,
-  6,
-  7,
-  8,
-  9,
-  10,
-  11,
-  12,
-  13,
-  14,
-  15,
-  16,
-]);
-const MATCH_LENGTHS = codes(3, [
-  ...zeros(32),
-  1,
-  1,
-  1,
-  1,
-  2,
-  2,
-  3,
-  3,
-  4,
-  4,
-  5,
-  7,
-  8,
-  9,
-  10,
-  11,
-  12,
-  13,
-  14,
-  15,
-  16,
-]);
+const LITERAL_LENGTHS = codes(0, [...zeros(16), ...SHORT, 4, 6, ...LONG]);
+const MATCH_LENGTHS = codes(3, [...zeros(32), ...SHORT, 4, 4, 5, ...LONG]);
 
 /** What is said of one of the three kinds of codes, in the order in which their tables stand in a block. */
 interface Kind {

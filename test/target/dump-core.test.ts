@@ -5,26 +5,10 @@ import { notDumpCore, openDumpCore } from '../../core/target/dump-core.ts';
 import { memorySource } from '../../symbols/bytes.ts';
 import { openElf } from '../../symbols/elf/elf-file.ts';
 import { FormatError, MemoryFault } from '../../symbols/errors.ts';
-import { registersWith } from '../support/registers.ts';
+import { registersWith, STOPPED_KERNEL } from '../support/registers.ts';
 import { SparseFile } from '../support/sparse-file.ts';
 
-const registers = registersWith({
-  rip: 0xffffffff81a03db3n,
-  rsp: 0xffffc9000001bb90n,
-  r15: 15n,
-  cs: { selector: 0x10, base: 0n, limit: 0xffffffff, attributes: 0xa09b },
-  gs: { selector: 0, base: 0xffff888007a00000n, limit: 0, attributes: 0 },
-  tr: { selector: 0x40, base: 0xfffffe0000003000n, limit: 0x4087, attributes: 0x8b },
-  idtr: { base: 0xfffffe0000000000n, limit: 0xfff },
-  cr0: 0x80050033n,
-  cr3: 0x61aa000n,
-  cr4: 0x1106b0n,
-  dr6: 0xffff0ff0n,
-  efer: 0xd01n,
-  lstar: 0xffffffff81c00080n,
-  kernel_gs_base: 0x1234n,
-  fxsave: Uint8Array.from({ length: 512 }, (_, index) => index & 0xff),
-});
+const registers = { ...STOPPED_KERNEL, dr6: 0xffff0ff0n };
 const page = (fill: number) => new Uint8Array(4096).fill(fill);
 const image: DumpImage = {
   vcpus: [

@@ -5,6 +5,7 @@ import { VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { memorySource } from '../../symbols/bytes.ts';
 import { FormatError, MemoryFault } from '../../symbols/errors.ts';
 import { note, type SegmentInput, writeElf } from '../support/elf-writer.ts';
+import { tablePage } from '../support/page-table.ts';
 import { prstatusNote, qemuNote, vmcoreinfoNote } from '../support/vmcore-notes.ts';
 
 const PT_LOAD = 1;
@@ -69,17 +70,11 @@ describe('QEMU', () => {
 });
 
 describe('a dump that Linux made of itself', () => {
-  const tables = (entries: Record<number, bigint>) => {
-    const bytes = new Uint8Array(4096);
-    for (const [index, entry] of Object.entries(entries))
-      new DataView(bytes.buffer).setBigUint64(Number(index) * 8, entry, true);
-    return bytes;
-  };
   // swapper_pg_dir at ffffffff82000000, loaded at 0x5000: 1 GiB behind ffffffff80000000 by pages of 2 MiB.
   const memory = [
     load(
       0x5000,
-      Buffer.concat([tables({ 511: 0x6003n }), tables({ 510: 0x7003n }), tables({ 8: 0x200083n })]),
+      Buffer.concat([tablePage({ 511: 0x6003n }), tablePage({ 510: 0x7003n }), tablePage({ 8: 0x200083n })]),
     ),
     load(0x200000, page(9)),
   ];

@@ -6,6 +6,7 @@ import { VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { memorySource } from '../../symbols/bytes.ts';
 import { FormatError, MemoryFault } from '../../symbols/errors.ts';
 import { note, writeElf } from '../support/elf-writer.ts';
+import { tablePage } from '../support/page-table.ts';
 import { registersWith } from '../support/registers.ts';
 
 const words = (...values: (number | bigint)[]): Uint8Array =>
@@ -38,24 +39,18 @@ function pvCore(
   });
 }
 const open = (bytes: Uint8Array) => openDumpCore(memorySource('core', bytes));
-const table = (entries: Readonly<Record<number, bigint>>): Uint8Array => {
-  const bytes = new Uint8Array(4096);
-  for (const [index, entry] of Object.entries(entries))
-    new DataView(bytes.buffer).setBigUint64(Number(index) * 8, entry, true);
-  return bytes;
-};
 
 describe('64-bit', () => {
   const rip = 0xffffffff81000010n;
   // CR0 as Xen keeps it for a PV guest: TS alone.
   const registers = registersWith({ rip, cr0: 8n, cr3: 0x900000n, cr4: 0x2660n, cs: { selector: 0xe033 } });
   const pages = [
-    [0x900, table({ 511: 0x750067n })],
+    [0x900, tablePage({ 511: 0x750067n })],
     [0x123456, new Uint8Array(4096).fill(7)],
-    [0x750, table({ 510: 0x751067n })],
-    [0x751, table({ 8: 0x752067n })],
+    [0x750, tablePage({ 510: 0x751067n })],
+    [0x751, tablePage({ 8: 0x752067n })],
     [UNUSED, new Uint8Array(4096)],
-    [0x752, table({ 0: 0x123456067n })],
+    [0x752, tablePage({ 0: 0x123456067n })],
   ] as const;
   const target = open(pvCore(writeVcpuContext(registers, true), pages));
   test('page tables of machine frames lead to the pages', () => {
@@ -91,9 +86,9 @@ describe('32-bit', () => {
   // xen_pfn_to_cr3: bits above 4 GiB are in the low twelve.
   view.setUint32(2716 + 12, ((MFN << 12) | (MFN >>> 20)) >>> 0, true);
   const pages = [
-    [MFN, table({ 3: 0x200001n })],
-    [0x200, table({ 8: 0x300067n })],
-    [0x300, table({ 0: 0x400067n })],
+    [MFN, tablePage({ 3: 0x200001n })],
+    [0x200, tablePage({ 8: 0x300067n })],
+    [0x300, tablePage({ 0: 0x400067n })],
     [0x400, new Uint8Array(4096).fill(5)],
   ] as const;
   const target = open(pvCore(context, pages));

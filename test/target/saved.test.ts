@@ -7,7 +7,8 @@ import type { Target } from '../../core/target/target.ts';
 import { VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { memorySource } from '../../symbols/bytes.ts';
 import { FormatError, MemoryFault } from '../../symbols/errors.ts';
-import { registersWith } from '../support/registers.ts';
+import { tablePage } from '../support/page-table.ts';
+import { registersWith, STOPPED_KERNEL } from '../support/registers.ts';
 import {
   hvmContextRecord,
   pageDataRecord,
@@ -18,23 +19,7 @@ import {
 } from '../support/saved-writer.ts';
 
 const page = (fill: number) => new Uint8Array(4096).fill(fill);
-const registers = registersWith({
-  rip: 0xffffffff81a03db3n,
-  rsp: 0xffffc9000001bb90n,
-  r15: 15n,
-  cs: { selector: 0x10, base: 0n, limit: 0xffffffff, attributes: 0xa09b },
-  gs: { selector: 0, base: 0xffff888007a00000n, limit: 0, attributes: 0 },
-  tr: { selector: 0x40, base: 0xfffffe0000003000n, limit: 0x4087, attributes: 0x8b },
-  idtr: { base: 0xfffffe0000000000n, limit: 0xfff },
-  cr0: 0x80050033n,
-  cr3: 0x61aa000n,
-  cr4: 0x1106b0n,
-  dr7: 0x400n,
-  efer: 0xd01n,
-  lstar: 0xffffffff81c00080n,
-  kernel_gs_base: 0x1234n,
-  fxsave: Uint8Array.from({ length: 512 }, (_, index) => index & 0xff),
-});
+const registers = { ...STOPPED_KERNEL, dr7: 0x400n };
 const pages = pageDataRecord([
   { pfn: 1, bytes: page(1) },
   { pfn: 2, bytes: page(2) },
@@ -109,13 +94,6 @@ describe('a PVH guest', () => {
   });
 });
 
-/** A page of table entries by their numbers. */
-function table(entries: Readonly<Record<number, bigint>>): Uint8Array {
-  const bytes = page(0);
-  const view = new DataView(bytes.buffer);
-  for (const [index, entry] of Object.entries(entries)) view.setBigUint64(Number(index) * 8, entry, true);
-  return bytes;
-}
 const word = (value: number): Uint8Array => Uint8Array.from([value, 0, 0, 0, 0, 0, 0, 0]);
 const pvVcpu = (id: number, bytes: Uint8Array) =>
   savedRecord(SAVED_RECORDS.X86_PV_VCPU_BASIC, Buffer.concat([word(id), bytes]));
@@ -130,10 +108,10 @@ describe('a PV guest', () => {
         savedRecord(SAVED_RECORDS.X86_PV_INFO, Uint8Array.from([8, 4, 0, 0, 0, 0, 0, 0])),
         pageDataRecord([
           { pfn: 0x10, bytes: page(7) },
-          { pfn: 0x750, type: 3, bytes: table({ 510: 0x751067n }) },
-          { pfn: 0x751, type: 2, bytes: table({ 8: 0x752067n }) },
-          { pfn: 0x752, type: 1, bytes: table({ 0: 0x10067n }) },
-          { pfn: 0x900, type: 12, bytes: table({ 511: 0x750067n }) },
+          { pfn: 0x750, type: 3, bytes: tablePage({ 510: 0x751067n }) },
+          { pfn: 0x751, type: 2, bytes: tablePage({ 8: 0x752067n }) },
+          { pfn: 0x752, type: 1, bytes: tablePage({ 0: 0x10067n }) },
+          { pfn: 0x900, type: 12, bytes: tablePage({ 511: 0x750067n }) },
         ]),
         pvVcpu(0, writeVcpuContext(pv, true)),
       ],

@@ -2,6 +2,7 @@
 import { writeDumpCore } from '../../../core/dump/dump-core.ts';
 import { openDumpCore } from '../../../core/target/dump-core.ts';
 import { memorySource } from '../../../symbols/bytes.ts';
+import { tablePage } from '../../support/page-table.ts';
 import { registersWith } from '../../support/registers.ts';
 import { SparseFile } from '../../support/sparse-file.ts';
 import { readTarget } from '../read-target.ts';
@@ -9,14 +10,6 @@ import type { FuzzTarget } from '../target.ts';
 
 const PAGE = 4096;
 const IMAGE = 0xffffffff80000000n;
-
-/** A page of table entries by their numbers. */
-function tablePage(entries: Readonly<Record<number, bigint>>): Uint8Array {
-  const page = new Uint8Array(PAGE);
-  const view = new DataView(page.buffer);
-  for (const [index, entry] of Object.entries(entries)) view.setBigUint64(Number(index) * 8, entry, true);
-  return page;
-}
 
 /** Long mode: the image's first frames by pages of 4 KiB, then one of 2 MiB. */
 function seed(online: boolean, five: boolean): Uint8Array {

@@ -2,6 +2,7 @@
 import { writeVcpuContext } from '../../../core/dump/vcpu-context.ts';
 import { openDumpFile } from '../../../core/target/dump-file.ts';
 import { memorySource } from '../../../symbols/bytes.ts';
+import { tablePage } from '../../support/page-table.ts';
 import { registersWith } from '../../support/registers.ts';
 import {
   hvmContextRecord,
@@ -15,14 +16,6 @@ import type { FuzzTarget } from '../target.ts';
 
 const PAGE = 4096;
 const IMAGE = 0xffffffff80000000n;
-
-/** A page of table entries by their numbers. */
-function tablePage(entries: Readonly<Record<number, bigint>>): Uint8Array {
-  const page = new Uint8Array(PAGE);
-  const view = new DataView(page.buffer);
-  for (const [index, entry] of Object.entries(entries)) view.setBigUint64(Number(index) * 8, entry, true);
-  return page;
-}
 
 const registers = registersWith({
   rip: IMAGE + 0x10n,
