@@ -58,8 +58,6 @@ async function openRuntime(found: DomainRecord, registry: Registry): Promise<Tar
     if (!now) throw new NoSuchDomainError(found.name);
     record = now;
   }
-  if (!record) throw new NoSuchDomainError(found.name);
-  if (!record) throw new NoSuchDomainError(found.name);
   throw new PvhError('EBUSY', `domain ${found.name} ends each time that it is asked`);
 }
 

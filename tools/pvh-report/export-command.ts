@@ -15,10 +15,8 @@ import { commandsFor } from './debugger-commands.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { imageOf } from './vmcore-image.ts';
 
-export const FORMATS = ['elf', 'kdump'] as const;
-type Format = (typeof FORMATS)[number];
-
 const WRITERS = { elf: writeElfVmcore, kdump: writeKdump } as const;
+type Format = keyof typeof WRITERS;
 
 export interface ExportOptions {
   readonly format: Format;

@@ -4,6 +4,7 @@ import { explainFailure } from '../shared/failure.ts';
 import { packageVersion } from '../shared/version.ts';
 import type { CollectOptions } from './collect-command.ts';
 import { EXIT, type Streams } from './exit.ts';
+import type { ExportOptions } from './export-command.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
 import type { StashOptions } from './stash-command.ts';
 
@@ -29,14 +30,6 @@ Examples:
   pvh-report stash vmlinux                        keep it: from now on -s can be left out
   xl console guest1 | pvh-report decode           traces with file and line
   pvh-report gdbserver guest1 -s vmlinux          look at it with gdb`;
-
-interface ExportOptions {
-  readonly format: 'elf' | 'kdump';
-  readonly output?: string;
-  readonly symbolTable?: string;
-  readonly commands?: true;
-  readonly quiet?: true;
-}
 
 /** An option that may be given several times. */
 const listed = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
