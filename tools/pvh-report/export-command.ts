@@ -15,8 +15,8 @@ import { commandsFor } from './debugger-commands.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { imageOf } from './vmcore-image.ts';
 
-const WRITERS = { elf: writeElfVmcore, kdump: writeKdump } as const;
-type Format = keyof typeof WRITERS;
+type Format = 'elf' | 'kdump';
+const WRITERS = { elf: writeElfVmcore, kdump: writeKdump } satisfies Record<Format, unknown>;
 
 export interface ExportOptions {
   readonly format: Format;

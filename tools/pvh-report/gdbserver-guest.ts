@@ -5,6 +5,7 @@ import { VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { hex16 } from '../../symbols/address.ts';
 import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import { PvhError } from '../../symbols/errors.ts';
+import { cleanText } from '../shared/clean-text.ts';
 import type { GuestKernel } from '../shared/guest-kernel.ts';
 import { runningCpu } from '../shared/unwinding.ts';
 import { chosenVcpu, dumpTarget } from '../xenctx/dump.ts';
@@ -146,20 +147,17 @@ function* helpLines(): Generator<string> {
   for (const { usage, help } of Object.values(COMMANDS)) yield `monitor ${usage.padEnd(22)} ${help}`;
 }
 
-/** Texts of the guest go to a terminal: nothing that steers it. */
-const plain = (line: string): string => line.replace(/[^\t\P{Cc}]/gu, '?');
-
 /** What a command prints; a failure is what it prints last. */
 function runMonitor(from: Monitored, command: string): string {
   const [name = '', ...words] = command.split(/\s+/);
   const found = Object.hasOwn(COMMANDS, name || 'help') ? COMMANDS[name || 'help'] : undefined;
-  if (!found) return `no command '${plain(name).slice(0, 64)}'; monitor help lists them\n`;
+  if (!found) return `no command '${cleanText(name).slice(0, 64)}'; monitor help lists them\n`;
   const lines: string[] = [];
   try {
-    for (const line of found.run(from, words)) lines.push(plain(line));
+    for (const line of found.run(from, words)) lines.push(cleanText(line));
   } catch (error) {
-    if (error instanceof XenctxExit) lines.push(...error.stderr.map(plain));
-    else if (error instanceof PvhError) lines.push(plain(`${name}: ${error.message}`));
+    if (error instanceof XenctxExit) lines.push(...error.stderr.map(cleanText));
+    else if (error instanceof PvhError) lines.push(cleanText(`${name}: ${error.message}`));
     else throw error;
   }
   return lines.map((line) => `${line}\n`).join('');
