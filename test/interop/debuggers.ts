@@ -64,18 +64,28 @@ export function xenctxTraces(text: string): Trace[] {
     });
 }
 
-/** The functions of a backtrace of gdb, by thread; it counts them from 1. @param slide how far the kernel has moved. */
-export function gdbTraces(vmlinux: string, dump: string, slide = '0x0'): string[][] {
+/** What to type, out of the line for gdb that `pvh-report export` prints. */
+export function gdbSteps(commands: string): string[] {
+  const line = commands.split('\n').find((text) => text.startsWith('gdb ')) ?? '';
+  return [...line.matchAll(/-ex (?:'([^']*)'|(\S+))/g)].map(([, quoted, plain]) => quoted ?? plain ?? '');
+}
+
+/** How gdb shows the assembly that saved an interrupted one's registers. */
+export const INTERRUPTED = '<signal handler called>';
+
+/** The functions of a backtrace of gdb, by thread; it counts them from 1. @param steps as gdbSteps, of which the last shows stacks. */
+export function gdbTraces(steps: readonly string[]): string[][] {
+  const shown = 'thread apply all -ascending bt -frame-arguments none';
   const text = run('gdb', [
-    ...['-nx', '-batch', '-ex', `symbol-file ${vmlinux} -o ${slide}`, '-ex', `core-file ${dump}`],
-    ...['-ex', 'thread apply all -ascending bt -frame-arguments none'],
+    ...['-nx', '-batch'],
+    ...[...steps.slice(0, -1), shown].flatMap((step) => ['-ex', step]),
   ]);
   return text
     .split(/^Thread \d+ .*$/m)
     .slice(1)
     .map((thread) =>
-      [...thread.matchAll(/^#\d+ +(?:0x[0-9a-f]+ in )?([\w?.]+) \(/gm)].map(([, name = '']) =>
-        functionOf(name),
+      [...thread.matchAll(/^#\d+ +(?:(?:0x[0-9a-f]+ in )?([\w?.]+) \(|<)/gm)].map(([, name]) =>
+        name === undefined ? INTERRUPTED : functionOf(name),
       ),
     );
 }

@@ -12,8 +12,10 @@ import {
   crashFrames,
   drgn,
   drgnFrames,
+  gdbSteps,
   gdbTraces,
   hasDebuggers,
+  INTERRUPTED,
   type Trace,
   xenctxTraces,
 } from './debuggers.ts';
@@ -70,6 +72,9 @@ describe.runIf(debianArchive && hasDebuggers).each(kernels)(
     let domid: string;
     let traces: Trace[];
     let panicked: number;
+    /** Two ways of gdb. */
+    let plain: string[];
+    let through: string[];
     const dump = (format: string): string => join(host.stateDir, `guest.${format}`);
 
     beforeAll(async () => {
@@ -86,8 +91,14 @@ describe.runIf(debianArchive && hasDebuggers).each(kernels)(
         }),
       );
       await host.untilShutdown(Number(domid));
-      for (const format of ['elf', 'kdump'])
-        host.ok('pvh-report', 'export', '-q', '--format', format, '-o', dump(format), domid);
+      const run = (...args: string[]) => {
+        const result = host.run('pvh-report', 'export', ...args, domid);
+        expect(result).toMatchObject({ status: 0 });
+        return gdbSteps(result.stderr);
+      };
+      plain = run('-s', vmlinux, '-o', dump('elf'));
+      through = run('-s', vmlinux, '-o', dump('elf'), '--gdb-unwinding', dump('unwind'));
+      run('--format', 'kdump', '-o', dump('kdump'));
       const unwound = (target: string): string =>
         host.ok('xenctx', '--unwind=auto', '--lines', '-C', '-s', vmlinux, target);
       traces = xenctxTraces(unwound(dump('elf')));
@@ -111,12 +122,26 @@ describe.runIf(debianArchive && hasDebuggers).each(kernels)(
     });
 
     test('gdb: each vCPU is a thread, with the same functions', () => {
-      const threads = gdbTraces(vmlinux, dump('elf'));
+      const threads = gdbTraces(plain);
       expect(threads).toHaveLength(2);
       // Call frame information ends at the entry from user mode, and where a stack is left for another.
       for (const [cpu, { inner }] of traces.entries())
         expect(threads[cpu]?.slice(0, inner.length)).toEqual(inner);
       expect(threads[1 - panicked]).toHaveLength(traces[1 - panicked]?.inner.length ?? 0);
+    });
+
+    test('gdb, with the tables that were written for it: the same functions to the end', () => {
+      const threads = gdbTraces(through);
+      expect(threads).toHaveLength(2);
+      for (const [cpu, { inner, outer }] of traces.entries()) {
+        const shown = threads[cpu] ?? [];
+        const whole = [...inner, ...outer].map((name, index) =>
+          shown[index] === INTERRUPTED ? INTERRUPTED : name,
+        );
+        expect(shown.slice(0, whole.length)).toEqual(whole);
+        // Behind it only user mode.
+        expect(shown.slice(whole.length).filter((name) => name !== '??')).toEqual([]);
+      }
     });
 
     test.each(['elf', 'kdump'])(
@@ -221,13 +246,11 @@ describe.runIf(debianArchive && hasDebuggers && hasQemu).each(kernels)(
       expect(drgn(vmlinux, dump, '')).toContain('unrecognized QEMU memory dump');
 
       const exported = join(host.stateDir, 'exported');
-      host.ok('pvh-report', 'export', '-q', '-o', exported, dump);
+      const { stderr } = host.run('pvh-report', 'export', '-s', vmlinux, '-o', exported, dump);
       const traces = xenctxTraces(
         host.ok('xenctx', '--unwind=auto', '--lines', '-C', '-s', vmlinux, exported),
       );
-      const commands = host.ok('pvh-report', 'export', '--commands', exported);
-      const slide = /-o (0x[0-9a-f]+)/.exec(commands)?.[1] ?? '0x0';
-      const threads = gdbTraces(vmlinux, exported, slide);
+      const threads = gdbTraces(gdbSteps(stderr));
       expect(threads).toHaveLength(2);
       for (const [cpu, { inner }] of traces.entries())
         expect(threads[cpu]?.slice(0, inner.length)).toEqual(inner);

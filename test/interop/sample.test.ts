@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { Host } from '../kernel/guest.ts';
 import { hasProgram } from '../support/compile.ts';
-import { gdbTraces } from './debuggers.ts';
+import { gdbSteps, gdbTraces, INTERRUPTED } from './debuggers.ts';
 
 const sample = fileURLToPath(new URL('../../samples/crash-on-vcpu1/', import.meta.url));
 const xl = fileURLToPath(new URL('../../dist/tools/bin/xl.js', import.meta.url));
@@ -19,16 +19,37 @@ test.runIf(hasProgram('gdb') || process.env['CI'] === 'true')('crash-on-vcpu1', 
   const domid = Number(host.ok('xl', 'domid', 'crash-on-vcpu1'));
   await host.untilShutdown(domid);
   const dump = join(host.stateDir, 'guest.vmcore');
-  const { status, stdout, stderr } = host.run('pvh-report', 'export', '-o', dump, String(domid));
+  const vmlinux = join(sample, 'vmlinux');
+  const { status, stdout, stderr } = host.run(
+    'pvh-report',
+    'export',
+    '-s',
+    vmlinux,
+    '-o',
+    dump,
+    String(domid),
+  );
   expect([status, stdout]).toEqual([0, `${dump}\n`]);
   expect(stderr).toContain(
-    `gdb -ex 'symbol-file vmlinux' -ex 'core-file ${dump}' -ex 'thread apply all bt'\n`,
+    `gdb -ex 'symbol-file ${vmlinux}' -ex 'core-file ${dump}' -ex 'thread apply all bt'\n`,
   );
-  const [waiting = [], crashed = []] = gdbTraces(join(sample, 'vmlinux'), dump);
+  const [waiting = [], crashed = []] = gdbTraces(gdbSteps(stderr));
   expect(waiting.slice(-4)).toEqual(['wait_for_result', 'sample_main', 'start', 'start64']);
-  // gdb knows the frame of a trap (`<signal handler called>`), and goes on below it.
+  // gdb knows the frame of a trap, and goes on below it.
+  const tables = host.run(
+    'pvh-report',
+    'export',
+    '-q',
+    '-o',
+    dump,
+    '--gdb-unwinding',
+    `${dump}.unwind`,
+    String(domid),
+  );
+  expect([tables.status, tables.stdout]).toEqual([2, '']);
+  expect(tables.stderr).toContain('the guest has no ORC tables');
   const below = ['average', 'compute', 'start_secondary', 'start64'];
-  expect(crashed.slice(-7)).toEqual(['shutdown', 'die', 'trap', ...below]);
+  expect(crashed.slice(-8)).toEqual(['shutdown', 'die', 'trap', INTERRUPTED, ...below]);
 });
 
 test('what cannot be exported, and where to', () => {

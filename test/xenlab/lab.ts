@@ -34,6 +34,7 @@ export interface LabAnswer {
 
 export interface LabGuest {
   readonly deed: GuestDeed;
+  readonly type?: 'pvh' | 'pv';
   readonly vcpus?: number;
   readonly memoryMiB?: number;
 }
@@ -158,11 +159,11 @@ export class XenLab implements AsyncDisposable {
     return output;
   }
 
-  /** Creates a PVH guest that stays after its end. @returns its domid. */
-  async create(name: string, { deed, vcpus = 2, memoryMiB = 96 }: LabGuest): Promise<number> {
+  /** Creates a guest that stays after its end. @returns its domid. */
+  async create(name: string, { deed, type = 'pvh', vcpus = 2, memoryMiB = 96 }: LabGuest): Promise<number> {
     const settings = [
       `name = "${name}"`,
-      'type = "pvh"',
+      `type = "${type}"`,
       'kernel = "/share/guest/vmlinuz"',
       'ramdisk = "/share/guest/initrd"',
       `extra = "console=hvc0 mitigations=off how=${deed}"`,

@@ -6,6 +6,8 @@ export interface DumpToOpen {
   readonly form: string;
   readonly path: string;
   readonly vmlinux: string;
+  /** The guest's unwind tables as a file for gdb, where one was written. */
+  readonly unwinding?: string | undefined;
 }
 
 const quoted = (text: string): string =>
@@ -27,12 +29,18 @@ function panicked({ linux }: GuestKernel): string[] {
 }
 
 /** Lines of shell, and of comment. */
-export function commandsFor(kernel: GuestKernel, { form, path, vmlinux }: DumpToOpen): string[] {
+export function commandsFor(kernel: GuestKernel, { form, path, vmlinux, unwinding }: DumpToOpen): string[] {
   const [file, symbols] = [quoted(path), quoted(vmlinux)];
   const slide = slideOf(kernel);
   const moved = slide === undefined || slide === 0n ? undefined : hex(slide);
-  const load = `symbol-file ${vmlinux}${moved === undefined ? '' : ` -o ${moved}`}`;
-  const gdb = `gdb -ex ${quoted(load)} -ex ${quoted(`core-file ${path}`)} -ex 'thread apply all bt'`;
+  const names = `${vmlinux}${moved === undefined ? '' : ` -o ${moved}`}`;
+  // gdb asks the first file that has a row: the tables come before the vmlinux.
+  const load =
+    unwinding === undefined
+      ? [`symbol-file ${names}`]
+      : ['set confirm off', `symbol-file ${unwinding}`, `add-symbol-file ${names}`];
+  const steps = [...load, `core-file ${path}`, 'thread apply all bt'];
+  const gdb = `gdb ${steps.map((step) => `-ex ${quoted(step)}`).join(' ')}`;
   if (!kernel.linux) return [gdb];
   if (form === 'dump-core') {
     // crash looks for neither in a file of Xen.

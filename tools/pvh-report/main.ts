@@ -82,6 +82,10 @@ function declare(
       "the guest kernel's vmlinux, for a kernel without names in its memory",
     )
     .option('--commands', 'write nothing: print how to open the target as it is')
+    .option(
+      '--gdb-unwinding <file>',
+      "also write the kernel's unwind tables: with them gdb's stacks go on through interrupts",
+    )
     .option('-q, --quiet', 'no progress, no commands')
     .action(async (target: string, options: ExportOptions) => {
       const { runExport } = await import('./export-command.ts');
