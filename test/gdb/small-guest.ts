@@ -8,6 +8,7 @@ import type { GdbGuest } from '../../core/gdb/guest.ts';
 import { FileSource } from '../../core/host/file-source.ts';
 import { createFile } from '../../core/host/files.ts';
 import { openDumpFile } from '../../core/target/dump-file.ts';
+import { tablePage } from '../support/page-table.ts';
 import { registersWith } from '../support/registers.ts';
 
 const PAGE = 4096;
@@ -15,20 +16,12 @@ const flat = { selector: 0x10 };
 /** First virtual page that is mapped: a page of 0x05, one of 0x06, then nothing. */
 export const MAPPED = 0xffffffff81000000n;
 
-/** A page of table entries. */
-function table(entries: Readonly<Record<number, bigint>>): Uint8Array {
-  const page = new Uint8Array(PAGE);
-  for (const [index, entry] of Object.entries(entries))
-    new DataView(page.buffer).setBigUint64(8 * Number(index), entry, true);
-  return page;
-}
-
 const FRAMES: readonly (readonly [number, Uint8Array])[] = [
-  [1, table({ 511: 0x2003n })],
-  [2, table({ 510: 0x3003n })],
-  [3, table({ 8: 0x4003n })],
+  [1, tablePage({ 511: 0x2003n })],
+  [2, tablePage({ 510: 0x3003n })],
+  [3, tablePage({ 8: 0x4003n })],
   // The third page is mapped to a frame that the dump does not have.
-  [4, table({ 0: 0x5003n, 1: 0x6003n, 2: 0x7003n })],
+  [4, tablePage({ 0: 0x5003n, 1: 0x6003n, 2: 0x7003n })],
   [5, new Uint8Array(PAGE).fill(5)],
   [6, new Uint8Array(PAGE).fill(6)],
 ];

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { hasProgram } from '../support/compile.ts';
+import { INTERRUPTED } from '../support/gdb.ts';
 
 /** True where all three are installed, and in CI, where they have to be. */
 export const hasDebuggers: boolean =
@@ -69,9 +70,6 @@ export function gdbSteps(commands: string): string[] {
   const line = commands.split('\n').find((text) => text.startsWith('gdb ')) ?? '';
   return [...line.matchAll(/-ex (?:'([^']*)'|(\S+))/g)].map(([, quoted, plain]) => quoted ?? plain ?? '');
 }
-
-/** How gdb shows the assembly that saved an interrupted one's registers. */
-export const INTERRUPTED = '<signal handler called>';
 
 /** The functions of a backtrace of gdb, by thread; it counts them from 1. @param steps as gdbSteps, of which the last shows stacks. */
 export function gdbTraces(steps: readonly string[]): string[][] {

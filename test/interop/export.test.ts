@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Host } from '../kernel/guest.ts';
 import { debianArchive, debianKernel } from '../support/debian.ts';
+import { INTERRUPTED } from '../support/gdb.ts';
 import { busyboxInitramfs, INIT_PROLOGUE } from '../support/initramfs.ts';
 import { hasQemu, QemuGuest } from '../support/qemu-dump.ts';
 import {
@@ -15,7 +16,6 @@ import {
   gdbSteps,
   gdbTraces,
   hasDebuggers,
-  INTERRUPTED,
   type Trace,
   xenctxTraces,
 } from './debuggers.ts';

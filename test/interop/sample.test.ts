@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { Host } from '../kernel/guest.ts';
 import { hasProgram } from '../support/compile.ts';
-import { gdbSteps, gdbTraces, INTERRUPTED } from './debuggers.ts';
+import { INTERRUPTED } from '../support/gdb.ts';
+import { gdbSteps, gdbTraces } from './debuggers.ts';
 
 const sample = fileURLToPath(new URL('../../samples/crash-on-vcpu1/', import.meta.url));
 const xl = fileURLToPath(new URL('../../dist/tools/bin/xl.js', import.meta.url));

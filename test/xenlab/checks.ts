@@ -156,13 +156,12 @@ interface Killed {
   readonly state: string;
 }
 
-/** Starts xenctx, kills it after some time, waits until its guard has ended too. */
-async function killOnce(lab: XenLab, name: string, signal: string, seconds: number): Promise<Killed> {
+/** Starts xenctx, kills it when `moment` has come (which sets `held`), waits until its guard has ended too. */
+async function killOnce(lab: XenLab, name: string, signal: string, moment: string): Promise<Killed> {
   const output = await lab.ok(`
 ${TOOLS}/xenctx.js -C ${name} >/dev/null 2>&1 &
 pid=$!
-sleep ${seconds.toFixed(2)}
-held=$(xl list ${name} | grep -c -- '--p---')
+${moment}
 kill -${signal} $pid 2>/dev/null
 wait $pid
 # A guard that has only been forked does not have its name yet.
@@ -188,8 +187,14 @@ async function kills(
   const tally = { held: 0, wrong: 0 };
   for (let index = 0; index < count; index++) {
     const signal = index % 2 === 0 ? 'INT' : 'KILL';
-    const seconds = chance(`${name} ${index}`) * span;
-    const { held, state } = await killOnce(lab, name, signal, seconds);
+    const isPaused = `xl list ${name} | grep -q -- '--p---'`;
+    const seconds = (chance(`${name} ${index}`) * span).toFixed(2);
+    // The pause is short: every fourth pair of kills waits for it.
+    const moment =
+      !paused && index % 8 >= 6
+        ? `held=0; while kill -0 $pid 2>/dev/null; do ${isPaused} && { held=1; break; }; done`
+        : `sleep ${seconds}; ${isPaused} && held=1 || held=0`;
+    const { held, state } = await killOnce(lab, name, signal, moment);
     if (held) tally.held++;
     if ((state[2] === 'p') !== paused) tally.wrong++;
     options.progress(
