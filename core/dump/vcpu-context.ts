@@ -1,6 +1,6 @@
 // The two records in which Xen writes a vCPU down: vcpu_guest_context (5168 bytes, xen/include/public/arch-x86/xen.h) and the
 // HVM CPU save record (1032 bytes, xen/include/public/arch-x86/hvm/save.h). One table of offsets serves reading and writing.
-import { GENERAL_REGISTERS, type Segment, type VcpuRegisters } from '../machine/registers.ts';
+import { GENERAL_REGISTERS, inKernelMode, type Segment, type VcpuRegisters } from '../machine/registers.ts';
 
 export const VCPU_CONTEXT_SIZE = 5168;
 export const HVM_CPU_SIZE = 1032;
@@ -92,7 +92,7 @@ function flatten(registers: VcpuRegisters): Flat {
     const attributes = registers[name]?.attributes;
     if (attributes !== undefined) flat.set(`${name}.attributes`, BigInt(packAttributes(attributes)));
   }
-  const inKernel = (registers.cs.selector & 3) === 0;
+  const inKernel = inKernelMode(registers);
   const [current, other] = [flat.get('gs.base') ?? 0n, registers.kernel_gs_base ?? 0n];
   flat.set('gs_base_kernel', inKernel ? current : other);
   flat.set('gs_base_user', inKernel ? other : current);
@@ -170,7 +170,7 @@ export function readVcpu(
   readRows(CONTEXT_ROWS, context, flat);
   const flags = new DataView(context.buffer, context.byteOffset).getUint32(CONTEXT_FLAGS, true);
   const [kernel, user] = [flat.get('gs_base_kernel') ?? 0n, flat.get('gs_base_user') ?? 0n];
-  const inKernel = (Number(flat.get('cs.selector') ?? 0n) & 3) === 0;
+  const inKernel = inKernelMode({ cs: segment(flat, 'cs'), rip: flat.get('rip') ?? 0n });
   flat.set('gs.base', inKernel ? kernel : user);
   flat.set('kernel_gs_base', inKernel ? user : kernel);
   if (hvmCpu) readRows(HVM_ROWS, hvmCpu, flat);

@@ -1,6 +1,6 @@
 // The notes of a memory dump, as core/target/vmcore-notes.ts reads them: NT_PRSTATUS of each CPU (linux v6.1 include/linux/elfcore.h,
 // arch/x86/include/asm/elf.h), QEMU's CPU states (qemu v7.2 target/i386/arch_dump.c) and VMCOREINFO.
-import type { Segment, VcpuRegisters } from '../machine/registers.ts';
+import { inKernelMode, type Segment, type VcpuRegisters } from '../machine/registers.ts';
 import type { VmcoreImage } from './vmcore-image.ts';
 
 const NT_PRSTATUS = 1;
@@ -116,8 +116,8 @@ export function vmcoreNotes({ cpus, vmcoreinfo }: VmcoreImage, forGdb: boolean):
   const states = cpus.flatMap(({ registers }) => (registers && qemuState(registers)) ?? []);
   const asQemu = cpus.length > 0 && states.length === cpus.length;
   // QEMU stores the base in use, Linux that of user mode.
-  const gsBase = ({ cs, gs, kernel_gs_base }: VcpuRegisters): bigint =>
-    (asQemu || (cs.selector & 3) !== 0 ? gs.base : kernel_gs_base) ?? 0n;
+  const gsBase = (registers: VcpuRegisters): bigint =>
+    (asQemu || !inKernelMode(registers) ? registers.gs.base : registers.kernel_gs_base) ?? 0n;
   const pids = new Set(cpus.map(({ pid }) => pid));
   const apart = forGdb && (pids.has(0) || pids.size < cpus.length);
   const status = (registers: VcpuRegisters | undefined, pid: number): Uint8Array =>

@@ -77,3 +77,13 @@ export interface VcpuRegisters extends Readonly<Record<GeneralRegister, bigint>>
 
 /** What a running machine has and a file may lack. */
 export type MachineRegisters = VcpuRegisters & Readonly<Record<'cr0' | 'cr2' | 'cr3' | 'cr4', bigint>>;
+
+/** FIRST_RESERVED_GDT_BYTE of xen/include/public/arch-x86/xen.h: selectors from here on are Xen's. */
+const XEN_SELECTORS = 0xe000;
+
+/**
+ * Whether a vCPU is in its kernel. That of a 64-bit PV guest runs in ring 3, with the same selectors of Xen as its programs: there the
+ * half of the address space tells.
+ */
+export const inKernelMode = ({ cs, rip }: Pick<VcpuRegisters, 'rip'> & { readonly cs: Segment }): boolean =>
+  (cs.selector & 3) !== 3 || (cs.selector >= XEN_SELECTORS && rip >= 1n << 63n);

@@ -5,6 +5,7 @@ export PATH=/xen/bin:/usr/bin:/bin HOME=/root TERM=dumb NO_COLOR=1 LD_LIBRARY_PA
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
+chmod 1777 /tmp
 mkdir -p /dev/pts /dev/shm /run/xen /run/xenstored /run/lock /share
 mount -t devpts devpts /dev/pts
 exec </dev/console >/dev/console 2>&1

@@ -1,5 +1,6 @@
 // A guest as gdb is shown it: its vCPUs with the names of their tasks, where its kernel lies, and the monitor commands.
 import type { GdbFile, GdbGuest, VcpuNames } from '../../core/gdb/guest.ts';
+import { inKernelMode } from '../../core/machine/registers.ts';
 import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import { VirtualMemory } from '../../core/target/virtual-memory.ts';
 import { hex16 } from '../../symbols/address.ts';
@@ -14,7 +15,6 @@ import { parseOptions, XenctxExit } from '../xenctx/options.ts';
 import { unwindLibrary } from './gdb-unwinding.ts';
 
 const PT_LOAD = 1;
-const USER_MODE = 3;
 const BYTES_A_LINE = 16;
 const MAX_PHYSICAL = 1 << 16;
 const MAX_FAULTS = 16;
@@ -38,7 +38,7 @@ function namesOf(kernel: GuestKernel, panicked: number | undefined, vcpu: Target
     `vCPU ${id}`,
     ...(cpu.value === undefined || cpu.value === id ? [] : [`CPU ${cpu.value}`]),
     ...(task.value ? [task.value.isIdle ? 'idle task' : `pid ${task.value.pid}`] : []),
-    ...((registers.cs.selector & 3) === USER_MODE ? ['in user mode'] : []),
+    ...(inKernelMode(registers) ? [] : ['in user mode']),
     ...(id === panicked ? ['panicked'] : []),
   ];
   return { name: task.value?.comm, text: words.join(', ') };

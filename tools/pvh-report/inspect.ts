@@ -1,6 +1,6 @@
 // From a Target to the texts and facts of a report: through the same functions that xenctx prints with.
 import { basename } from 'node:path';
-import type { VcpuRegisters } from '../../core/machine/registers.ts';
+import { inKernelMode, type VcpuRegisters } from '../../core/machine/registers.ts';
 import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import { hex16 } from '../../symbols/address.ts';
 import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
@@ -111,7 +111,7 @@ function vcpuOf(
     return { id, online, missing: vcpu.missing ?? 'no registers', registers: [], trace: 'none', frames: [] };
   // Looking for frames goes on to the end of the stack; that there is nothing beyond is no gap.
   const view = viewVcpu(target, id, registers, symbols, () => undefined);
-  const inKernel = (registers.cs.selector & 3) === 0 && view.wordSize === 8;
+  const inKernel = inKernelMode(registers) && view.wordSize === 8;
   return {
     id,
     online,

@@ -1,5 +1,6 @@
 // What xenctx does, in its order: -m, then -d, then the lists, then -C, or else one vCPU. Yields lines; prints nothing.
 
+import { inKernelMode } from '../../core/machine/registers.ts';
 import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import type { ClassicSymbols } from '../../symbols/classic-symbols.ts';
 import type { MemoryFault } from '../../symbols/errors.ts';
@@ -63,13 +64,13 @@ export function chosenVcpu(
 function* trueLines(view: VcpuView, options: XenctxOptions, kernel: GuestKernel): Generator<string> {
   const { unwind = 'auto', registersOfFrame } = options;
   const { registers, wordSize, memory } = view;
-  const inKernelMode = (registers.cs.selector & 3) === 0;
-  if (inKernelMode) yield* stackBlock(view, options);
+  const inKernel = inKernelMode(registers);
+  if (inKernel) yield* stackBlock(view, options);
   const isolated = isolationLine(memory.isolatedFrom);
   if (isolated !== undefined) yield isolated;
   const who = cpuLine(kernel, registers);
   if (who !== undefined) yield who;
-  if (!inKernelMode) {
+  if (!inKernel) {
     yield '(in user mode)';
     return;
   }

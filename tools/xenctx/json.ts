@@ -1,5 +1,5 @@
 // The facts of xenctx's text as JSON. Addresses and words are strings of 16 hex digits; what is not known is null.
-import type { VcpuRegisters } from '../../core/machine/registers.ts';
+import { inKernelMode, type VcpuRegisters } from '../../core/machine/registers.ts';
 import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import { hex16 } from '../../symbols/address.ts';
 import type { MemoryFault } from '../../symbols/errors.ts';
@@ -68,7 +68,7 @@ function traceJson(view: VcpuView, options: XenctxOptions): Json {
 function kernelParts(view: VcpuView, options: XenctxOptions, kernel: GuestKernel): { [key: string]: Json } {
   const { registers, memory, wordSize, protectedMode } = view;
   const { unwind, registersOfFrame } = options;
-  const unwinds = unwind !== undefined && protectedMode && (registers.cs.selector & 3) === 0;
+  const unwinds = unwind !== undefined && protectedMode && inKernelMode(registers);
   const thread = unwinds ? vcpuThread(kernel, registers, memory, wordSize === 4 ? 4 : 8) : undefined;
   return {
     current: currentJson(kernel, registers),

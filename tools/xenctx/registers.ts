@@ -1,4 +1,5 @@
 // The register block of xenctx, line for line: 64-bit layout, and the 32-bit one for protected, compatibility and real mode.
+import { inKernelMode } from '../../core/machine/registers.ts';
 import { hexWord, unreadableWord, type VcpuView } from './view.ts';
 
 const hex4 = (value: number): string => value.toString(16).padStart(4, '0');
@@ -58,7 +59,7 @@ function* longMode({ registers, symbols }: VcpuView): Generator<string> {
   yield ` fs: ${hex4(registers.fs.selector)} @ ${known(fs)}${label(fs)}`;
   // Kernel base first: the one in use in the kernel, the shadow one in user mode.
   const [current, other] = [registers.gs.base, registers.kernel_gs_base];
-  const [kernel, user] = (registers.cs.selector & 3) === 0 ? [current, other] : [other, current];
+  const [kernel, user] = inKernelMode(registers) ? [current, other] : [other, current];
   const names = symbols.loaded ? `${label(kernel)}/${label(user)}` : '';
   yield ` gs: ${hex4(registers.gs.selector)} @ ${known(kernel)}/${known(user)}${names}`;
 }

@@ -1,4 +1,5 @@
 // --all-tasks: every task of a Linux guest with its stack, those that run on a vCPU from the vCPU's registers.
+import { inKernelMode } from '../../core/machine/registers.ts';
 import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import type { Known } from '../../symbols/kernel/linux-memory.ts';
 import type { Task } from '../../symbols/kernel/tasks.ts';
@@ -36,7 +37,7 @@ function runningTasks(
     if (address === undefined || running.has(address)) continue;
     const one = vcpu.online || standsInKernel(kernel, vcpu) ? view(vcpu) : undefined;
     if (!one) continue;
-    const inKernel = (one.registers.cs.selector & 3) === 0 && one.wordSize === 8;
+    const inKernel = inKernelMode(one.registers) && one.wordSize === 8;
     running.set(address, inKernel ? vcpuThread(kernel, one.registers, one.memory, 8) : undefined);
   }
   return running;
