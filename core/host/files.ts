@@ -57,7 +57,7 @@ export class NewFile {
   constructor(path: string, mode = 0o600) {
     this.path = path;
     this.#temporary = temporaryBeside(path);
-    this.#file = openSync(this.#temporary, 'wx', mode);
+    this.#file = this.#named(() => openSync(this.#temporary, 'wx', mode));
   }
 
   write(offset: number, bytes: Uint8Array): void {
@@ -80,7 +80,12 @@ export class NewFile {
       throw error;
     }
     this.#close();
-    renameSync(this.#temporary, this.path);
+    try {
+      this.#named(() => renameSync(this.#temporary, this.path));
+    } catch (error) {
+      unlinkSync(this.#temporary);
+      throw error;
+    }
     syncFolder(dirname(this.path));
   }
 
@@ -94,6 +99,15 @@ export class NewFile {
   #close(): void {
     this.#open = false;
     closeSync(this.#file);
+  }
+
+  /** Errors of the system name the file that was asked for. */
+  #named<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw error instanceof Error && 'path' in error ? Object.assign(error, { path: this.path }) : error;
+    }
   }
 }
 
