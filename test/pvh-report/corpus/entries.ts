@@ -54,7 +54,7 @@ export async function packEntry(entry: Entry): Promise<Uint8Array> {
   );
   const manifest = renderManifest({
     tool: 'pvh-report corpus',
-    domain: { name: 'corpus', domid: 1 },
+    domain: { name: 'corpus', domid: 1, uuid: undefined },
     state: entry.state,
     shutdownReason: entry.shutdownReason,
     shutdownVcpu: entry.shutdownVcpu,
