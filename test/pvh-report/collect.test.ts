@@ -126,7 +126,7 @@ test('a whole report reads back, and nothing is missing', async () => {
   expect(new TextDecoder().decode(inside)).toBe(renderSignature(report.signature));
   expect(report.signature).toMatchObject({
     ending: 'crash',
-    title: 'panic: no root',
+    title: 'Panic: no root',
     frames: [{ symbol: 'mount_root+0x8' }],
   });
   expect(report.manifest.files.map(({ name }) => name)).toEqual([

@@ -109,12 +109,14 @@ function compareConditions(a: Report, b: Report): Pair[] {
   ]);
 }
 
+/** Settings that the conditions have already. */
+const IN_CONDITIONS: ReadonlySet<string> = new Set(['vcpus', 'kernel']);
+
 function compareInOrder(a: Report, b: Report): Comparison {
   const conditions = compareConditions(a, b);
   const config = compareSettings(a, b);
-  // The number of vCPUs stands in both.
-  const changed =
-    conditions.length + config.filter(({ what, harmless }) => !harmless && what !== 'vcpus').length;
+  const isNew = ({ what, harmless }: SettingDifference) => !harmless && !IN_CONDITIONS.has(what);
+  const changed = conditions.length + config.filter(isNew).length;
   const [left, right] = [a.console ?? '', b.console ?? ''];
   const both = a.console !== undefined && b.console !== undefined;
   return {
