@@ -83,7 +83,7 @@ function gapsOf(inspected: Inspected | undefined): MissingItem[] {
   const missing: MissingItem[] = [];
   if (inspected && !inspected.symbolsUsed) {
     const reason = inspected.namesFromGuest
-      ? "no file was given with -s: names of functions come from the guest's memory, other addresses have none"
+      ? "no file was given with -s: names come from the guest's memory, source lines are not known"
       : 'no file was given with -s: addresses have no names';
     missing.push({ item: SYMBOLS, reason, required: false });
   }

@@ -171,7 +171,8 @@ async function derive(target: Target, { file, search, env, signal }: InspectOpti
   const learned = await learnKernel(target, file, { env, force: true, search });
   try {
     const kernel = withoutPaths(learned);
-    const symbols = new ClassicSymbols({ table: learned.file?.table });
+    const { table, file: used } = learned;
+    const symbols = new ClassicSymbols({ table: table.length > 0 ? table : used?.table });
     const problems = { vcpu: gap, memory: (id: number, { message }: Error) => gap(`vcpu${id}: ${message}`) };
     const optionsOf = (...options: string[]) =>
       parseOptions([...options, String(target.identity.domid ?? target.kind)]);
