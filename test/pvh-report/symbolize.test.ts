@@ -5,10 +5,12 @@ import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sha256 } from '../../tools/pvh-report/archive.ts';
 import { unpackReport } from '../../tools/pvh-report/report.ts';
+import { goldenSystemMap } from '../fuzz/sample.ts';
 import { Host } from '../kernel/guest.ts';
 import { debianArchive, debianKernel } from '../support/debian.ts';
 import { busyboxInitramfs, INIT_PROLOGUE } from '../support/initramfs.ts';
 import { collectReport, crash, vmlinuxOf } from './crashed.ts';
+import { XenHost } from './xen-host.ts';
 
 const digestOf = (path: string): string => sha256(gunzipSync(readFileSync(path)));
 const textOf = async (path: string, name: string): Promise<string> =>
@@ -70,6 +72,31 @@ describe('a sample that crashed', () => {
     const trace = (target: string): string =>
       host.ok('xenctx', '-s', vmlinux, '-l', '0', '-C', target).replace(/^.*\n(?=Call Trace:)/s, '');
     expect(trace(core)).toBe(trace(String(domid)));
+  });
+});
+
+describe('a report', () => {
+  const sources = ['a domain of a Xen host', 'its dump'] as const;
+  test.each(sources)('of %s: symbols later give the bytes of symbols at once', async (source) => {
+    using host = new Host();
+    using xen = new XenHost();
+    const map = join(host.stateDir, 'System.map');
+    writeFileSync(map, goldenSystemMap());
+    const collected = async (name: string, symbolTable?: string): Promise<string> => {
+      const options = symbolTable === undefined ? {} : { symbolTable };
+      if (source === 'a domain of a Xen host') return (await xen.collect(options)).report;
+      const path = join(host.stateDir, `${name}.tar.gz`);
+      const given = symbolTable === undefined ? [] : ['-s', symbolTable];
+      host.ok('pvh-report', 'collect', xen.path('core.sysrq1'), '-q', '-o', path, ...given);
+      return path;
+    };
+    const [plain, named] = [await collected('plain'), await collected('named', map)];
+    const later = join(host.stateDir, 'later.tar.gz');
+    host.ok('pvh-report', 'symbolize', plain, '-s', map, '-o', later);
+    expect(digestOf(later)).toBe(digestOf(named));
+    expect(await textOf(later, 'xenctx-unwind.txt')).toContain(' sysrq_handle_crash+0x16/0x20');
+    expect(host.ok('pvh-report', 'verify', plain)).toContain('comes out the same');
+    expect(host.ok('pvh-report', 'verify', later, '-s', map)).toContain('comes out the same');
   });
 });
 
