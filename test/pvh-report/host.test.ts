@@ -54,6 +54,7 @@ const ALL = [
   ],
   ...[
     'host-xl-list.txt',
+    'memory.core',
     'target.json',
     'xenctx-unwind.txt',
     'xenctx.json',
