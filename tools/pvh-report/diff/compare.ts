@@ -76,9 +76,12 @@ function compareOthers(a: Report, b: Report): Pair[] {
   return differing(ids.map((id) => ({ what: `vcpu${id}`, a: left.get(id), b: right.get(id) })));
 }
 
+const MAX_XEN_LOG = 8 << 20;
+
 /** Lines of the runtime's log with the domain's number taken out. */
 const xenLines = (log: string | undefined): string[] =>
   (log ?? '')
+    .slice(0, MAX_XEN_LOG)
     .split('\n')
     .filter((line) => line !== '' && !isRepeated(line))
     .map((line) => normaliseLine(line).replace(/\b(d|Dom)\d+(?=\b|v\d)/g, '$1N'));

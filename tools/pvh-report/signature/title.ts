@@ -156,8 +156,8 @@ export interface Title {
   readonly cpu: number | undefined;
   /** Behind `RIP:` in its lines, as the guest's kernel names it. */
   readonly rip: string | undefined;
-  /** Where it stands: from 0. */
-  readonly line: number;
+  /** The whole line. */
+  readonly raw: string;
 }
 
 interface Candidate {
@@ -238,9 +238,12 @@ function ripOf(lines: readonly string[], from: number): string | undefined {
   return undefined;
 }
 
+/** A crash is at the end; what lies further back than this is not looked at. */
+const MOST_LOOKED_AT = 8 << 20;
+
 /** What the guest said of its crash, or undefined when it said nothing. */
 export function crashTitle(console: string, onStep: OnStep = () => undefined): Title | undefined {
-  const lines = console.split('\n');
+  const lines = console.slice(-MOST_LOOKED_AT).split('\n');
   const found = choose(candidatesOf(lines), lines, onStep);
   if (found === undefined) return undefined;
   onStep('title', `line ${found.line + 1}, ${found.kind.kind}: ${found.text.slice(0, MAX_TITLE)}`);
@@ -256,6 +259,6 @@ export function crashTitle(console: string, onStep: OnStep = () => undefined): T
     said,
     cpu: cpuOf(lines, found.line),
     rip: ripOf(lines, found.line),
-    line: found.line,
+    raw: lines[found.line] ?? '',
   };
 }
