@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import type { DomainRecord } from '../../core/domain/record.ts';
 import { Registry } from '../../core/domain/registry.ts';
+import { unpackArchive } from '../../tools/pvh-report/archive.ts';
 import { collect } from '../../tools/pvh-report/collect.ts';
 import type { Evidence, Inspection, Problem, RuntimeEvidence } from '../../tools/pvh-report/evidence.ts';
 import { boundTo } from '../../tools/pvh-report/host/bounded-output.ts';
@@ -10,6 +11,7 @@ import { Limits } from '../../tools/pvh-report/limits.ts';
 import { renderTarget } from '../../tools/pvh-report/memory/target-file.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
 import { select } from '../../tools/pvh-report/selection.ts';
+import { renderSignature } from '../../tools/pvh-report/signature.ts';
 import { linesOfDomain, vcpuOfShutdown } from '../../tools/pvh-report/xen-log.ts';
 import { scratchFolder } from './support.ts';
 
@@ -112,6 +114,8 @@ test('a whole report reads back, and nothing is missing', async () => {
   expect(made.manifest.missing).toEqual([]);
   expect(made.fileName).toMatch(/^pvh-report_guest_3_1970-01-01T00_00_01Z_[0-9a-f]{8}\.tar\.gz$/);
   const report = await files(made.bytes);
+  const inside = (await unpackArchive(made.bytes, 'made')).files.get('signature.json');
+  expect(new TextDecoder().decode(inside)).toBe(renderSignature(report.signature));
   expect(report.signature).toMatchObject({
     ending: 'crash',
     title: 'Panic: no root',
@@ -121,6 +125,7 @@ test('a whole report reads back, and nothing is missing', async () => {
     ...[
       'README.txt',
       'report.txt',
+      'signature.json',
       'console.log',
       'crash.json',
       'domain.json',

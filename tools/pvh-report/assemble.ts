@@ -14,7 +14,7 @@ import {
   renderManifest,
 } from './manifest.ts';
 import { parseTarget, type TakenMemory } from './memory/target-file.ts';
-import { signatureOf } from './signature.ts';
+import { renderSignature, signatureOf } from './signature.ts';
 import { type GuestWords, renderReadme, renderSummary } from './summary.ts';
 import { vcpuOfShutdown } from './xen-log.ts';
 
@@ -159,12 +159,16 @@ export async function assemble(parts: Parts): Promise<Assembled> {
   // Only from what is in the report: whoever reads it comes to the same.
   const vcpus = files.some(({ name }) => name === 'crash.json') ? (inspected?.vcpus ?? []) : [];
   const ending = facts.shutdownReason ?? facts.state;
-  const signature = signatureOf(ending, said?.text ?? '', vcpus, withoutTexts.shutdownVcpu);
+  const signature = signatureOf(ending, said?.text ?? '', vcpus, withoutTexts.shutdownVcpu, {
+    buildId: withoutTexts.kernel.buildId,
+    xenLog: text('xl-dmesg.txt'),
+  });
   const readme = madeHere('README.txt', renderReadme(files.map(({ name, what }) => [name, what])));
   const report = madeHere('report.txt', renderSummary(withoutTexts, facts, signature, vcpus, said));
+  const identity = madeHere('signature.json', renderSignature(signature));
   const written = renderManifest({
     ...withoutTexts,
-    files: [readme.entry, report.entry, ...withoutTexts.files],
+    files: [readme.entry, report.entry, identity.entry, ...withoutTexts.files],
   });
   // As a reader has it, who may have to write it again.
   const manifest = parseManifest(written, 'manifest.json');
@@ -172,6 +176,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
     readme,
     { name: 'manifest.json', bytes: encode(renderManifest(manifest)) },
     report,
+    identity,
     ...files,
   ];
   const folder = `pvh-report_${safeName(subject.name).slice(0, 60)}`;
@@ -180,7 +185,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
   return {
     bytes,
     digest,
-    fileName: reportName(folder, time, signature),
+    fileName: reportName(folder, time, signature.sha8),
     files: all,
     manifest,
     partial: isPartial(manifest),

@@ -5,6 +5,7 @@ import { packageVersion } from '../shared/version.ts';
 import type { CollectOptions } from './collect-command.ts';
 import { EXIT, type Streams } from './exit.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
+import type { SignatureOptions } from './signature-command.ts';
 import type { StashOptions } from './stash-command.ts';
 import type { SymbolizeOptions } from './symbolize-command.ts';
 import type { VerifyOptions } from './verify-command.ts';
@@ -19,6 +20,7 @@ Exit status:
   symbolize: 0, 3 when the report is partial, 2 when it cannot be done
   verify: 0 whole, 1 something differs (it says what), 2 no report, or symbols are needed to find out
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
+  signature: 0, 2 for a file that is no report
   export: 0, 2 when there is no such domain, or the file cannot be read or written
   stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage
   gdbserver: 0 when it was ended, 2 when it could not begin`;
@@ -30,6 +32,7 @@ Examples:
   pvh-report collect guest1 --dry-run             what would be taken, and from where
   pvh-report symbolize crash.tar.gz -s vmlinux    names for a report that was made without
   pvh-report diff monday.tar.gz tuesday.tar.gz
+  pvh-report signature monday.tar.gz --explain    what identifies the crash, and why
   pvh-report export guest1 -o guest1.vmcore       for crash, drgn and gdb
   pvh-report stash vmlinux                        keep it: from now on -s can be left out
   xl console guest1 | pvh-report decode           traces with file and line
@@ -137,6 +140,18 @@ function declare(
     .action(async (a: string, b: string, options: { json?: true }) => {
       const { runDiff } = await import('./diff-command.ts');
       done(await runDiff(a, b, options.json === true, streams));
+    });
+  program
+    .command('signature')
+    .description(
+      'print what identifies the crash in a report: the same from run to run and from build to build',
+    )
+    .argument('<report>', 'report')
+    .option('--explain', 'which rules led to it')
+    .option('--json', 'as JSON, steps included')
+    .action(async (report: string, options: SignatureOptions) => {
+      const { runSignature } = await import('./signature-command.ts');
+      done(await runSignature(report, options, streams));
     });
   program
     .command('stash')

@@ -67,6 +67,7 @@ export async function readReport(path: string): Promise<Report> {
       console ?? '',
       vcpus,
       manifest.shutdownVcpu,
+      { buildId: manifest.kernel.buildId, xenLog: text('xl-dmesg.txt') },
     ),
   };
 }
