@@ -185,7 +185,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
   return {
     bytes,
     digest,
-    fileName: reportName(folder, time, signature),
+    fileName: reportName(folder, time, signature.sha8),
     files: all,
     manifest,
     partial: isPartial(manifest),

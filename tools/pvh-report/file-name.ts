@@ -1,5 +1,4 @@
 // What the file of a report is called: domain, time and crash, so that a folder of them tells something.
-import type { Signature } from './signature.ts';
 
 /** UTC without colons, which no file system refuses; undefined when it is no time. */
 function timeText(seconds: number): string | undefined {
@@ -12,8 +11,11 @@ function timeText(seconds: number): string | undefined {
         .replaceAll(':', '_');
 }
 
-/** @param folder how the name begins. @param time seconds since 1970: when it crashed by its own clock, or was looked at. */
-export function reportName(folder: string, time: number | undefined, { sha8 }: Signature): string {
+/**
+ * @param folder how the name begins. @param time seconds since 1970: when it crashed by its own clock, or was looked at.
+ * @param crash eight digits of the signature.
+ */
+export function reportName(folder: string, time: number | undefined, crash: string): string {
   const when = time === undefined ? undefined : timeText(time);
-  return `${[folder, when, sha8].filter((part) => part !== undefined).join('_')}.tar.gz`;
+  return `${[folder, when, crash].filter((part) => part !== undefined).join('_')}.tar.gz`;
 }
