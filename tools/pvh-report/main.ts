@@ -5,6 +5,7 @@ import { packageVersion } from '../shared/version.ts';
 import type { CollectOptions } from './collect-command.ts';
 import { EXIT, type Streams } from './exit.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
+import type { ShowOptions } from './show-command.ts';
 import type { StashOptions } from './stash-command.ts';
 
 const EXIT_CODES = `
@@ -15,6 +16,7 @@ Exit status:
   3  collect: the report was made, but required parts are missing (it says which and why)
   130, 129, 143  collect: interrupted by Ctrl-C, SIGHUP, SIGTERM; nothing was written
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
+  show: 0, 2 when it is no report
   export: 0, 2 when there is no such domain, or the file cannot be read or written
   stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage
   gdbserver: 0 when it was ended, 2 when it could not begin`;
@@ -24,6 +26,7 @@ Examples:
   pvh-report collect guest1 -s vmlinux            report on guest1 into the current folder
   pvh-report collect 7 -s vmlinux -o crash.tar.gz
   pvh-report collect guest1 --dry-run             what would be taken, and from where
+  pvh-report show --html monday.tar.gz            a page to look at it with a browser
   pvh-report diff monday.tar.gz tuesday.tar.gz
   pvh-report export guest1 -o guest1.vmcore       for crash, drgn and gdb
   pvh-report stash vmlinux                        keep it: from now on -s can be left out
@@ -93,6 +96,18 @@ function declare(
     .action(async (target: string, options: ExportOptions) => {
       const { runExport } = await import('./export-command.ts');
       done(await runExport(target, options, env, streams));
+    });
+  program
+    .command('show')
+    .description(
+      'print the summary of a report, or make a page of all of it that any browser opens without a network',
+    )
+    .argument('<report>', 'report')
+    .option('--html', 'write a page; prints its path')
+    .option('-o, --output <file>', 'where to write the page; - is stdout (default: beside the report, .html)')
+    .action(async (report: string, options: ShowOptions) => {
+      const { runShow } = await import('./show-command.ts');
+      done(await runShow(report, options, streams));
     });
   program
     .command('diff')

@@ -19,6 +19,8 @@ export interface Report {
   readonly hostConfig: string | undefined;
   readonly xenLog: string | undefined;
   readonly signature: Signature;
+  /** As they are in the archive, by name. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
 /** @throws FormatError for a file that is not a report or was changed; system errors as they come. */
@@ -53,5 +55,6 @@ export async function readReport(path: string): Promise<Report> {
       vcpus,
       manifest.shutdownVcpu,
     ),
+    files,
   };
 }
