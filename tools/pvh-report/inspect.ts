@@ -199,7 +199,7 @@ export async function inspectTarget(
     return {
       xenctxText: await lines('-f', '-a', '-C'),
       unwindText: await lines('-l', '0', '-C'),
-      xenctxJson: describeTarget(target, optionsOf('-a', '-C'), { symbols, kernel }).text,
+      xenctxJson: describeTarget(target, optionsOf('-a', '-C', '--source-lines'), { symbols, kernel }).text,
       targetJson: describeSource(target),
       kernelLog: kernelLog(kernel),
       vcpus,

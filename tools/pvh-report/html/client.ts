@@ -184,7 +184,8 @@ function makeWalker(window: BrowserWindow): (by: number) => void {
 /** From one section to the next or the one before. */
 function walkSections({ document }: BrowserWindow, by: number): void {
   const sections = [...document.querySelectorAll('main > section')];
-  const near = 8;
+  // Sections stop 16 px below the edge (scroll-padding-top).
+  const near = 24;
   const below = sections.findIndex((section) => section.getBoundingClientRect().top > near);
   const current = below < 0 ? sections.length - 1 : below - 1;
   const isAtTop = Math.abs(sections[current]?.getBoundingClientRect().top ?? near + 1) <= near;

@@ -91,9 +91,7 @@ export function renderLog({ lines }: Log, prefix: string): Markup {
       const { number, text, severity } = line;
       piece.push(`<li id=${prefix}${number}${severity ? CLASS[severity] : ''}>${escapeText(text)}</li>`);
     }
-    pieces.push(
-      `<div class="piece${piece.length === PIECE ? '' : ' short'}"><ol start=${first}>${piece.join('\n')}</ol></div>`,
-    );
+    pieces.push(`<div class=piece><ol start=${first}>${piece.join('\n')}</ol></div>`);
   }
   return new Markup(pieces.join('\n'));
 }

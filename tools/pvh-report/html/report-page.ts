@@ -58,11 +58,12 @@ function verdict(report: Report): Section {
   const headline = (textOf(report, 'report.txt') ?? '').slice(0, 4096).split('\n')[0];
   const [top, ...callers] = signature.frames.slice(0, 5).map(({ symbol, address }) => symbol ?? address);
   const required = manifest.missing.filter((item) => item.required).length;
-  const rows = summaryRows(report).filter(([name]) => name !== 'message');
+  const rows = summaryRows(report).filter(([name]) => name !== 'message' && name !== 'where');
   return {
     id: 'verdict',
     title: 'Verdict',
-    body: html`<p class="verdict fatal"><code>${signature.title ?? 'No message of a crash was found in what the guest said.'}</code></p>
+    body: html`<p>${headline || manifest.domain.name}</p>
+<p class="verdict fatal"><code>${signature.title ?? 'No message of a crash was found in what the guest said.'}</code></p>
 <p class="verdict">${
       top === undefined ? 'No stack could be read.' : html`in <code>${top.slice(0, 400)}</code>`
     }${signature.vcpu ? html` on <a href="#vcpu${signature.vcpu.id}">vcpu${signature.vcpu.id}</a>` : undefined}${
@@ -70,7 +71,6 @@ function verdict(report: Report): Section {
         ? html`, called by ${callers.map((caller, index) => html`${index > 0 ? ' ← ' : ''}<code>${caller.slice(0, 400)}</code>`)}`
         : undefined
     }</p>
-<p>${headline || manifest.domain.name}</p>
 ${required > 0 ? html`<p class="fatal">This report is partial: ${required} required ${required === 1 ? 'item is' : 'items are'} <a href="#missing">missing</a>.</p>` : undefined}
 <dl class="facts">${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>\n`)}<dt>ending</dt><dd>${signature.ending}</dd>
 <dt>digest</dt><dd><code>${report.digest}</code></dd></dl>`,
@@ -80,13 +80,14 @@ ${required > 0 ? html`<p class="fatal">This report is partial: ${required} requi
 function vcpus(report: Report): Section {
   const known = factsOf(report);
   const crashing = report.signature.vcpu?.id;
+  const role = crashing === report.manifest.shutdownVcpu ? 'ended the domain' : 'taken for the crashing one';
   const order = report.vcpus.toSorted((a, b) => Number(b.id === crashing) - Number(a.id === crashing));
   return {
     id: 'vcpus',
     title: `vCPUs (${report.vcpus.length})`,
     body: html`${typeof known === 'string' ? html`<p class="note">${known}</p>` : undefined}${
       order.length === 0 ? html`<p class="note">No vCPU is in this report.</p>` : undefined
-    }${order.map((vcpu) => renderVcpu(vcpu, typeof known === 'string' ? undefined : known.get(vcpu.id), vcpu.id === crashing))}`,
+    }${order.map((vcpu) => renderVcpu(vcpu, typeof known === 'string' ? undefined : known.get(vcpu.id), vcpu.id === crashing ? role : undefined))}`,
   };
 }
 
@@ -115,7 +116,7 @@ ${renderLog(log, 'L')}
 ${
   notable.length === 0
     ? html`<p class="note">No line looks like an error.</p>`
-    : html`<details><summary>${notable.length} notable lines, ${fatal} of a crash</summary><div class="scroll"><table><thead><tr><th scope="col">Line</th><th scope="col">Text</th></tr></thead><tbody>
+    : html`<details><summary>${notable.length} notable ${notable.length === 1 ? 'line' : 'lines'}, ${fatal} of a crash</summary><div class="scroll"><table><thead><tr><th scope="col">Line</th><th scope="col">Text</th></tr></thead><tbody>
 ${notable.slice(-NOTABLE).map(lineLink)}</tbody></table></div>${notable.length > NOTABLE ? html`<p class="note">The last ${NOTABLE}; j and k go through all.</p>` : undefined}</details>`
 }`,
   };

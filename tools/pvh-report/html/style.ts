@@ -53,6 +53,7 @@ button, input {
 }
 button { cursor: pointer; }
 button:hover { border-color: var(--muted); }
+button[aria-pressed='true'] { background: var(--line); }
 input { background: var(--paper); }
 kbd { border: 1px solid var(--line); border-radius: 3px; padding: 0 0.35em; background: var(--raised); }
 
@@ -87,6 +88,8 @@ td.number { text-align: right; white-space: nowrap; }
 td.fixed, th.fixed { white-space: nowrap; overflow-wrap: normal; }
 td.name { min-width: 9rem; }
 .plain { width: auto; }
+.dense th, .dense td { padding-top: 0.08rem; padding-bottom: 0.08rem; }
+.log + details, .log + .note { margin-top: 0.75rem; }
 
 details > summary { cursor: pointer; }
 .vcpu { border: 1px solid var(--line); border-radius: 6px; margin: 0.75rem 0; }
@@ -95,7 +98,7 @@ details > summary { cursor: pointer; }
 .vcpu > summary .note { margin-left: 0.75rem; }
 .vcpu > div { padding: 0 0.9rem 0.9rem; }
 .columns { display: grid; gap: 0 2.5rem; grid-template-columns: minmax(0, 1fr); }
-@media (min-width: 1000px) { .columns { grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); } }
+@media (min-width: 1000px) { .columns { grid-template-columns: minmax(0, 6fr) minmax(0, 5fr); } }
 .heading { display: flex; align-items: baseline; justify-content: space-between; gap: 1rem; }
 .heading button { padding: 0.1rem 0.5rem; font-size: 0.8125rem; }
 ol.frames { list-style: none; margin: 0; padding: 0; border-bottom: 1px solid var(--line); }
@@ -114,24 +117,27 @@ ol.frames details[open] > summary { font-weight: 600; }
 ol.frames details > div { padding: 0.1rem 0 0.7rem 2.65rem; }
 ol.frames dl.facts { margin: 0; font-size: 0.875rem; }
 ul.chain { list-style: none; margin: 0; padding: 0; }
+pre.bytes { white-space: pre-wrap; }
 .bytes .here { font-weight: 700; color: var(--fatal); text-decoration: underline; text-underline-offset: 0.2em; }
 
 .bar { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; margin-bottom: 0.6rem; }
 .bar label { color: var(--muted); font-size: 0.875rem; }
 .bar input { flex: 0 1 22rem; min-width: 8rem; }
 .bar output { color: var(--muted); font-size: 0.875rem; min-width: 9rem; }
+/* Room for the number of a line. */
+.log { --gutter: 3.2rem; }
+.log.long { --gutter: 4.8rem; }
 .log { border: 1px solid var(--line); border-radius: 6px; overflow: auto; max-height: 75vh; background: var(--raised); padding: 0.4rem 0; }
 .log ol { list-style: none; margin: 0; padding: 0; width: max-content; min-width: 100%; }
-.log li { padding-left: 5.2rem; padding-right: 1rem; position: relative; white-space: pre; min-height: 1.5em; tab-size: 8; overflow-wrap: normal; }
-.log li { padding-left: 0; margin-left: 5.2rem; }
-.log li::before { content: counter(list-item); position: absolute; left: -5.2rem; width: 4.4rem; text-align: right;
+.log li { margin-left: var(--gutter); padding-right: 1rem; position: relative; white-space: pre; min-height: 1.5em; tab-size: 8; overflow-wrap: normal; }
+.log li::before { content: counter(list-item); position: absolute; left: calc(-1 * var(--gutter)); width: calc(var(--gutter) - 0.8rem); text-align: right;
   color: var(--muted); cursor: pointer; user-select: none; }
-.log li.fatal, .log li.warning { box-shadow: -5.2rem 0 0 var(--back), inset 100vw 0 0 var(--back); background: var(--back); }
+.log li.fatal, .log li.warning { box-shadow: calc(-1 * var(--gutter)) 0 0 var(--back); background: var(--back); }
 .log li.fatal { --back: var(--fatal-back); }
 .log li.warning { --back: var(--warning-back); }
 .log li.current, .log li:target { outline: 2px solid var(--link); outline-offset: -1px; }
-.piece { content-visibility: auto; contain-intrinsic-size: auto 60rem auto 304.6875rem; }
-.piece.short { contain-intrinsic-size: auto 60rem auto 150rem; }
+/* A piece has 250 lines of 19.5 px. */
+.long .piece { content-visibility: auto; contain-intrinsic-size: auto 60rem auto 304.6875rem; }
 ::highlight(found) { background: var(--found); color: inherit; }
 pre { margin: 0.5rem 0; padding: 0.7rem 0.9rem; border: 1px solid var(--line); border-radius: 6px; background: var(--raised);
   overflow: auto; max-height: 75vh; overflow-wrap: normal; tab-size: 8; }
@@ -155,7 +161,7 @@ footer { border-top: 1px solid var(--line); color: var(--muted); font-size: 0.87
   .log, pre { max-height: none; overflow: visible; border: 0; padding: 0; background: none; }
   .log li, pre { white-space: pre-wrap; }
   .log ol { width: auto; }
-  .piece { content-visibility: visible; }
+  .long .piece { content-visibility: visible; }
   .log.long .piece:not(:last-child) { display: none; }
   h2, h3, summary { break-after: avoid; }
   a { color: inherit; text-decoration: none; }

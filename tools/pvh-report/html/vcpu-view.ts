@@ -1,5 +1,5 @@
 // One vCPU: where it stands, its frames, registers, the words of its stack and the code it was in.
-import type { CrashVcpu } from '../crash.ts';
+import type { CrashRegister, CrashVcpu } from '../crash.ts';
 import { html, type Markup } from './markup.ts';
 import type { FrameFacts, SourcePlace, StackWord, VcpuFacts } from './xenctx-facts.ts';
 
@@ -102,7 +102,7 @@ ${more > 0 ? html`<p class="note">${more} more in xenctx.json.</p>` : undefined}
 }
 
 const registerTable = ({ id, registers }: CrashVcpu): Markup =>
-  html`<div class="scroll"><table><thead><tr><th scope="col">Register</th><th scope="col">Value</th><th scope="col">Points to</th></tr></thead><tbody>
+  html`<div class="scroll"><table class="dense"><thead><tr><th scope="col">Register</th><th scope="col">Value</th><th scope="col">Points to</th></tr></thead><tbody>
 ${registers.map(
   (register) =>
     html`<tr><th scope="row" class="fixed"><code>${name(register.name)}</code></th><td class="data fixed">${register.value}</td><td class="data">${register.symbol && name(register.symbol)}</td></tr>\n`,
@@ -133,7 +133,7 @@ function stackTable(words: readonly StackWord[], frames: readonly FrameFacts[]):
   const returns = new Map(
     frames.flatMap(({ at, symbol, address }) => (at ? [[at, symbol ?? address] as const] : [])),
   );
-  return html`<div class="scroll"><table class="plain"><caption>Lowest address first; where a frame's return address lies, its function.</caption><thead><tr><th scope="col">Address</th><th scope="col">Word</th><th scope="col">Text</th><th scope="col">Frame</th></tr></thead><tbody>
+  return html`<div class="scroll"><table class="plain dense"><caption>Lowest address first; where a frame's return address lies, its function.</caption><thead><tr><th scope="col">Address</th><th scope="col">Word</th><th scope="col">Text</th><th scope="col">Frame</th></tr></thead><tbody>
 ${words.map(({ address, value }) => {
   const symbol = returns.get(address);
   return html`<tr><td class="data fixed">${address}</td><td class="data fixed">${value ?? 'unreadable'}</td><td class="data fixed">${ascii(value)}</td><td class="data">${symbol && name(symbol)}</td></tr>\n`;
@@ -142,32 +142,43 @@ ${words.map(({ address, value }) => {
 
 function codeView({ start, bytes }: NonNullable<VcpuFacts['code']>, rip: string | undefined): Markup {
   const here = rip === undefined ? -1 : Number(BigInt(`0x${rip}`) - BigInt(`0x${start}`));
-  return html`<h3>Code around rip</h3><pre class="bytes" tabindex="0" aria-label="Code around rip">${start}  ${bytes.map(
+  return html`<h3>Code from ${start}, rip marked</h3><pre class="bytes" tabindex="0" aria-label="Code around rip">${bytes.map(
     (byte, index) => (index === here ? html`<span class="here">${byte}</span> ` : `${byte} `),
   )}</pre>`;
 }
 
-/** @param known what xenctx.json adds. @param isCrashing whether it is the one that the report is about. */
-export function renderVcpu(vcpu: CrashVcpu, known: VcpuFacts | undefined, isCrashing: boolean): Markup {
-  const { id, online, missing, registers } = vcpu;
-  const at = registers.find(({ name: register }) => register === 'rip');
-  const state = missing ?? (online ? (at?.symbol ?? at?.value ?? 'online') : 'offline');
+/** How it came here: frames, and the stack they lie on. */
+const flow = (vcpu: CrashVcpu, known: VcpuFacts | undefined): Markup =>
+  html`${frameList(vcpu, known, `frames${vcpu.id}`)}${
+    known && known.stack.length > 0
+      ? html`<h3>Memory at the stack pointer</h3>${stackTable(known.stack, known.frames)}`
+      : undefined
+  }${rowTable('Memory that could not be read', known?.unreadable ?? [])}`;
+
+const ripOf = ({ registers }: CrashVcpu): CrashRegister | undefined =>
+  registers.find(({ name: register }) => register === 'rip');
+
+/** What it holds: registers, and the code it was in. */
+const state = (vcpu: CrashVcpu, known: VcpuFacts | undefined): Markup =>
+  html`<h3>Registers</h3>${registerTable(vcpu)}${
+    known && known.flags.length > 0
+      ? html`<p class="note">Flags set: <code>${known.flags.join(' ')}</code></p>`
+      : undefined
+  }${rowTable('Segments and tables', known?.segments ?? [])}${known?.code && codeView(known.code, ripOf(vcpu)?.value)}`;
+
+/** @param known what xenctx.json adds. @param role of the one that the report is about. */
+export function renderVcpu(vcpu: CrashVcpu, known: VcpuFacts | undefined, role: string | undefined): Markup {
+  const { id, online, missing } = vcpu;
+  const at = ripOf(vcpu);
+  const place = missing ?? (online ? (at?.symbol ?? at?.value ?? 'online') : 'offline');
   const head = html`<summary><h3 id="vcpu${id}">vcpu${id}</h3><span class="note">${
-    isCrashing ? html`<strong class="fatal">ended the domain</strong> ` : undefined
-  }<code>${name(state)}</code>${known?.task && ` ${name(known.task)}`}${known?.mode && known.mode !== 'long' ? `, ${known.mode} mode` : ''}</span></summary>`;
+    role && html`<strong class="fatal">${role}</strong> `
+  }<code>${name(place)}</code>${known?.task && ` ${name(known.task)}`}${known?.mode && known.mode !== 'long' ? `, ${known.mode} mode` : ''}</span></summary>`;
   const body =
     missing === undefined
-      ? html`<div><div class="columns"><div>${frameList(vcpu, known, `frames${id}`)}</div><div><h3>Registers</h3>${registerTable(vcpu)}${
-          known && known.flags.length > 0
-            ? html`<p class="note">Flags set: <code>${known.flags.join(' ')}</code></p>`
-            : undefined
-        }${rowTable('Segments and tables', known?.segments ?? [])}</div></div>${
-          known && known.stack.length > 0
-            ? html`<h3>Memory at the stack pointer</h3>${stackTable(known.stack, known.frames)}`
-            : undefined
-        }${known?.code && codeView(known.code, at?.value)}${rowTable('Memory that could not be read', known?.unreadable ?? [])}</div>`
+      ? html`<div class="columns"><div>${flow(vcpu, known)}</div><div>${state(vcpu, known)}</div></div>`
       : html`<div><p class="note">${missing}</p></div>`;
-  return isCrashing
+  return role !== undefined
     ? html`<details class="vcpu" open>${head}${body}</details>\n`
     : html`<details class="vcpu">${head}${body}</details>\n`;
 }
