@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { explainFailure } from '../shared/failure.ts';
 import { packageVersion } from '../shared/version.ts';
 import type { CollectOptions } from './collect-command.ts';
+import type { DiffOptions } from './diff-command.ts';
 import { EXIT, type Streams } from './exit.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
 import type { ShowOptions } from './show-command.ts';
@@ -118,9 +119,10 @@ function declare(
     .argument('<a>', 'report')
     .argument('<b>', 'report')
     .option('--json', 'everything as JSON, nothing shortened')
-    .action(async (a: string, b: string, options: { json?: true }) => {
+    .option('--html <file>', 'write a page, too (- prints that instead)')
+    .action(async (a: string, b: string, options: DiffOptions) => {
       const { runDiff } = await import('./diff-command.ts');
-      done(await runDiff(a, b, options.json === true, streams));
+      done(await runDiff(a, b, options, streams));
     });
   program
     .command('signature')

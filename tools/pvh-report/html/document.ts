@@ -15,6 +15,8 @@ export interface Page {
   readonly kind: string;
   readonly title: string;
   readonly sections: readonly Section[];
+  /** Whether there are lines to search. */
+  readonly hasConsole: boolean;
   readonly footer: Part;
 }
 
@@ -30,23 +32,26 @@ const POLICY = [
   "trusted-types 'none'",
 ].join('; ');
 
-const KEYS = [
+const CONSOLE_KEYS = [
   ['/', 'search the console'],
   ['n, N', 'next and previous line with what was searched'],
   ['j, k', 'next and previous notable line of the console'],
+] as const;
+
+const KEYS = [
   [']  [', 'next and previous section'],
-  ['Tab, Enter', 'go to a frame or a file, open it'],
+  ['Tab, Enter', 'go to what is folded, open it'],
   ['?', 'these keys'],
 ] as const;
 
-const help = (): Markup => html`<dialog id="help" aria-labelledby="help-title">
+const help = (hasConsole: boolean): Markup => html`<dialog id="help" aria-labelledby="help-title">
 <h2 id="help-title">Keys</h2>
 <table class="plain"><thead><tr><th scope="col">Key</th><th scope="col">Does</th></tr></thead><tbody>
-${KEYS.map(([key, what]) => html`<tr><td class="fixed"><kbd>${key}</kbd></td><td>${what}</td></tr>\n`)}</tbody></table>
+${[...(hasConsole ? CONSOLE_KEYS : []), ...KEYS].map(([key, what]) => html`<tr><td class="fixed"><kbd>${key}</kbd></td><td>${what}</td></tr>\n`)}</tbody></table>
 <p><button type="button" id="help-close">Close</button></p>
 </dialog>`;
 
-export const renderPage = ({ kind, title, sections, footer }: Page): string =>
+export const renderPage = ({ kind, title, sections, hasConsole, footer }: Page): string =>
   html`<!doctype html>
 <html lang="en">
 <head>
@@ -74,7 +79,7 @@ ${sections.map(
 )}</main>
 </div>
 <footer><div class="frame">${footer}</div></footer>
-${help()}
+${help(hasConsole)}
 <script>${new Markup(SCRIPT)}</script>
 </body>
 </html>

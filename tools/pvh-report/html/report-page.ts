@@ -53,7 +53,16 @@ function summaryRows(report: Report): readonly (readonly [string, string])[] {
   });
 }
 
-function verdict(report: Report): Section {
+/** What the guest itself said of it first. */
+function firstWords(guest: Log | undefined): Markup | undefined {
+  const line = guest?.lines.find(({ severity }) => severity === 'fatal');
+  return (
+    line &&
+    html`<p class="note">First in <a href="#L${line.number}">line ${line.number}</a>: <code>${line.text.slice(0, 400)}</code></p>`
+  );
+}
+
+function verdict(report: Report, guest: Log | undefined): Section {
   const { manifest, signature } = report;
   const headline = (textOf(report, 'report.txt') ?? '').slice(0, 4096).split('\n')[0];
   const [top, ...callers] = signature.frames.slice(0, 5).map(({ symbol, address }) => symbol ?? address);
@@ -71,9 +80,13 @@ function verdict(report: Report): Section {
         ? html`, called by ${callers.map((caller, index) => html`${index > 0 ? ' ← ' : ''}<code>${caller.slice(0, 400)}</code>`)}`
         : undefined
     }</p>
+${firstWords(guest)}
 ${required > 0 ? html`<p class="fatal">This report is partial: ${required} required ${required === 1 ? 'item is' : 'items are'} <a href="#missing">missing</a>.</p>` : undefined}
 <dl class="facts">${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>\n`)}<dt>ending</dt><dd>${signature.ending}</dd>
-<dt>digest</dt><dd><code>${report.digest}</code></dd></dl>`,
+<dt>digest</dt><dd><code>${report.digest}</code></dd></dl>
+<details><summary class="note">How the signature came about</summary><div class="scroll"><table><thead><tr><th scope="col">Rule</th><th scope="col">Did</th></tr></thead><tbody>${signature.steps.map(
+      ({ rule, did }) => html`<tr><th scope="row">${rule}</th><td>${did}</td></tr>\n`,
+    )}</tbody></table></div></details>`,
   };
 }
 
@@ -209,7 +222,7 @@ export function renderReportPage(report: Report): string {
     kind: 'Report of a Xen PVH guest',
     title: domid === undefined ? name : `${name} (domain ${domid})`,
     sections: [
-      verdict(report),
+      verdict(report, guest),
       vcpus(report),
       ...(guest ? [consoleSection(guest, guestLog)] : []),
       timelineSection(guest, xen),
@@ -218,6 +231,7 @@ export function renderReportPage(report: Report): string {
       fileTable(report),
       missing(report),
     ],
+    hasConsole: guest !== undefined,
     footer: html`Made by pvh-report from a report whose uncompressed archive has the SHA-256 <code>${report.digest}</code>. This page loads nothing.`,
   };
   return renderPage(page);
