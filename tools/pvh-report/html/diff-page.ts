@@ -34,6 +34,12 @@ function table({ columns, rows }: Table, empty: string): Markup {
 ${rows.slice(0, MAX_ROWS)}</tbody></table></div>${more > 0 ? html`<p class="note">${more} more: diff --json has all.</p>` : undefined}`;
 }
 
+const SHORT = 30;
+
+/** A long table opens when it is asked for. */
+const folded = (content: Markup, count: number): Markup =>
+  count > SHORT ? html`<details><summary>${count} lines</summary>${content}</details>` : content;
+
 const pairRow = ({ what, a, b }: Pair): Markup =>
   html`<tr><th scope="row">${short(what)}</th><td>${value(a)}</td><td>${value(b)}</td></tr>\n`;
 
@@ -41,7 +47,7 @@ const pairs = (rows: readonly Pair[], empty: string): Markup =>
   table({ columns: ['What', 'A', 'B'], rows: rows.map(pairRow) }, empty);
 
 function sideFacts(name: string, { path, domain, kernel, signature }: Side): Markup {
-  return html`<div><h3>${name}</h3><dl class="facts"><dt>report</dt><dd>${short(path.replace(/^.*\//, ''))}</dd><dt>domain</dt><dd>${short(domain)}</dd><dt>kernel</dt><dd>${short(kernel)}</dd><dt>signature</dt><dd><code>${signature.sha8}</code>${
+  return html`<div><h3>${name}</h3><dl class="facts"><dt>report</dt><dd>${short(path.replace(/^.*\//, ''))}</dd><dt>domain</dt><dd>${short(domain)}</dd><dt>kernel</dt><dd>${short(kernel.replace(/^kernel /, ''))}</dd><dt>signature</dt><dd><code>${signature.sha8}</code>${
     signature.weak ? ' (weak: no names)' : ''
   } ${short(signature.text)}</dd></dl></div>`;
 }
@@ -161,14 +167,26 @@ ${
       )}`
 }
 <h3>What only one of them says</h3>
-${table({ columns: ['In', 'Times', 'Line'], rows: [...templates('a', only.a), ...templates('b', only.b)] }, 'Nothing.')}`,
+${folded(
+  table(
+    {
+      columns: ['In', 'Times', 'Line'],
+      rows: [...templates('a', only.a), ...templates('b', only.b)],
+    },
+    'Nothing.',
+  ),
+  only.a.length + only.b.length,
+)}`,
   };
 }
 
 const xenLog = ({ xenLog: { a, b } }: Comparison): Section => ({
   id: 'xen-log',
   title: 'Hypervisor log',
-  body: table({ columns: ['In', 'Line'], rows: [...lines('a', a), ...lines('b', b)] }, 'No line differs.'),
+  body: folded(
+    table({ columns: ['In', 'Line'], rows: [...lines('a', a), ...lines('b', b)] }, 'No line differs.'),
+    a.length + b.length,
+  ),
 });
 
 const timing = ({ timing: phases }: Comparison): Section => ({

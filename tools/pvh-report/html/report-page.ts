@@ -23,6 +23,7 @@ const SHOWN_ELSEWHERE = new Set([
   'xl-list-long.json',
   'manifest.json',
 ]);
+const BINARY = /\.(gz|zst|xz|core|bin)$/;
 const CONFIGURATION = ['guest.cfg', 'xl-list-long.json'];
 
 const textOf = ({ files }: Report, name: string): string | undefined => {
@@ -146,7 +147,8 @@ function timelineSection(guest: Log | undefined, xen: Log | undefined): Section 
     body:
       moments.length === 0
         ? html`<p class="note">Neither the guest nor the hypervisor logged anything.</p>`
-        : html`<div class="scroll"><table><caption>${order} Telling lines only${leftOut > 0 ? `; ${leftOut} more are not shown` : ''}.</caption><thead><tr><th scope="col" class="fixed">Time</th><th scope="col">From</th><th scope="col">Line</th></tr></thead><tbody>
+        : html`<p class="note">${order} Telling lines only${leftOut > 0 ? `; ${leftOut} more are not shown` : ''}.</p>
+<div class="scroll"><table><thead><tr><th scope="col" class="fixed">Time</th><th scope="col">From</th><th scope="col">Line</th></tr></thead><tbody>
 ${moments.map(momentRow)}</tbody></table></div>`,
   };
 }
@@ -180,7 +182,7 @@ function logs(report: Report, guestLog: string, xen: Log | undefined): Section {
         ? html`<div class="log" role="region" aria-label="Lines of ${name}" tabindex="0">${renderLog(xen, 'X')}</div>`
         : left < 0 || bytes.length > MAX_TEXTS / 4
           ? html`<p class="note">Too large for this page: read it in the report.</p>`
-          : bytes.includes(0)
+          : bytes.includes(0) || BINARY.test(name)
             ? html`<p class="note">Not a text: ${bytes.length} bytes.</p>`
             : renderText(new TextDecoder().decode(bytes));
     return html`<details class="file"><summary><code>${name}</code> <span class="note">${command}</span></summary>${note && html`<p class="note">${note}</p>`}${content}</details>\n`;

@@ -78,8 +78,7 @@ dl.facts dd { margin: 0; }
   dl.facts dd { margin-bottom: 0.5rem; }
 }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: 0.875rem; }
-caption { text-align: left; color: var(--muted); font-size: 0.875rem; padding-bottom: 0.4rem; }
+table { border-collapse: collapse; width: 100%; font-size: 0.875rem; overflow-wrap: break-word; }
 th, td { text-align: left; vertical-align: top; padding: 0.22rem 1rem 0.22rem 0; border-bottom: 1px solid var(--line); }
 thead th { color: var(--muted); font-weight: 500; white-space: nowrap; }
 tbody th { font-weight: 500; }
@@ -88,8 +87,9 @@ td.number { text-align: right; white-space: nowrap; }
 td.fixed, th.fixed { white-space: nowrap; overflow-wrap: normal; }
 td.name { min-width: 9rem; }
 .plain { width: auto; }
+.dense td:last-child { overflow-wrap: anywhere; min-width: 8.5rem; }
 .dense th, .dense td { padding-top: 0.08rem; padding-bottom: 0.08rem; }
-.log + details, .log + .note { margin-top: 0.75rem; }
+dl.facts + details, .log + details, .log + .note { margin-top: 0.75rem; }
 
 details > summary { cursor: pointer; }
 .vcpu { border: 1px solid var(--line); border-radius: 6px; margin: 0.75rem 0; }
@@ -147,7 +147,8 @@ pre { margin: 0.5rem 0; padding: 0.7rem 0.9rem; border: 1px solid var(--line); b
 
 .pair { display: grid; gap: 1.5rem; grid-template-columns: minmax(0, 1fr); }
 @media (min-width: 900px) { .pair { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); } }
-tr.only-a td, tr.only-b td, tr.differs td { background: var(--warning-back); }
+tr.only-a > :first-child, tr.only-b > :first-child, tr.differs > :last-child { color: var(--warning); font-weight: 600; white-space: nowrap; }
+tr.both td { color: var(--muted); }
 
 dialog { color: inherit; background: var(--paper); border: 1px solid var(--line); border-radius: 8px; padding: 1.25rem 1.5rem; max-width: 30rem; }
 dialog::backdrop { background: rgb(0 0 0 / 0.4); }

@@ -30,8 +30,13 @@ const facts = (rows: readonly Row[]): Markup =>
 const placeText = ({ file, line }: SourcePlace): string | undefined =>
   file === undefined ? undefined : `${name(file)}${line === undefined ? '' : `:${line}`}`;
 
-/** `a/b/c.c:12` as `c.c:12`. */
-const shortPlace = (place: SourcePlace): string | undefined => placeText(place)?.replace(/^.*\//, '');
+/** `a/b/c.c:12` as `c.c:12`, and the inlined function that is there. */
+function shortPlace([innermost, ...outer]: readonly SourcePlace[]): string | undefined {
+  const place = innermost && placeText(innermost)?.replace(/^.*\//, '');
+  return place === undefined || outer.length === 0
+    ? place
+    : `${place} in ${name(innermost?.function ?? '?')} (inlined)`;
+}
 
 /** Which functions were inlined where: innermost first. */
 const chain = (source: readonly SourcePlace[]): Markup | undefined =>
@@ -55,7 +60,7 @@ function frameItem(frame: FrameFacts): Markup {
   const title = isEvent
     ? html`<em>${HOW[how]}</em>`
     : html`<code>${name(symbol ?? address ?? 'unknown')}</code>`;
-  const inner = source[0] && shortPlace(source[0]);
+  const inner = shortPlace(source);
   const interrupted = new Map(registers).get('rip');
   return html`<li class="${isEvent ? 'event' : 'real'}"><details><summary><span>${title}${
     inner === undefined ? undefined : html`<code class="place">${inner}</code>`
@@ -133,7 +138,7 @@ function stackTable(words: readonly StackWord[], frames: readonly FrameFacts[]):
   const returns = new Map(
     frames.flatMap(({ at, symbol, address }) => (at ? [[at, symbol ?? address] as const] : [])),
   );
-  return html`<div class="scroll"><table class="plain dense"><caption>Lowest address first; where a frame's return address lies, its function.</caption><thead><tr><th scope="col">Address</th><th scope="col">Word</th><th scope="col">Text</th><th scope="col">Frame</th></tr></thead><tbody>
+  return html`<p class="note">Lowest address first; where a frame's return address lies, its function.</p><div class="scroll"><table class="plain dense"><thead><tr><th scope="col">Address</th><th scope="col">Word</th><th scope="col">Text</th><th scope="col">Frame</th></tr></thead><tbody>
 ${words.map(({ address, value }) => {
   const symbol = returns.get(address);
   return html`<tr><td class="data fixed">${address}</td><td class="data fixed">${value ?? 'unreadable'}</td><td class="data fixed">${ascii(value)}</td><td class="data">${symbol && name(symbol)}</td></tr>\n`;
