@@ -17,6 +17,7 @@ describe('text becomes HTML', () => {
     ['halves of characters', 'a\ud800b\udc00', 'a\ufffdb\ufffd'],
     ['what is nobody’s', '\ue000\u{10ffff}', '[U+E000][U+10FFFF]'],
     ['letters of all scripts stay', 'é漢😀שלום', 'é漢😀שלום'],
+    ['no text grows without end', '\u202e'.repeat(5000), `${'[U+202E]'.repeat(100)}${'\ufffd'.repeat(4900)}`],
   ])('%s', (_, text, shown) => {
     expect(escapeText(text)).toBe(shown);
   });

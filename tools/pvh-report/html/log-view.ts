@@ -3,7 +3,7 @@ import { escapeText, html, Markup } from './markup.ts';
 import { type Severity, severityOf } from './severity.ts';
 
 /** Of a text; beyond, its beginning and its end are shown. */
-const MAX_TEXT = 24 << 20;
+const MAX_TEXT = 16 << 20;
 const MAX_LINES = 400_000;
 const MAX_LINE = 4000;
 /** Lines in a piece. */

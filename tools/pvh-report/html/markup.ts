@@ -16,19 +16,22 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-function shown(character: string): string {
-  const entity = ENTITIES[character];
-  if (entity !== undefined) return entity;
-  const code = character.codePointAt(0) ?? 0;
-  if (code < 0x20) return String.fromCharCode(0x2400 + code);
-  if (code === 0x7f) return '\u2421';
-  if (code >= 0xd800 && code <= 0xdfff) return '\ufffd';
-  return `[U+${code.toString(16).toUpperCase().padStart(4, '0')}]`;
-}
+/** So many characters of a text are shown by their numbers; what has more of them is made to be long. */
+const MAX_NAMED = 100;
 
 /** HTML that shows `text` and does nothing else; fit for an attribute in quotes, too. */
-export const escapeText = (text: string): string =>
-  text.replace(CONTROL_SEQUENCE, '').replace(SPECIAL, shown);
+export function escapeText(text: string): string {
+  let named = 0;
+  return text.replace(CONTROL_SEQUENCE, '').replace(SPECIAL, (character) => {
+    const entity = ENTITIES[character];
+    if (entity !== undefined) return entity;
+    const code = character.codePointAt(0) ?? 0;
+    if (code < 0x20) return String.fromCharCode(0x2400 + code);
+    if (code === 0x7f) return '\u2421';
+    if ((code >= 0xd800 && code <= 0xdfff) || ++named > MAX_NAMED) return '\ufffd';
+    return `[U+${code.toString(16).toUpperCase().padStart(4, '0')}]`;
+  });
+}
 
 /** HTML that is finished. */
 export class Markup {

@@ -10,8 +10,8 @@ import { renderVcpu } from './vcpu-view.ts';
 import { readFacts, type VcpuFacts } from './xenctx-facts.ts';
 
 /** Characters of files beside the console; what is beyond stays in the report. */
-const MAX_TEXTS = 16 << 20;
-const MAX_FACTS = 16 << 20;
+const MAX_TEXTS = 8 << 20;
+const MAX_FACTS = 8 << 20;
 const MAX_ROWS = 1000;
 const NOTABLE = 200;
 
@@ -91,17 +91,29 @@ ${required > 0 ? html`<p class="fatal">This report is partial: ${required} requi
   };
 }
 
+/** Frames on a page, and of one vCPU. */
+const FRAMES = { all: 8192, most: 512 };
+
 function vcpus(report: Report): Section {
-  const known = factsOf(report);
+  const facts = factsOf(report);
+  const problem = typeof facts === 'string' ? facts : undefined;
   const crashing = report.signature.vcpu?.id;
   const role = crashing === report.manifest.shutdownVcpu ? 'ended the domain' : 'taken for the crashing one';
   const order = report.vcpus.toSorted((a, b) => Number(b.id === crashing) - Number(a.id === crashing));
+  const frames = Math.min(FRAMES.most, Math.floor(FRAMES.all / Math.max(order.length, 1)));
+  const views = order.map((vcpu) =>
+    renderVcpu(vcpu, {
+      known: typeof facts === 'string' ? undefined : facts.get(vcpu.id),
+      role: vcpu.id === crashing ? role : undefined,
+      frames,
+    }),
+  );
   return {
     id: 'vcpus',
-    title: `vCPUs (${report.vcpus.length})`,
-    body: html`${typeof known === 'string' ? html`<p class="note">${known}</p>` : undefined}${
-      order.length === 0 ? html`<p class="note">No vCPU is in this report.</p>` : undefined
-    }${order.map((vcpu) => renderVcpu(vcpu, typeof known === 'string' ? undefined : known.get(vcpu.id), vcpu.id === crashing ? role : undefined))}`,
+    title: `vCPUs (${order.length})`,
+    body: html`${problem && html`<p class="note">${problem}</p>`}${
+      order.length === 0 ? html`<p class="note">No vCPU is in this report.</p>` : views
+    }`,
   };
 }
 
@@ -180,7 +192,7 @@ function logs(report: Report, guestLog: string, xen: Log | undefined): Section {
     const content =
       name === 'xl-dmesg.txt' && xen
         ? html`<div class="log" role="region" aria-label="Lines of ${name}" tabindex="0">${renderLog(xen, 'X')}</div>`
-        : left < 0 || bytes.length > MAX_TEXTS / 4
+        : left < 0 || bytes.length > MAX_TEXTS / 2
           ? html`<p class="note">Too large for this page: read it in the report.</p>`
           : bytes.includes(0) || BINARY.test(name)
             ? html`<p class="note">Not a text: ${bytes.length} bytes.</p>`
@@ -218,7 +230,7 @@ ${manifest.missing.slice(0, MAX_ROWS).map(missingRow)}</tbody></table></div>`,
 export function renderReportPage(report: Report): string {
   const guestLog = report.files.has('console.log') ? 'console.log' : 'guest-dmesg.txt';
   const guest = report.console === undefined ? undefined : readLog(report.console);
-  const xen = report.xenLog === undefined ? undefined : readLog(report.xenLog.slice(0, MAX_TEXTS / 4));
+  const xen = report.xenLog === undefined ? undefined : readLog(report.xenLog.slice(0, MAX_TEXTS / 8));
   const { name, domid } = report.manifest.domain;
   const page: Page = {
     kind: 'Report of a Xen PVH guest',

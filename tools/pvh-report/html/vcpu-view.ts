@@ -15,10 +15,20 @@ const HOW: Readonly<Record<string, string>> = {
 };
 
 /** Of names that a stranger made up, no more is shown. */
-const MAX_NAME = 400;
-const MAX_FRAMES = 512;
+const MAX_NAME = 200;
+const MAX_REGISTERS = 64;
 
 const name = (text: string): string => (text.length > MAX_NAME ? `${text.slice(0, MAX_NAME)}…` : text);
+
+/** What is shown of a vCPU beside crash.json. */
+export interface Shown {
+  /** What xenctx.json adds. */
+  readonly known: VcpuFacts | undefined;
+  /** Of the vCPU that the report is about: why it is. */
+  readonly role: string | undefined;
+  /** So many frames at most. */
+  readonly frames: number;
+}
 
 type Row = readonly [string, string | Markup | undefined];
 
@@ -92,13 +102,14 @@ const plainFrames = ({ frames }: CrashVcpu): FrameFacts[] =>
 
 const WHOLE = 'end of stack';
 
-function frameList(vcpu: CrashVcpu, known: VcpuFacts | undefined, id: string): Markup {
+function frameList(vcpu: CrashVcpu, { known, frames: limit }: Shown): Markup {
+  const id = `frames${vcpu.id}`;
   const frames = known !== undefined && known.frames.length > 0 ? known.frames : plainFrames(vcpu);
   if (frames.length === 0) return html`<h3>Frames</h3><p class="note">None could be read.</p>`;
-  const more = frames.length - MAX_FRAMES;
+  const more = frames.length - limit;
   const end = known?.end === undefined || known.end === WHOLE ? undefined : `The trace ends: ${known.end}.`;
   return html`<div class="heading"><h3>Frames</h3><button type="button" data-open="${id}" aria-pressed="false">Open all</button></div>
-<ol class="frames" id="${id}">${frames.slice(0, MAX_FRAMES).map(frameItem)}</ol>
+<ol class="frames" id="${id}">${frames.slice(0, limit).map(frameItem)}</ol>
 ${more > 0 ? html`<p class="note">${more} more in xenctx.json.</p>` : undefined}${end && html`<p class="note">${end}</p>`}${
   known && known.user.length > 0
     ? html`<details><summary class="note">Registers of user mode</summary><p>${registerText(known.user)}</p></details>`
@@ -108,10 +119,12 @@ ${more > 0 ? html`<p class="note">${more} more in xenctx.json.</p>` : undefined}
 
 const registerTable = ({ id, registers }: CrashVcpu): Markup =>
   html`<div class="scroll"><table class="dense"><thead><tr><th scope="col">Register</th><th scope="col">Value</th><th scope="col">Points to</th></tr></thead><tbody>
-${registers.map(
-  (register) =>
-    html`<tr><th scope="row" class="fixed"><code>${name(register.name)}</code></th><td class="data fixed">${register.value}</td><td class="data">${register.symbol && name(register.symbol)}</td></tr>\n`,
-)}</tbody></table></div>${registers.length === 0 ? html`<p class="note">None of vcpu${id} could be read.</p>` : undefined}`;
+${registers
+  .slice(0, MAX_REGISTERS)
+  .map(
+    (register) =>
+      html`<tr><th scope="row" class="fixed"><code>${name(register.name)}</code></th><td class="data fixed">${register.value}</td><td class="data">${register.symbol && name(register.symbol)}</td></tr>\n`,
+  )}</tbody></table></div>${registers.length === 0 ? html`<p class="note">None of vcpu${id} could be read.</p>` : undefined}`;
 
 const rowTable = (caption: string, rows: readonly (readonly [string, string])[]): Markup | undefined =>
   rows.length === 0
@@ -153,12 +166,14 @@ function codeView({ start, bytes }: NonNullable<VcpuFacts['code']>, rip: string 
 }
 
 /** How it came here: frames, and the stack they lie on. */
-const flow = (vcpu: CrashVcpu, known: VcpuFacts | undefined): Markup =>
-  html`${frameList(vcpu, known, `frames${vcpu.id}`)}${
+const flow = (vcpu: CrashVcpu, shown: Shown): Markup => {
+  const { known } = shown;
+  return html`${frameList(vcpu, shown)}${
     known && known.stack.length > 0
       ? html`<h3>Memory at the stack pointer</h3>${stackTable(known.stack, known.frames)}`
       : undefined
   }${rowTable('Memory that could not be read', known?.unreadable ?? [])}`;
+};
 
 const ripOf = ({ registers }: CrashVcpu): CrashRegister | undefined =>
   registers.find(({ name: register }) => register === 'rip');
@@ -171,8 +186,8 @@ const state = (vcpu: CrashVcpu, known: VcpuFacts | undefined): Markup =>
       : undefined
   }${rowTable('Segments and tables', known?.segments ?? [])}${known?.code && codeView(known.code, ripOf(vcpu)?.value)}`;
 
-/** @param known what xenctx.json adds. @param role of the one that the report is about. */
-export function renderVcpu(vcpu: CrashVcpu, known: VcpuFacts | undefined, role: string | undefined): Markup {
+export function renderVcpu(vcpu: CrashVcpu, shown: Shown): Markup {
+  const { known, role } = shown;
   const { id, online, missing } = vcpu;
   const at = ripOf(vcpu);
   const place = missing ?? (online ? (at?.symbol ?? at?.value ?? 'online') : 'offline');
@@ -181,7 +196,7 @@ export function renderVcpu(vcpu: CrashVcpu, known: VcpuFacts | undefined, role: 
   }<code>${name(place)}</code>${known?.task && ` ${name(known.task)}`}${known?.mode && known.mode !== 'long' ? `, ${known.mode} mode` : ''}</span></summary>`;
   const body =
     missing === undefined
-      ? html`<div class="columns"><div>${flow(vcpu, known)}</div><div>${state(vcpu, known)}</div></div>`
+      ? html`<div class="columns"><div>${flow(vcpu, shown)}</div><div>${state(vcpu, known)}</div></div>`
       : html`<div><p class="note">${missing}</p></div>`;
   return role !== undefined
     ? html`<details class="vcpu" open>${head}${body}</details>\n`
