@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import type { DomainRecord } from '../../core/domain/record.ts';
 import { Registry } from '../../core/domain/registry.ts';
+import { unpackArchive } from '../../tools/pvh-report/archive.ts';
 import { collect } from '../../tools/pvh-report/collect.ts';
 import type { Evidence, Inspection, Problem, RuntimeEvidence } from '../../tools/pvh-report/evidence.ts';
 import { boundTo } from '../../tools/pvh-report/host/bounded-output.ts';
 import { Limits } from '../../tools/pvh-report/limits.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
 import { select } from '../../tools/pvh-report/selection.ts';
+import { renderSignature } from '../../tools/pvh-report/signature.ts';
 import { linesOfDomain, vcpuOfShutdown } from '../../tools/pvh-report/xen-log.ts';
 import { scratchFolder } from './support.ts';
 
@@ -120,6 +122,8 @@ test('a whole report reads back, and nothing is missing', async () => {
   expect(made.manifest.missing).toEqual([]);
   expect(made.fileName).toBe(`pvh-report_guest_3_${made.digest.slice(0, 8)}.tar.gz`);
   const report = await files(made.bytes);
+  const inside = (await unpackArchive(made.bytes, 'made')).files.get('signature.json');
+  expect(new TextDecoder().decode(inside)).toBe(renderSignature(report.signature));
   expect(report.signature).toMatchObject({
     ending: 'crash',
     title: 'panic: no root',

@@ -1,7 +1,10 @@
+import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { compareReports, mirror } from '../../tools/pvh-report/diff/compare.ts';
-import { normaliseLine } from '../../tools/pvh-report/diff/console.ts';
+import { compareConsoles, normaliseLine } from '../../tools/pvh-report/diff/console.ts';
 import { renderComparison } from '../../tools/pvh-report/diff/render.ts';
+import { pairUp } from '../../tools/pvh-report/diff/sequence.ts';
+import { comparePhases } from '../../tools/pvh-report/diff/timing.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
 import { type MadeUpCrash, packReport, scratchFolder } from './support.ts';
 
@@ -181,3 +184,145 @@ test.each([
   ['(XEN) [2026-11-22 10:59:00] d1v0: text', '(XEN) d1v0: text'],
   ['RIP: 0010:[<ffffffff81a03db3>] at 0xffffc90000617c60', 'RIP: 0010:[<<hex>>] at <hex>'],
 ])('console line %j becomes %j', (line, normal) => expect(normaliseLine(line)).toBe(normal));
+
+/** Few words, so that reports have much in common. */
+const word = fc.constantFrom('panic', 'mount_root', 'retry', 'f.isra.0', 'do_idle', 'asm_exc_page_fault');
+const line = fc.constantFrom('hello', '[    1.500000] disk: slow', 'Panic: no root', 'x 1', 'x 2', '');
+const anyCrash: fc.Arbitrary<MadeUpCrash> = fc.record({
+  reason: fc.constantFrom('crash', 'reboot'),
+  buildId: fc.option(fc.constantFrom('aa', 'bb'), { nil: undefined }),
+  frames: fc.array(fc.oneof(word, fc.integer({ min: 1, max: 3 })), { maxLength: 8 }),
+  registers: fc.dictionary(
+    fc.constantFrom('rax', 'rsp', 'cr4'),
+    fc.constantFrom('1', '2', 'ffffc90000017e60'),
+  ),
+  console: fc.option(
+    fc.array(line, { maxLength: 12 }).map((lines) => lines.join('\n')),
+    { nil: undefined },
+  ),
+  config: fc.constantFrom('memory = 16\n', 'extra = "a b"\n', 'extra = "b a"\n', 'name = '),
+  xenLog: fc.array(line, { maxLength: 3 }).map((lines) => lines.join('\n')),
+});
+
+test('any comparison is symmetric, reflexive and fits', async () => {
+  await fc.assert(
+    fc.asyncProperty(anyCrash, anyCrash, async (one, two) => {
+      const [a, b] = [await report(one), await report(two)];
+      const comparison = compareReports(a, b);
+      expect(compareReports(b, a)).toEqual(mirror(comparison));
+      expect(renderComparison(comparison).split('\n').length).toBeLessThanOrEqual(81);
+      expect(compareReports(a, a)).toMatchObject({
+        judgement: { verdict: 'same' },
+        conditions: [],
+        changed: 0,
+        vcpus: [],
+        config: [],
+        xenLog: { a: [], b: [] },
+        missing: [],
+        ...(one.console !== undefined && { console: { numbers: 0, hunks: [], only: { a: [], b: [] } } }),
+      });
+    }),
+    { seed: 1, numRuns: 100 },
+  );
+});
+
+describe('sequences', () => {
+  const small = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 40 });
+
+  test('partners are equal and rise', () =>
+    fc.assert(
+      fc.property(small, small, (a, b) => {
+        const partner = [...pairUp(Int32Array.from(a), Int32Array.from(b))];
+        const pairs = partner.flatMap((at, index) => (at < 0 ? [] : [[index, at] as const]));
+        for (const [inA, inB] of pairs) expect(a[inA]).toBe(b[inB]);
+        for (const [index, [, inB]] of pairs.entries())
+          expect(inB).toBeGreaterThan(pairs[index - 1]?.[1] ?? -1);
+      }),
+      { seed: 1 },
+    ));
+
+  test('what one inserted is found in a long sequence', () => {
+    const a = Int32Array.from({ length: 50_000 }, (_, i) => (i * 7919) % 30_011);
+    const inserted = [100, 25_000, 49_000];
+    const b = Int32Array.from([...a].flatMap((entry, i) => (inserted.includes(i) ? [-1, entry] : [entry])));
+    expect(pairUp(a, b)).toEqual(Int32Array.from(a, (_, i) => i + inserted.filter((at) => at <= i).length));
+  });
+
+  test('sequences without anything in common, or of one entry, come to an end', () => {
+    const of = (entry: (i: number) => number) => Int32Array.from({ length: 100_000 }, (_, i) => entry(i));
+    expect(
+      pairUp(
+        of((i) => i),
+        of((i) => -i - 1),
+      ).every((at) => at < 0),
+    ).toBe(true);
+    pairUp(
+      of((i) => i % 2),
+      of((i) => i % 3),
+    );
+    expect(
+      pairUp(
+        of(() => 1),
+        of(() => 1).subarray(1),
+      ).filter((at) => at >= 0),
+    ).toHaveLength(99_999);
+    pairUp(
+      of((i) => i),
+      of((i) => i).reverse(),
+    );
+  });
+});
+
+describe('consoles', () => {
+  test('numbers, processes and times are no other words', () => {
+    const a =
+      '[    1.000000] CPU: 0 PID: 77 Comm: sh\r\n[    1.1] Memory: 100 of 200 at ffff888000001000\r\n';
+    const b = '[    9.000000] CPU: 3 PID: 1 Comm: sh\n[    9.1] Memory: 150 of 300 at ffff888000002000\n';
+    expect(compareConsoles(a, b)).toMatchObject({ numbers: 1, hunks: [], surplus: { a: 0, b: 0 } });
+  });
+
+  test('numbers of errors are', () =>
+    expect(compareConsoles('failed (error -2)\n', 'failed (error -8)\n').hunks).toHaveLength(1));
+
+  test('after a line of one side they go on together', () => {
+    const difference = compareConsoles('a\nb\nc\nd\n', 'a\nx\nx\nb\nc\ny\nd\n');
+    expect(difference.hunks).toEqual([
+      { at: { a: 2, b: 2 }, lines: { a: 0, b: 2 } },
+      { at: { a: 4, b: 6 }, lines: { a: 0, b: 1 } },
+    ]);
+    expect(difference.only).toEqual({
+      a: [],
+      b: [
+        { text: 'x', count: 2 },
+        { text: 'y', count: 1 },
+      ],
+    });
+    expect(difference.divergence).toMatchObject({ line: 2, before: ['a'], b: ['x', 'x'], after: ['b', 'c'] });
+  });
+});
+
+test('phases are told apart beyond chance', () => {
+  const log = (init: string, crash: string) =>
+    `[    ${init}] Run /init as init process\n[    ${crash}] Kernel panic - not syncing: x\n`;
+  expect(comparePhases(log('1.000000', '2.000000'), log('1.050000', '9.000000'))).toEqual([
+    { phase: 'kernel', a: 1, b: 1.05, differs: false },
+    { phase: 'until the crash', a: 1, b: 7.95, differs: true },
+  ]);
+  expect(comparePhases('x\n', log('1.000000', '2.000000'))).toMatchObject([
+    { phase: 'kernel', a: undefined, differs: true },
+    { phase: 'until the crash', differs: true },
+  ]);
+});
+
+test('settings that cannot matter are told apart, command lines by word', async () => {
+  const config = (name: string, extra: string) => `name = "${name}"\nmemory = 16\nextra = "${extra}"\n`;
+  const a = await report({ ...panic, config: config('one', 'quiet console=hvc0') });
+  const b = await report({ ...panic, config: config('two', 'console=hvc0  debug') });
+  expect(compareReports(a, b).config).toMatchObject([
+    { what: 'extra, words', harmless: false },
+    { what: 'name', harmless: true },
+  ]);
+  expect(compareReports(a, b).changed).toBe(1);
+  const c = await report({ ...panic, config: config('two', 'console=hvc0 quiet') });
+  expect(compareReports(a, c).changed).toBe(0);
+});

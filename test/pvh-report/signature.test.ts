@@ -1,5 +1,6 @@
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import type { CrashVcpu } from '../../tools/pvh-report/crash.ts';
+import { main } from '../../tools/pvh-report/main.ts';
 import {
   crashingVcpu,
   EXCEPTIONS,
@@ -12,6 +13,7 @@ import {
 import { NAME_RULES } from '../../tools/pvh-report/signature/names.ts';
 import { crashTitle, KINDS, TITLE_RULES } from '../../tools/pvh-report/signature/title.ts';
 import { functionName, renderSignature, signatureOf } from '../../tools/pvh-report/signature.ts';
+import { packReport, scratchFolder } from './support.ts';
 
 type HowFound = 'orc' | 'scan';
 const framesOf = (names: readonly string[], how: HowFound = 'orc') =>
@@ -109,6 +111,9 @@ describe('frames', () => {
     expect(telling(names)).toEqual(['mount_root_generic', 'prepare_namespace']);
     expect(telling(['panic', 'mount_root', 'f'])).toEqual(['mount_root', 'f']);
   });
+
+  test('how deep a recursion is does not count', () =>
+    expect(telling(['panic', 'walk', 'walk.part.0', 'walk', 'find'])).toEqual(['walk', 'find']));
 
   test('a stack without machinery is kept', () =>
     expect(telling(['wait_for_event', 'wait_for_work'])).toEqual(['wait_for_event', 'wait_for_work']));
@@ -356,6 +361,20 @@ describe('signature', () => {
     expect(at(0x1000n).text).not.toBe(at(0n).text);
   });
 
+  test('an oops that killed init is not on the stack any more', () => {
+    const console = [
+      'BUG: unable to handle page fault for address: 000000000dead000',
+      'Oops: 0002 [#1] PREEMPT SMP NOPTI',
+      'CPU: 0 PID: 1 Comm: insmod Tainted: G           OE',
+      'RIP: 0010:wild_pointer+0x12/0x1f [contexts]',
+      'Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009',
+    ].join('\n');
+    const stack = vcpu(0, ['panic', 'do_exit.cold', 'make_task_dead', 'rewind_stack_and_make_dead']);
+    expect(signatureOf('crash', console, [stack], 0).text).toBe(
+      'page fault: unable to handle page fault for address: <address> | contexts:wild_pointer',
+    );
+  });
+
   test('a domain that said nothing', () => {
     expect(signatureOf('reboot', '', [vcpu(0, ['f'])], 0, { xenLog: '(XEN) d1v0 Triple fault' }).text).toBe(
       'triple fault | f',
@@ -363,5 +382,45 @@ describe('signature', () => {
     expect(signatureOf('watchdog', '', [vcpu(0, ['f'])], 0).text).toBe('watchdog | f');
     expect(signatureOf('poweroff', console, [vcpu(0, ['f'])], 0).text).toBe('poweroff | f');
     expect(signatureOf('crash', '', [], undefined)).toMatchObject({ text: 'crash', weak: true });
+  });
+});
+
+describe('pvh-report signature', () => {
+  const folder = scratchFolder();
+  afterAll(() => folder.remove());
+  const run = async (...argv: string[]) => {
+    let [out, err] = ['', ''];
+    const streams = {
+      out: (text: string) => {
+        out += text;
+      },
+      err: (text: string) => {
+        err += text;
+      },
+    };
+    return { status: await main(['signature', ...argv], {}, streams), out: () => out, err: () => err };
+  };
+
+  test('prints one line, its rules, or data', async () => {
+    const bytes = await packReport({
+      frames: ['shutdown', 'panic', 'mount_root.isra.0', 'start_services'],
+      console: '[    0.200000] Panic: no root\n',
+    });
+    const path = folder.write('report.tar.gz', bytes);
+    const line = await run(path);
+    expect(line.status).toBe(0);
+    expect(line.out()).toMatch(/^[0-9a-f]{8} panic: no root \| mount_root \| start_services\n$/);
+    const explained = (await run(path, '--explain')).out();
+    expect(explained).toContain('mount_root.isra.0 -> mount_root');
+    expect(explained).toContain('left out at the top: shutdown, panic');
+    const data = JSON.parse((await run(path, '--json')).out());
+    expect(data).toMatchObject({ schema: 'pvh-report-signature/2', kind: 'panic', weak: false, vcpu: 0 });
+    expect(line.out()).toBe(`${data.sha8} ${data.text}\n`);
+  });
+
+  test('what is no report is refused', async () => {
+    const ran = await run(folder.write('other', Buffer.from('hello')));
+    expect(ran.status).toBe(2);
+    expect(ran.err()).toMatch(/^pvh-report: .*not a whole gzip file/);
   });
 });

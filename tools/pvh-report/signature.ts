@@ -3,9 +3,10 @@
 import { sha256 } from './archive.ts';
 import type { CrashVcpu } from './crash.ts';
 import { crashingVcpu, type TellingFrame, tellingFrames } from './signature/frames.ts';
-import { crashTitle } from './signature/title.ts';
+import { functionName, type OnStep } from './signature/names.ts';
+import { crashTitle, type Title } from './signature/title.ts';
 
-export { functionName } from './signature/names.ts';
+export { functionName };
 
 const SCHEMA = 'pvh-report-signature/2';
 
@@ -66,15 +67,22 @@ function kindOfEnding(ending: string, xenLog: string | undefined): string {
   return ending;
 }
 
+/** A kernel that kills a task for an oops leaves the stack: then the message has where it was. */
+function instructionOf(title: Title | undefined, onStep: OnStep): string[] {
+  if (title?.rip === undefined) return [];
+  onStep('instruction', `no function left on the stack; the message names ${title.rip}`);
+  return [functionName(title.rip)];
+}
+
 /** Endings that are none of a crash: what was said long before has nothing to do with it. */
 const QUIET = new Set(['poweroff', 'suspend']);
 
-/** @param named the vCPU on which the domain ended, when the hypervisor's log has it. */
+/** @param endedOn the vCPU on which the domain ended, when the hypervisor's log has it. */
 export function signatureOf(
   ending: string,
   console: string,
   vcpus: readonly CrashVcpu[],
-  named: number | undefined,
+  endedOn: number | undefined,
   { buildId, xenLog }: SignatureHints = {},
 ): Signature {
   const steps: SignatureStep[] = [];
@@ -84,11 +92,14 @@ export function signatureOf(
   const title = QUIET.has(ending) ? undefined : crashTitle(console, onStep);
   const kind = title?.kind ?? kindOfEnding(ending, xenLog);
   if (title === undefined) onStep('kind', `nothing said on the console: ${kind}`);
-  const vcpu = crashingVcpu(vcpus, named, title?.cpu, onStep);
+  const vcpu = crashingVcpu(vcpus, endedOn, title?.cpu, onStep);
   const frames = tellingFrames(vcpu?.frames ?? [], onStep);
   const isNamed = vcpu?.frames.some(({ symbol }) => symbol !== undefined) ?? false;
+  const named = frames.slice(0, DEPTH[kind] ?? USUAL_DEPTH).flatMap(({ name }) => name ?? []);
   const names = isNamed
-    ? frames.slice(0, DEPTH[kind] ?? USUAL_DEPTH).flatMap(({ name }) => name ?? [])
+    ? named.length > 0 || kind === 'panic'
+      ? named
+      : instructionOf(title, onStep)
     : frames.slice(0, WEAK_DEPTH).map(({ address }) => withoutSlide(address));
   if (!isNamed) onStep('weak', 'no names: build-id and places that do not move with the kernel');
   const head = title === undefined || title.text === '' ? kind : `${kind}: ${title.text}`;

@@ -52,8 +52,9 @@ const NUMBER = /(?<![\w.-])(0x[0-9a-f]{1,7}|\d[\d.]{0,20})(?![\w.])/g;
 
 /** Linux's `[    1.234567] `, Xen's `[2026-11-22 10:59:00] `, and numbers that are addresses or name who ran. */
 export const normaliseLine = (line: string): string =>
-  withoutPrefix(line.replace(/\r/g, ''))
+  withoutPrefix(line)
     .slice(0, MAX_LINE)
+    .replace(/\r/g, '')
     .replace(/\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\] ?/, '')
     .replace(ADDRESS, '<hex>')
     .replace(RUNNER, (_, word?: string, between?: string, task?: string) =>
@@ -61,26 +62,28 @@ export const normaliseLine = (line: string): string =>
     )
     .trimEnd();
 
-/** Lines as numbers: equal numbers, equal words. */
-class Templates {
-  readonly #known = new Map<string, number>();
-  readonly #ids = new Map<string, number>();
-  readonly texts: string[] = [];
+/** A log as numbers (equal numbers, equal words) and as lines without what differs in any two runs. */
+interface Words {
+  readonly ids: Int32Array;
+  readonly lines: readonly string[];
+}
 
-  id(raw: string): number {
-    const words = withoutPrefix(raw.endsWith('\r') ? raw.slice(0, -1) : raw);
-    const known = this.#known.get(words);
-    if (known !== undefined) return known;
-    const line = normaliseLine(words);
+/** @returns the logs, and a line for each number. */
+function intern(logs: readonly (readonly string[])[]): { words: Words[]; texts: readonly string[] } {
+  const ids = new Map<string, number>();
+  const texts: string[] = [];
+  const idOf = (line: string): number => {
     const template = line.replace(NUMBER, '<n>');
-    let id = this.#ids.get(template);
-    if (id === undefined) {
-      id = this.texts.push(line) - 1;
-      this.#ids.set(template, id);
-    }
-    this.#known.set(words, id);
-    return id;
-  }
+    const known = ids.get(template);
+    if (known !== undefined) return known;
+    ids.set(template, texts.length);
+    return texts.push(line) - 1;
+  };
+  const words = logs.map((log) => {
+    const lines = log.map(normaliseLine);
+    return { lines, ids: Int32Array.from(lines, idOf) };
+  });
+  return { words, texts };
 }
 
 const linesOf = (text: string): string[] => (text === '' ? [] : text.replace(/\n$/, '').split('\n'));
@@ -128,36 +131,26 @@ function onlyIn(these: Uint32Array, those: Uint32Array, texts: readonly string[]
 const surplusOf = (these: Uint32Array, those: Uint32Array): number =>
   these.reduce((sum, count, id) => sum + Math.max(0, count - (those[id] ?? 0)), 0);
 
-function numbersThatDiffer(left: readonly string[], right: readonly string[], partner: Int32Array): number {
-  let differing = 0;
-  for (const [a, b] of partner.entries()) {
-    if (b < 0) continue;
-    const [x, y] = [left[a] ?? '', right[b] ?? ''];
-    if (x !== y && normaliseLine(x) !== normaliseLine(y)) differing++;
-  }
-  return differing;
-}
-
 export function compareConsoles(a: string, b: string): ConsoleDifference {
   const [left, right] = [linesOf(a), linesOf(b)];
-  const templates = new Templates();
-  const idsOf = (lines: readonly string[]) => Int32Array.from(lines, (line) => templates.id(line));
-  const [idsA, idsB] = [idsOf(left), idsOf(right)];
-  const partner = pairUp(idsA, idsB);
-  const [countA, countB] = [counts(idsA, templates.texts.length), counts(idsB, templates.texts.length)];
+  const { words, texts } = intern([left, right]);
+  const none: Words = { ids: new Int32Array(), lines: [] };
+  const [wordsA = none, wordsB = none] = words;
+  const partner = pairUp(wordsA.ids, wordsB.ids);
+  const [countA, countB] = [counts(wordsA.ids, texts.length), counts(wordsB.ids, texts.length)];
   const hunks: ConsoleHunk[] = [];
   for (const hunk of hunksOf(partner, right.length)) if (hunks.push(hunk) >= MAX_LISTED) break;
   const difference: ConsoleDifference = {
     lines: { a: left.length, b: right.length },
     surplus: { a: surplusOf(countA, countB), b: surplusOf(countB, countA) },
-    numbers: numbersThatDiffer(left, right, partner),
+    numbers: partner.filter((at, index) => at >= 0 && wordsA.lines[index] !== wordsB.lines[at]).length,
     hunks,
-    only: { a: onlyIn(countA, countB, templates.texts), b: onlyIn(countB, countA, templates.texts) },
+    only: { a: onlyIn(countA, countB, texts), b: onlyIn(countB, countA, texts) },
   };
   const [first] = hunks;
   if (first === undefined) return difference;
   const shown = (lines: readonly string[], from: number, count: number) =>
-    lines.slice(Math.max(0, from), from + count).map(normaliseLine);
+    lines.slice(Math.max(0, from), from + count);
   const [fromA, fromB] = [first.at.a - 1, first.at.b - 1];
   const [secondsA, secondsB] = [secondsNear(left, fromA), secondsNear(right, fromB)];
   return {
@@ -168,10 +161,10 @@ export function compareConsoles(a: string, b: string): ConsoleDifference {
         ...(secondsA !== undefined && { a: secondsA }),
         ...(secondsB !== undefined && { b: secondsB }),
       },
-      before: shown(left, fromA - Math.min(CONTEXT, fromA), Math.min(CONTEXT, fromA)),
-      a: shown(left, fromA, Math.min(CONTEXT, first.lines.a)),
-      b: shown(right, fromB, Math.min(CONTEXT, first.lines.b)),
-      after: shown(left, fromA + first.lines.a, AFTER),
+      before: shown(wordsA.lines, fromA - Math.min(CONTEXT, fromA), Math.min(CONTEXT, fromA)),
+      a: shown(wordsA.lines, fromA, Math.min(CONTEXT, first.lines.a)),
+      b: shown(wordsB.lines, fromB, Math.min(CONTEXT, first.lines.b)),
+      after: shown(wordsA.lines, fromA + first.lines.a, AFTER),
     },
   };
 }

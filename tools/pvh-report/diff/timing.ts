@@ -24,7 +24,7 @@ function phasesOf(console: string): ReadonlyMap<string, number> {
   const phases = new Map<string, number>();
   const add = (phase: string, from: number, to: number | undefined): number => {
     if (to === undefined || to < from) return from;
-    phases.set(phase, to - from);
+    phases.set(phase, Math.round((to - from) * 1e6) / 1e6);
     return to;
   };
   let since = 0;

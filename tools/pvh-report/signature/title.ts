@@ -150,6 +150,8 @@ export interface Title {
   readonly text: string;
   /** Behind `CPU:` in its lines. */
   readonly cpu: number | undefined;
+  /** Behind `RIP:` in its lines, as the guest's kernel names it. */
+  readonly rip: string | undefined;
   /** Where it stands: from 0. */
   readonly line: number;
 }
@@ -211,13 +213,23 @@ function choose(
 }
 
 const CPU = /\bCPU: (\d{1,5})\b/;
-const CPU_LINES = 40;
+const RIP = /\bRIP: [0-9a-f]{4}:([\w.]{1,200}\+0x[0-9a-f]{1,16}\/0x[0-9a-f]{1,16}( \[[\w -]{1,110}\])?)/;
+/** A message has its CPU and its instruction in so many lines. */
+const MESSAGE_LINES = 40;
 
 /** The vCPU that the message says it was on: the first behind its first line. */
 function cpuOf(lines: readonly string[], from: number): number | undefined {
-  for (const line of lines.slice(from, from + CPU_LINES)) {
+  for (const line of lines.slice(from, from + MESSAGE_LINES)) {
     const found = CPU.exec(line)?.[1] ?? /\b(?:soft lockup - CPU#|LOCKUP on cpu )(\d{1,5})/.exec(line)?.[1];
     if (found !== undefined) return Number(found);
+  }
+  return undefined;
+}
+
+function ripOf(lines: readonly string[], from: number): string | undefined {
+  for (const line of lines.slice(from, from + MESSAGE_LINES)) {
+    const found = RIP.exec(line.slice(0, 400))?.[1];
+    if (found !== undefined) return found;
   }
   return undefined;
 }
@@ -229,5 +241,11 @@ export function crashTitle(console: string, onStep: OnStep = () => undefined): T
   if (found === undefined) return undefined;
   onStep('title', `line ${found.line + 1}, ${found.kind.kind}: ${found.text.slice(0, MAX_TITLE)}`);
   const text = rewrite(found.text.replace(/\p{Cc}/gu, '?').slice(0, MAX_TITLE), TITLE_RULES, onStep);
-  return { kind: found.kind.kind, text, cpu: cpuOf(lines, found.line), line: found.line };
+  return {
+    kind: found.kind.kind,
+    text,
+    cpu: cpuOf(lines, found.line),
+    rip: ripOf(lines, found.line),
+    line: found.line,
+  };
 }
