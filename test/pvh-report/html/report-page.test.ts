@@ -200,6 +200,29 @@ describe.runIf(hasChromium)('in Chromium', () => {
     await expect.poll(() => page.locator('#L5:target').count()).toBe(1);
   });
 
+  test('the number before a line is its link; a click on the line itself is not', async () => {
+    await using opened = await open(browser, html);
+    const { page } = opened;
+    await page.locator('#L3').click();
+    expect(page.url()).not.toContain('#');
+    const line = await page.locator('#L3').boundingBox();
+    await page.mouse.click((line?.x ?? 0) - 15, (line?.y ?? 0) + 8);
+    expect(page.url()).toMatch(/#L3$/);
+  });
+
+  test('on paper: black on white, no buttons, everything unrolled', async () => {
+    await using opened = await open(browser, html, { colorScheme: 'dark' });
+    const { page } = opened;
+    for (const _ of '12') await page.getByRole('button', { name: 'Dark' }).click();
+    await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
+    expect(await page.evaluate('getComputedStyle(document.body).backgroundColor')).toBe('rgb(255, 255, 255)');
+    expect(await page.getByRole('button').count()).toBe(0);
+    expect(await page.getByRole('navigation').count()).toBe(0);
+    const log =
+      "(() => { const e = document.getElementById('console-lines'); return e.scrollHeight - e.clientHeight; })()";
+    expect(await page.evaluate(log)).toBe(0);
+  });
+
   test('the timeline has the hypervisor before and behind the guest', async () => {
     await using opened = await open(browser, html);
     const rows = await opened.page.locator('#timeline tbody tr').allInnerTexts();

@@ -155,7 +155,7 @@ dialog::backdrop { background: rgb(0 0 0 / 0.4); }
 footer { border-top: 1px solid var(--line); color: var(--muted); font-size: 0.875rem; padding: 1rem 0 2rem; }
 
 @media print {
-  :root { color-scheme: light; }
+  :root, :root[data-theme] { color-scheme: light; }
   body { font-size: 10pt; }
   nav.sections, .tools, .bar, .skip, dialog, .heading button { display: none; }
   .layout { display: block; }
