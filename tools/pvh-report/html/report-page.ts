@@ -73,7 +73,11 @@ function verdict(report: Report, guest: Log | undefined): Section {
     id: 'verdict',
     title: 'Verdict',
     body: html`<p>${headline || manifest.domain.name}</p>
-<p class="verdict fatal"><code>${signature.title ?? 'No message of a crash was found in what the guest said.'}</code></p>
+${
+  signature.title === undefined
+    ? html`<p class="note">No message of a crash was found in what the guest said.</p>`
+    : html`<p class="verdict fatal"><code>${signature.title}</code></p>`
+}
 <p class="verdict">${
       top === undefined ? 'No stack could be read.' : html`in <code>${top.slice(0, 400)}</code>`
     }${signature.vcpu ? html` on <a href="#vcpu${signature.vcpu.id}">vcpu${signature.vcpu.id}</a>` : undefined}${
@@ -98,7 +102,8 @@ function vcpus(report: Report): Section {
   const facts = factsOf(report);
   const problem = typeof facts === 'string' ? facts : undefined;
   const crashing = report.signature.vcpu?.id;
-  const role = crashing === report.manifest.shutdownVcpu ? 'ended the domain' : 'taken for the crashing one';
+  const role =
+    crashing === report.manifest.shutdownVcpu ? 'ended the domain' : 'the one the signature is about';
   const order = report.vcpus.toSorted((a, b) => Number(b.id === crashing) - Number(a.id === crashing));
   const frames = Math.min(FRAMES.most, Math.floor(FRAMES.all / Math.max(order.length, 1)));
   const views = order.map((vcpu) =>
