@@ -84,4 +84,5 @@ export interface BrowserWindow extends EventSource {
   ) => { observe(element: PageElement): void };
   matchMedia(query: string): { readonly matches: boolean };
   requestAnimationFrame(work: () => void): void;
+  requestIdleCallback?(work: () => void): void;
 }

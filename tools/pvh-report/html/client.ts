@@ -141,9 +141,12 @@ function setUpSearch(window: BrowserWindow): Search | undefined {
   const step = (by: number) => {
     if (found.length > 0) go((current + by + found.length) % found.length);
   };
-  input.addEventListener('focus', () => {
+  const prepare = () => {
     lines ??= readLines(box);
-  });
+  };
+  // Before anybody asks, where the browser can tell when it has nothing else to do.
+  window.requestIdleCallback?.(prepare);
+  input.addEventListener('focus', prepare);
   input.addEventListener('input', search);
   input.addEventListener('keydown', (event) => {
     if (event.key === 'Enter') step(event.shiftKey ? -1 : 1);
