@@ -196,7 +196,7 @@ describe.runIf(hasChromium)('in Chromium', () => {
     const { page } = opened;
     await expect.poll(() => page.locator('#X2').isVisible()).toBe(true);
     await page.locator('#timeline a[href="#L5"]').click();
-    expect(page.url()).toMatch(/#L5$/);
+    await expect.poll(() => page.url()).toMatch(/#L5$/);
     await expect.poll(() => page.locator('#L5:target').count()).toBe(1);
   });
 
@@ -207,7 +207,7 @@ describe.runIf(hasChromium)('in Chromium', () => {
     expect(page.url()).not.toContain('#');
     const line = await page.locator('#L3').boundingBox();
     await page.mouse.click((line?.x ?? 0) - 15, (line?.y ?? 0) + 8);
-    expect(page.url()).toMatch(/#L3$/);
+    await expect.poll(() => page.url()).toMatch(/#L3$/);
   });
 
   test('on paper: black on white, no buttons, everything unrolled', async () => {
