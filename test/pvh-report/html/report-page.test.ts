@@ -160,17 +160,17 @@ describe.runIf(hasChromium)('in Chromium', () => {
     const { page } = opened;
     await page.keyboard.press('/');
     await page.keyboard.type('VCPU');
-    expect(await status(page)).toBe('1 of 4 lines');
+    await expect.poll(() => status(page)).toBe('1 of 4 lines');
     await page.keyboard.press('Escape');
     await page.keyboard.press('n');
     await page.keyboard.press('n');
-    expect(await status(page)).toBe('3 of 4 lines');
+    await expect.poll(() => status(page)).toBe('3 of 4 lines');
     expect(await page.locator('#console-lines .current').textContent()).toBe('vCPU 1 computes');
     for (const _ of '123') await page.keyboard.press('N');
-    expect(await status(page)).toBe('4 of 4 lines');
+    await expect.poll(() => status(page)).toBe('4 of 4 lines');
     await page.keyboard.press('/');
     await page.keyboard.type('nowhere');
-    expect(await status(page)).toBe('not found');
+    await expect.poll(() => status(page)).toBe('not found');
     expect(await page.locator('#search-status').getAttribute('aria-live')).toBe('polite');
     expect(opened.complaints).toEqual([]);
   });
@@ -182,9 +182,9 @@ describe.runIf(hasChromium)('in Chromium', () => {
     expect(await page.locator('#console-lines .current').textContent()).toMatch(/^Unhandled exception 0/);
     await page.evaluate('scrollTo(0, 0)');
     await page.keyboard.press(']');
-    expect(await page.evaluate('document.activeElement.id')).toBe('verdict');
+    await expect.poll(() => page.evaluate('document.activeElement.id')).toBe('verdict');
     await page.keyboard.press(']');
-    expect(await page.evaluate('document.activeElement.id')).toBe('vcpus');
+    await expect.poll(() => page.evaluate('document.activeElement.id')).toBe('vcpus');
     await page.keyboard.press('?');
     expect(await page.getByRole('dialog', { name: 'Keys' }).isVisible()).toBe(true);
     await page.keyboard.press('Escape');
@@ -312,7 +312,7 @@ describe.runIf(hasChromium)('in Chromium', () => {
     expect((await skip.boundingBox())?.x).toBe(0);
     expect(await skip.evaluate('(e) => getComputedStyle(e).outlineStyle')).not.toBe('none');
     await page.keyboard.press('Enter');
-    expect(await page.evaluate('document.activeElement.id')).toBe('verdict');
+    await expect.poll(() => page.evaluate('document.activeElement.id')).toBe('verdict');
   });
 
   test('without script everything is still there', async () => {
@@ -377,7 +377,7 @@ describe.runIf(hasChromium)('in Chromium', () => {
     await page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true");
     await page.keyboard.press('/');
     await page.keyboard.type('<script>');
-    expect(await status(page)).toBe('1 of 1 lines');
+    await expect.poll(() => status(page)).toBe('1 of 1 lines');
     expect(opened.complaints).toEqual([]);
     expect(await page.locator('script, img, iframe, object, form').count()).toBe(1);
     expect(await page.locator('a:not([href^="#"])').count()).toBe(0);
@@ -416,11 +416,11 @@ describe.runIf(hasChromium)('in Chromium', () => {
     await expect.poll(() => isSeen(`L${lines.length}`)).toBe(true);
     await page.keyboard.press('/');
     await page.keyboard.type('number 50000,');
-    expect(await status(page)).toBe('1 of 1 lines');
+    await expect.poll(() => status(page)).toBe('1 of 1 lines');
     await expect.poll(() => isSeen('L50001')).toBe(true);
     await expect.poll(() => page.evaluate("CSS.highlights.get('found').size")).toBe(1);
     await page.locator('#search').fill('XHCI');
-    expect(await status(page)).toBe(`1 of ${lines.length - 2} lines`);
+    await expect.poll(() => status(page)).toBe(`1 of ${lines.length - 2} lines`);
     await page.locator('#search').press('Shift+Enter');
     await expect.poll(() => isSeen(`L${lines.length - 1}`)).toBe(true);
     await page.keyboard.press('Escape');
