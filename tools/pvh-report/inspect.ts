@@ -190,7 +190,7 @@ async function derive(target: Target, { file, search, env, signal }: InspectOpti
     return {
       xenctxText: await lines('-f', '-a', '-C'),
       unwindText: await lines('-l', '0', '-C'),
-      xenctxJson: describeTarget(target, optionsOf('-a', '-C'), { symbols, kernel }).text,
+      xenctxJson: describeTarget(target, optionsOf('-a', '-C', '--source-lines'), { symbols, kernel }).text,
       kernelLog: kernelLog(kernel),
       vcpus,
       guestBuildId: kernel.buildId,

@@ -3,9 +3,11 @@ import { Command, CommanderError, Option } from 'commander';
 import { explainFailure } from '../shared/failure.ts';
 import { packageVersion } from '../shared/version.ts';
 import type { CollectOptions } from './collect-command.ts';
+import type { DiffOptions } from './diff-command.ts';
 import { EXIT, type Streams } from './exit.ts';
 import type { ExportOptions } from './export-command.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
+import type { ShowOptions } from './show-command.ts';
 import type { SignatureOptions } from './signature-command.ts';
 import type { StashOptions } from './stash-command.ts';
 import type { SymbolizeOptions } from './symbolize-command.ts';
@@ -21,6 +23,7 @@ Exit status:
   symbolize: 0, 3 when the report is partial, 2 when it cannot be done
   verify: 0 whole, 1 something differs (it says what), 2 no report, or symbols are needed to find out
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
+  show: 0, 2 when it is no report
   signature: 0, 2 for a file that is no report
   export: 0, 2 when there is no such domain, or the file cannot be read or written
   stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage
@@ -32,6 +35,7 @@ Examples:
   pvh-report collect 7 -s vmlinux -o crash.tar.gz
   pvh-report collect guest1 --dry-run             what would be taken, and from where
   pvh-report symbolize crash.tar.gz -s vmlinux    names for a report that was made without
+  pvh-report show --html monday.tar.gz            a page to look at it with a browser
   pvh-report diff monday.tar.gz tuesday.tar.gz
   pvh-report signature monday.tar.gz --explain    what identifies the crash, and why
   pvh-report export guest1 -o guest1.vmcore       for crash, drgn and gdb
@@ -129,14 +133,27 @@ function declare(
       done(await runVerify(report, options, env, streams));
     });
   program
+    .command('show')
+    .description(
+      'print the summary of a report, or make a page of all of it that any browser opens without a network',
+    )
+    .argument('<report>', 'report')
+    .option('--html', 'write a page; prints its path')
+    .option('-o, --output <file>', 'where to write the page; - is stdout (default: beside the report, .html)')
+    .action(async (report: string, options: ShowOptions) => {
+      const { runShow } = await import('./show-command.ts');
+      done(await runShow(report, options, streams));
+    });
+  program
     .command('diff')
     .description('compare two reports: is it the same crash, and what differs')
     .argument('<a>', 'report')
     .argument('<b>', 'report')
     .option('--json', 'everything as JSON, nothing shortened')
-    .action(async (a: string, b: string, options: { json?: true }) => {
+    .option('--html <file>', 'write a page, too (- prints that instead)')
+    .action(async (a: string, b: string, options: DiffOptions) => {
       const { runDiff } = await import('./diff-command.ts');
-      done(await runDiff(a, b, options.json === true, streams));
+      done(await runDiff(a, b, options, streams));
     });
   program
     .command('signature')

@@ -19,6 +19,8 @@ export interface Report {
   readonly hostConfig: string | undefined;
   readonly xenLog: string | undefined;
   readonly signature: Signature;
+  /** As they are in the archive, by name. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
 /** The files of a report, not yet held against its manifest. */
@@ -69,5 +71,6 @@ export async function readReport(path: string): Promise<Report> {
       manifest.shutdownVcpu,
       { buildId: manifest.kernel.buildId, xenLog: text('xl-dmesg.txt') },
     ),
+    files,
   };
 }

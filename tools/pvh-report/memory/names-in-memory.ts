@@ -28,21 +28,18 @@ export function kernelMemory(target: Target): VirtualMemory | undefined {
   return registers && new VirtualMemory(target, registers);
 }
 
-/** The target without some of its frames. */
-const without = (snapshot: Snapshot, gone: ReadonlySet<number>): Target => ({
-  kind: snapshot.kind,
-  description: snapshot.description,
-  identity: snapshot.identity,
-  vcpus: snapshot.vcpus,
-  lacks: snapshot.lacks,
-  paging: snapshot.paging,
-  frames: snapshot.frames,
-  readPhysical(address, into) {
-    for (let at = address; at < address + into.length; at += PAGE)
-      if (gone.has(Math.floor(at / PAGE))) throw new MemoryFault('physical', BigInt(at), 'not in dump');
-    snapshot.readPhysical(address, into);
+/** Of the guest's memory, the end of its image, as if nothing else were there; what is read below is not. */
+const endOf = (memory: VirtualMemory, start: bigint): MappedMemory => ({
+  read(address, into) {
+    if (address < start) throw new MemoryFault('virtual', address, 'not in dump');
+    memory.read(address, into);
   },
-  close: () => undefined,
+  *mapped(from, to) {
+    for (const { address, length } of memory.mapped(from, to)) {
+      const cut = address < start ? Number(start - address) : 0;
+      if (cut < length) yield { address: address + BigInt(cut), length: length - cut };
+    }
+  },
 });
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
@@ -76,18 +73,16 @@ export function namesInMemory(snapshot: Snapshot): NamesInMemory | undefined {
   if (!table) return undefined;
   const frames = new Set(together.keys());
   for (const size of TRIED) {
-    const kept = new Set<number>();
-    for (let address = (end - BigInt(size)) & ~0xfffn; address < end; address += BigInt(PAGE)) {
+    const start = (end - BigInt(size)) & ~0xfffn;
+    if (!same(table, findKallsyms(endOf(memory, start)))) continue;
+    const kept = new Set<number>(single);
+    for (let address = start; address < end; address += BigInt(PAGE)) {
       const physical = attempt(() => memory.translate(address)).value;
       if (physical !== undefined && frames.has(physical / PAGE)) kept.add(physical / PAGE);
     }
-    const gone = new Set([...frames].filter((gfn) => !kept.has(gfn) && !single.has(gfn)));
-    const reduced = kernelMemory(without(snapshot, gone));
-    if (reduced && same(table, findKallsyms(reduced))) {
-      snapshot.takeNotes();
-      const searched = new Map([...gone].map((gfn) => [gfn, together.get(gfn) ?? 0]));
-      return { frames: new Set([...kept, ...single]), searched };
-    }
+    snapshot.takeNotes();
+    const searched = [...together].filter(([gfn]) => !kept.has(gfn));
+    return { frames: kept, searched: new Map(searched) };
   }
   snapshot.takeNotes();
   return { frames: new Set([...frames, ...single]), searched: new Map() };
