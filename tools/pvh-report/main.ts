@@ -6,6 +6,7 @@ import type { CollectOptions } from './collect-command.ts';
 import { EXIT, type Streams } from './exit.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
 import type { StashOptions } from './stash-command.ts';
+import type { TriageOptions } from './triage-command.ts';
 
 const EXIT_CODES = `
 Exit status:
@@ -14,6 +15,7 @@ Exit status:
   2  wrong usage, no such domain, a file that is no report; diff: the reports cannot be compared
   3  collect: the report was made, but required parts are missing (it says which and why)
   130, 129, 143  collect: interrupted by Ctrl-C, SIGHUP, SIGTERM; nothing was written
+  triage: 0; 2 when there is nothing to read or the index is no use, 3 when some files are no reports (they are listed)
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
   export: 0, 2 when there is no such domain, or the file cannot be read or written
   stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage
@@ -25,6 +27,7 @@ Examples:
   pvh-report collect 7 -s vmlinux -o crash.tar.gz
   pvh-report collect guest1 --dry-run             what would be taken, and from where
   pvh-report diff monday.tar.gz tuesday.tar.gz
+  pvh-report triage /srv/reports                  the same crashes together, most frequent first
   pvh-report export guest1 -o guest1.vmcore       for crash, drgn and gdb
   pvh-report stash vmlinux                        keep it: from now on -s can be left out
   xl console guest1 | pvh-report decode           traces with file and line
@@ -103,6 +106,21 @@ function declare(
     .action(async (a: string, b: string, options: { json?: true }) => {
       const { runDiff } = await import('./diff-command.ts');
       done(await runDiff(a, b, options.json === true, streams));
+    });
+  program
+    .command('triage')
+    .description('group many reports by crash signature: how often, since when, on which kernels')
+    .argument('[place...]', 'folders, files, or patterns like "reports/**/web*.tar.gz"')
+    .option('--index <folder>', 'where the index is kept (default: .pvh-triage in the first folder)')
+    .option('--no-update', 'answer from the index as it is, without looking at the files')
+    .option('--sql <query>', 'one SELECT over the table reports (DESCRIBE reports names its columns)')
+    .option('--since <when>', 'only reports since then: a date, or 12h, 7d, 4w')
+    .option('--limit <n>', 'so many groups (default: 50), or rows of --sql (default: 1000)')
+    .option('--json', 'as JSON')
+    .option('-q, --quiet', 'no progress')
+    .action(async (places: readonly string[], options: TriageOptions) => {
+      const { runTriage } = await import('./triage-command.ts');
+      done(await runTriage(places, options, streams));
     });
   program
     .command('stash')

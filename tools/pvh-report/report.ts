@@ -19,6 +19,8 @@ export interface Report {
   readonly hostConfig: string | undefined;
   readonly xenLog: string | undefined;
   readonly signature: Signature;
+  /** Every file by name. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
 /** @throws FormatError for a file that is not a report or was changed; system errors as they come. */
@@ -41,6 +43,7 @@ export async function readReport(path: string): Promise<Report> {
   return {
     path,
     digest,
+    files,
     manifest,
     vcpus,
     console,
