@@ -16,6 +16,7 @@ Exit status:
   3  collect: the report was made, but required parts are missing (it says which and why)
   130, 129, 143  collect: interrupted by Ctrl-C, SIGHUP, SIGTERM; nothing was written
   triage: 0; 2 when there is nothing to read or the index is no use, 3 when some files are no reports (they are listed)
+  mail: 0, 2 when the file is no report, 3 when the report lacks required parts
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
   export: 0, 2 when there is no such domain, or the file cannot be read or written
   stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage
@@ -121,6 +122,15 @@ function declare(
     .action(async (places: readonly string[], options: TriageOptions) => {
       const { runTriage } = await import('./triage-command.ts');
       done(await runTriage(places, options, streams));
+    });
+  program
+    .command('mail')
+    .description('print a report as a mail to a mailing list: plain text under 100,000 bytes, with a subject')
+    .argument('<report>', 'report')
+    .option('-o, --output <file>', 'where to write (default: stdout)')
+    .action(async (report: string, options: { output?: string }) => {
+      const { runMail } = await import('./mail-command.ts');
+      done(await runMail(report, options, streams));
     });
   program
     .command('stash')

@@ -114,7 +114,8 @@ function timeOf(report: Report, { modified }: ListedFile): Pick<Row, 'time' | 't
   return { time: inReason(modified / 1000n) ?? 0n, time_of: 'file' };
 }
 
-const releaseOf = (banner: string | undefined): string | undefined =>
+/** @param banner Linux's first words. */
+export const releaseOf = (banner: string | undefined): string | undefined =>
   /^Linux version (\S{1,200})/.exec(banner ?? '')?.[1];
 
 /** Why a report cannot be read, without its path. Whatever it is, it must not keep others from being read. */
@@ -150,6 +151,8 @@ export async function readRow(file: ListedFile, name: string): Promise<Row> {
   } catch (error) {
     return {
       ...stamp,
+      // What the system would not give today is tried again: no file has this time.
+      ...(systemError(error) !== undefined && { modified_ns: -1n }),
       time: inReason(file.modified / 1000n) ?? 0n,
       time_of: 'file',
       signature_version: SIGNATURE_VERSION,
