@@ -4,6 +4,7 @@ import { explainFailure } from '../shared/failure.ts';
 import { packageVersion } from '../shared/version.ts';
 import type { CollectOptions } from './collect-command.ts';
 import { EXIT, type Streams } from './exit.ts';
+import type { FitOptions } from './fit-command.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
 import type { StashOptions } from './stash-command.ts';
 import type { TriageOptions } from './triage-command.ts';
@@ -16,6 +17,7 @@ Exit status:
   3  collect: the report was made, but required parts are missing (it says which and why)
   130, 129, 143  collect: interrupted by Ctrl-C, SIGHUP, SIGTERM; nothing was written
   triage: 0; 2 when there is nothing to read or the index is no use, 3 when some files are no reports (they are listed)
+  fit: 0, 2 when the file is no report or cannot be made to fit
   mail: 0, 2 when the file is no report, 3 when the report lacks required parts
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
   export: 0, 2 when there is no such domain, or the file cannot be read or written
@@ -41,6 +43,9 @@ interface ExportOptions {
   readonly commands?: true;
   readonly quiet?: true;
 }
+
+/** Of --fit; fit.ts has their limits. */
+const DESTINATIONS = ['mail', 'github', 'gitlab', 'none'] as const;
 
 /** An option that may be given several times. */
 const listed = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
@@ -72,6 +77,11 @@ function declare(
     .option('--deadline <seconds>', 'for everything together (default: 600)')
     .option('--dry-run', 'only print what would be taken, and from where')
     .option('--estimate', 'collect, print how large and how slow each file is, write nothing')
+    .addOption(
+      new Option('--fit <where>', 'leave out what is worth least until it can be sent there').choices(
+        DESTINATIONS,
+      ),
+    )
     .option('--json', 'print path, digest and manifest as JSON')
     .option('-q, --quiet', 'no progress')
     .action(async (domain: string, options: CollectOptions) => {
@@ -122,6 +132,16 @@ function declare(
     .action(async (places: readonly string[], options: TriageOptions) => {
       const { runTriage } = await import('./triage-command.ts');
       done(await runTriage(places, options, streams));
+    });
+  program
+    .command('fit')
+    .description('make a report small enough to be sent: leaves out what is worth least, and says so in it')
+    .argument('<report>', 'report')
+    .addOption(new Option('--fit <where>', 'where it is to be sent').choices(DESTINATIONS).default('mail'))
+    .option('-o, --output <file>', 'where to write (default: NAME.WHERE.tar.gz here)')
+    .action(async (report: string, options: FitOptions) => {
+      const { runFit } = await import('./fit-command.ts');
+      done(await runFit(report, options, streams));
     });
   program
     .command('mail')
