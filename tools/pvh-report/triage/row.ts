@@ -128,9 +128,13 @@ function reasonOf(error: unknown, path: string): string {
     .slice(0, 500);
 }
 
-/** @param name of the file in the index. */
-export async function readRow(file: ListedFile, name: string): Promise<Row> {
-  const stamp = { path: name, bytes: file.bytes, modified_ns: file.modified };
+export interface NamedFile extends ListedFile {
+  /** Its path in the index. */
+  readonly name: string;
+}
+
+export async function readRow(file: NamedFile): Promise<Row> {
+  const stamp = { path: file.name, bytes: file.bytes, modified_ns: file.modified };
   try {
     const report = await readReport(file.path);
     const { manifest, vcpus, digest } = report;

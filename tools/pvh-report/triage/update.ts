@@ -1,9 +1,10 @@
 // Brings the index up to date: reads what is new or changed, marks what has gone, leaves the rest alone.
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import type { Database } from './duckdb.ts';
-import { isBelow, type ListedFile, listFiles, type Place } from './listing.ts';
+import { isBelow, listFiles, type Place } from './listing.ts';
 import type { Index } from './parts.ts';
-import { COLUMNS, type Row, readRow, SIGNATURE_VERSION } from './row.ts';
+import { readRows } from './read-rows.ts';
+import { COLUMNS, type NamedFile, type Row, SIGNATURE_VERSION } from './row.ts';
 
 /** Rows that are put on disk together: what the end at a wrong moment can cost. */
 const BATCH_ROWS = 20_000;
@@ -82,9 +83,10 @@ const CHANGED = `SELECT path, bytes, modified_ns FROM listing ANTI JOIN
   (SELECT path, bytes, modified_ns FROM known WHERE NOT removed AND signature_version = ${SIGNATURE_VERSION})
   USING (path, bytes, modified_ns) ORDER BY path`;
 
-async function changedFiles(database: Database, names: Names): Promise<ListedFile[]> {
+async function changedFiles(database: Database, names: Names): Promise<NamedFile[]> {
   const rows = await database.rows(CHANGED);
   return rows.map(({ path, bytes, modified_ns }) => ({
+    name: String(path),
     path: names.onDisk(String(path)),
     bytes: BigInt(String(bytes)),
     modified: BigInt(String(modified_ns)),
@@ -143,9 +145,13 @@ export async function update(
     await index.add();
   };
   let since = performance.now();
-  for (const [done, file] of files.entries()) {
-    onStep(`Reading ${files.length} report${files.length === 1 ? '' : 's'}`, done, files.length);
-    rows.push(await readRow(file, names.inIndex(file.path)));
+  let done = 0;
+  const what = `Reading ${files.length} report${files.length === 1 ? '' : 's'}`;
+  if (files.length > 0) onStep(what, done, files.length);
+  for await (const portion of readRows(files)) {
+    rows.push(...portion);
+    done += portion.length;
+    onStep(what, done, files.length);
     if (rows.length < BATCH_ROWS && performance.now() - since < BATCH_MS) continue;
     await flush();
     since = performance.now();
