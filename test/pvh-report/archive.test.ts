@@ -139,7 +139,7 @@ describe('a report', () => {
     const report = await readReport(folder.write('good.tar.gz', await packReport(crash)));
     expect(report.signature).toMatchObject({
       ending: 'crash',
-      title: 'Panic: no root',
+      title: 'panic: no root',
       frames: [{ symbol: 'mount_root+0x1' }],
     });
   });

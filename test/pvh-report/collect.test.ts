@@ -122,13 +122,14 @@ test('a whole report reads back, and nothing is missing', async () => {
   const report = await files(made.bytes);
   expect(report.signature).toMatchObject({
     ending: 'crash',
-    title: 'Panic: no root',
+    title: 'panic: no root',
     frames: [{ symbol: 'mount_root+0x8' }],
   });
   expect(report.manifest.files.map(({ name }) => name)).toEqual([
     ...[
       'README.txt',
       'report.txt',
+      'signature.json',
       'console.log',
       'crash.json',
       'domain.json',

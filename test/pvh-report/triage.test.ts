@@ -71,13 +71,13 @@ describe('groups', () => {
       out.replaceAll(folder.path, 'DIR'),
     ).toBe(`5 reports in 2 groups, 1 not readable (index DIR/.pvh-triage)
 
-      3  ${sha8('Kernel panic - not syncing: VFS: no root | mount_root | prepare_namespace')} Kernel panic - not syncing: VFS: no root
+      3  ${sha8('panic: VFS: no root | mount_root | prepare_namespace')} panic: VFS: no root
                   in mount_root < prepare_namespace
                   crash; 2026-11-22 12:00:00 to 2026-11-22 12:02:00 UTC; 2 domains; 1 partial
                   kernel aaaa1111bbbb (2), dddd4444 (1); Xen 4.17.0-pvh-report
                   DIR/b.tar.gz
 
-      1  ${sha8('BUG: kernel NULL pointer dereference, address: <hex> | sum_ring | audit')} BUG: kernel NULL pointer dereference, address: <hex>
+      1  ${sha8('page fault: kernel NULL pointer dereference, address: <address> | sum_ring | audit')} page fault: kernel NULL pointer dereference, address: <address>
                   in sum_ring < audit
                   crash; 2026-11-22 12:03:00 UTC; 1 domain
                   kernel cccc3333; Xen 4.17.0-pvh-report

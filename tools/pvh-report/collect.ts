@@ -8,7 +8,7 @@ import { type Facts, factsOf, type TextOf } from './facts.ts';
 import { type Gathered, gather, type OnStep } from './gather.ts';
 import type { Limits } from './limits.ts';
 import { isPartial, type Manifest, type ManifestFile, type MissingItem, renderManifest } from './manifest.ts';
-import { signatureOf } from './signature.ts';
+import { renderSignature, signatureOf } from './signature.ts';
 import { type GuestWords, renderReadme, renderSummary } from './summary.ts';
 import { vcpuOfShutdown } from './xen-log.ts';
 
@@ -114,6 +114,7 @@ export async function collect(
   const gathered = await gather(collectors, evidence, limits, onStep);
   const { files, inspection } = gathered;
   const { manifest: withoutTexts, facts, said } = describe(evidence, gathered, tool, skipped);
+  const xenLog = files.find(({ name }) => name === 'xl-dmesg.txt')?.bytes;
   // Only from what is in the report: whoever reads it comes to the same.
   const crash = files.some(({ name }) => name === 'crash.json') && inspection;
   const vcpus = crash && !('problem' in crash) ? crash.vcpus : [];
@@ -122,6 +123,7 @@ export async function collect(
     said?.text ?? '',
     vcpus,
     withoutTexts.shutdownVcpu,
+    { buildId: withoutTexts.kernel.buildId, xenLog: xenLog && new TextDecoder().decode(xenLog) },
   );
   const texts = [
     {
@@ -132,6 +134,7 @@ export async function collect(
       name: 'report.txt',
       bytes: encode(renderSummary(withoutTexts, facts, signature, vcpus, said)),
     },
+    { name: 'signature.json', bytes: encode(renderSignature(signature)) },
   ];
   const manifest: Manifest = {
     ...withoutTexts,
@@ -148,8 +151,14 @@ export async function collect(
       ...withoutTexts.files,
     ],
   };
-  const [readme, report] = texts;
-  const all = [readme, { name: 'manifest.json', bytes: encode(renderManifest(manifest)) }, report, ...files];
+  const [readme, report, ...derived] = texts;
+  const all = [
+    readme,
+    { name: 'manifest.json', bytes: encode(renderManifest(manifest)) },
+    report,
+    ...derived,
+    ...files,
+  ];
   onStep('Packing', collectors.length, collectors.length);
   const folder = `pvh-report_${safeName(evidence.subject.name).slice(0, 60)}`;
   const { bytes, digest } = await packArchive(

@@ -108,14 +108,14 @@ function choose(files: readonly ArchiveFile[], room: number): Kept[] {
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 const decode = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes);
 
+/** Name of a file, and what it is. */
+const README_ROW = /^ {2}(\S+) +(\S.*)$/gm;
+
 /** README.txt without the files that are not there. */
 function readmeOf(text: string, isThere: (name: string) => boolean): string {
-  const rows = [...text.matchAll(/^ {2}(\S+) +(\S.*)$/gm)].map(
-    ([, name = '', what = '']) => [name, what] as const,
-  );
-  return renderReadme(
-    rows.filter(([name]) => isThere(name) && name !== 'report.txt' && name !== 'manifest.json'),
-  );
+  const rows = [...text.matchAll(README_ROW)].map(([, name = '', what = '']) => [name, what] as const);
+  const always = [...renderReadme([]).matchAll(README_ROW)].map(([, name = '']) => name);
+  return renderReadme(rows.filter(([name]) => isThere(name) && !always.includes(name)));
 }
 
 /** report.txt with another list of what is missing, which is the last that it has. */

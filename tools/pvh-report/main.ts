@@ -6,6 +6,7 @@ import type { CollectOptions } from './collect-command.ts';
 import { EXIT, type Streams } from './exit.ts';
 import type { FitOptions } from './fit-command.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
+import type { SignatureOptions } from './signature-command.ts';
 import type { StashOptions } from './stash-command.ts';
 import type { TriageOptions } from './triage-command.ts';
 
@@ -20,6 +21,7 @@ Exit status:
   fit: 0, 2 when the file is no report or cannot be made to fit
   mail: 0, 2 when the file is no report, 3 when the report lacks required parts
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
+  signature: 0, 2 for a file that is no report
   export: 0, 2 when there is no such domain, or the file cannot be read or written
   stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage
   gdbserver: 0 when it was ended, 2 when it could not begin`;
@@ -31,6 +33,7 @@ Examples:
   pvh-report collect guest1 --dry-run             what would be taken, and from where
   pvh-report diff monday.tar.gz tuesday.tar.gz
   pvh-report triage /srv/reports                  the same crashes together, most frequent first
+  pvh-report signature monday.tar.gz --explain    what identifies the crash, and why
   pvh-report export guest1 -o guest1.vmcore       for crash, drgn and gdb
   pvh-report stash vmlinux                        keep it: from now on -s can be left out
   xl console guest1 | pvh-report decode           traces with file and line
@@ -151,6 +154,18 @@ function declare(
     .action(async (report: string, options: { output?: string }) => {
       const { runMail } = await import('./mail-command.ts');
       done(await runMail(report, options, streams));
+    });
+  program
+    .command('signature')
+    .description(
+      'print what identifies the crash in a report: the same from run to run and from build to build',
+    )
+    .argument('<report>', 'report')
+    .option('--explain', 'which rules led to it')
+    .option('--json', 'as JSON, steps included')
+    .action(async (report: string, options: SignatureOptions) => {
+      const { runSignature } = await import('./signature-command.ts');
+      done(await runSignature(report, options, streams));
     });
   program
     .command('stash')

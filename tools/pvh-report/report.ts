@@ -55,6 +55,7 @@ export async function readReport(path: string): Promise<Report> {
       console ?? '',
       vcpus,
       manifest.shutdownVcpu,
+      { buildId: manifest.kernel.buildId, xenLog: text('xl-dmesg.txt') },
     ),
   };
 }

@@ -94,6 +94,10 @@ export function renderSummary(
     '',
     row('message', signature.title ?? 'none found in what the guest said'),
     row('where', place(signature)),
+    row(
+      'signature',
+      `${signature.sha8}${signature.weak ? ' (weak: no names)' : ''} ${plain(signature.text)}`,
+    ),
     row('kernel', manifest.kernel.banner ?? `build-id ${manifest.kernel.buildId ?? 'unknown'}`),
     row('symbols', symbolsLine(manifest)),
     ...facts.rows.map(([what, value]) => row(what, plain(value))),
@@ -117,6 +121,7 @@ export function renderReadme(collected: readonly (readonly [string, string])[]):
   const files = [
     ['report.txt', 'the crash on one page: read this first'],
     ['manifest.json', 'versions, SHA-256 of every file, and what is missing and why'],
+    ['signature.json', 'what identifies this crash, and how that came about'],
     ...collected,
   ] as const;
   const width = Math.max(...files.map(([name]) => name.length));

@@ -3,7 +3,7 @@
 import { ending } from '../facts.ts';
 import type { Source } from '../manifest.ts';
 import type { Report } from '../report.ts';
-import { releaseOf, signatureRow } from '../triage/row.ts';
+import { releaseOf } from '../triage/row.ts';
 import { byteLength, cut, foreignLines, headerText, keep, plain, wrap } from './text.ts';
 
 /** What vger.kernel.org takes; lists.xenproject.org takes more. */
@@ -43,7 +43,7 @@ const kernelOf = ({ manifest: { kernel } }: Report): string => {
 const xenOf = ({ manifest: { xen } }: Report): string => (xen === undefined ? 'unknown Xen' : `Xen ${xen}`);
 
 function subjectOf(report: Report): string {
-  const { ending: how, title = `${how}, no message` } = signatureRow(report);
+  const { kind, title = `${kind}, no message` } = report.signature;
   const { name } = report.manifest.domain;
   const text = `[BUG] PVH guest ${cut(name, 60)}: ${cut(title, 120)}, ${cut(kernelOf(report), 60)} on ${cut(xenOf(report), 40)}`;
   return `Subject: ${headerText(plain(text))}`;
@@ -52,19 +52,18 @@ function subjectOf(report: Report): string {
 /** What happened. */
 function storyOf(report: Report): string[] {
   const { manifest, signature } = report;
-  const { title, signature_sha8, signature: text = '' } = signatureRow(report);
+  const { title, sha8, weak, names } = signature;
   const { name, domid } = manifest.domain;
   const { state, shutdownReason } = manifest;
   const end = ending({ state, shutdownReason, kernel: {}, rows: [] });
-  const frames = text.split(' | ').slice(1);
   const where =
     signature.vcpu === undefined
       ? 'no vCPU could be read'
-      : `vcpu${signature.vcpu.id} ${frames.length === 0 ? `at ${signature.frames[0]?.address ?? 'an unknown address'}` : `in ${frames.join(', called by ')}`}`;
+      : `vcpu${signature.vcpu.id} ${weak || names.length === 0 ? `at ${signature.vcpu.frames[0]?.address ?? 'an unknown address'}` : `in ${names.join(', called by ')}`}`;
   const sentences = [
     `PVH guest ${name}${domid === undefined ? '' : ` (domain ${domid})`}, ${kernelOf(report)} on ${xenOf(report)}: ${end}.${manifest.source === undefined ? '' : ` ${SOURCES[manifest.source]}`}`,
     `Message: ${title ?? 'none found in what the guest said'}`,
-    `Where: ${where} (signature ${signature_sha8}).`,
+    `Where: ${where} (signature ${sha8}${weak ? ', weak: no names' : ''}).`,
   ];
   return sentences.flatMap((sentence) => wrap(plain(cut(sentence, 600)), WIDTH, '  '));
 }

@@ -11,7 +11,9 @@ interface Share {
 export interface Group {
   readonly signature: string;
   readonly sha8: string;
-  readonly version: number;
+  readonly version: string;
+  /** Without names of functions: another build of the same kernel is another group. */
+  readonly weak: boolean;
   readonly reports: number;
   /** UTC, `yyyy-mm-dd hh:mm:ss`. */
   readonly first: string;
@@ -54,13 +56,13 @@ const share = (column: string): string =>
 const GROUPS = `
   WITH chosen AS (SELECT * FROM reports WHERE error IS NULL),
   g AS (
-    SELECT signature, signature_version AS version, any_value(signature_sha8) AS sha8,
+    SELECT signature, signature_version AS version, any_value(signature_sha8) AS sha8, any_value(weak) AS weak,
       count(*)::INTEGER AS reports, min(time) AS first, max(time) AS last,
       count(DISTINCT domain)::INTEGER AS domains, count(*) FILTER (partial)::INTEGER AS partial,
       max_by(path, (time, path)) AS example
     FROM chosen GROUP BY signature, signature_version
     ORDER BY reports DESC, last DESC, signature LIMIT $1::INTEGER)
-  SELECT signature, sha8, version, reports, strftime(first, '%Y-%m-%d %H:%M:%S') AS first,
+  SELECT signature, sha8, version, weak, reports, strftime(first, '%Y-%m-%d %H:%M:%S') AS first,
     strftime(last, '%Y-%m-%d %H:%M:%S') AS last, domains, partial, example,
     ${share('ending')} AS endings, ${share('kernel_build_id')} AS kernels, ${share('xen')} AS xen
   FROM g ORDER BY reports DESC, g.last DESC, signature`;
@@ -115,13 +117,16 @@ function shares(list: readonly Share[], width: number): string {
 }
 
 function groupLines(group: Group): string[] {
-  const { reports, sha8, signature, first, last, endings, kernels, xen, domains, partial, example } = group;
+  const { weak, reports, sha8, signature, first, last, endings, kernels, xen, domains, partial, example } =
+    group;
   const indent = ' '.repeat(18);
   const [title = '', ...frames] = plain(signature).split(' | ');
   const when = first === last ? first : `${first} to ${last}`;
   return [
     `${String(reports).padStart(7)}  ${plain(sha8)} ${cut(title, WIDTH - 18)}`,
-    ...(frames.length > 0 ? [indent + cut(`in ${frames.join(' < ')}`, WIDTH - 18)] : []),
+    ...(frames.length > 0
+      ? [indent + cut(`${weak ? 'weak, without names: ' : 'in '}${frames.join(' < ')}`, WIDTH - 18)]
+      : []),
     `${indent}${shares(endings, 20)}; ${when} UTC; ${domains} domain${domains === 1 ? '' : 's'}${partial > 0 ? `; ${partial} partial` : ''}`,
     `${indent}kernel ${shares(kernels, 12)}; Xen ${shares(xen, 24)}`,
     `${indent}${plain(example)}`,

@@ -1,10 +1,9 @@
 // What the index keeps of one report: a row. Reads one file, never fails: what cannot be read is a row that says why.
 import { systemError } from '../../shared/failure.ts';
 import { asNumber, asObject, parseJson } from '../../shared/json.ts';
-import { sha256 } from '../archive.ts';
 import { isPartial } from '../manifest.ts';
 import { type Report, readReport } from '../report.ts';
-import { functionName } from '../signature.ts';
+import { SCHEMA } from '../signature.ts';
 import type { ListedFile } from './listing.ts';
 
 type Kind = 'VARCHAR' | 'BIGINT' | 'INTEGER' | 'BOOLEAN' | 'TIMESTAMP';
@@ -19,7 +18,10 @@ export interface Row {
   readonly digest?: string | undefined;
   readonly signature?: string | undefined;
   readonly signature_sha8?: string | undefined;
-  readonly signature_version: number;
+  readonly signature_version: string;
+  /** Without names of functions. */
+  readonly weak?: boolean | undefined;
+  readonly kind?: string | undefined;
   readonly ending?: string | undefined;
   readonly title?: string | undefined;
   readonly domain?: string | undefined;
@@ -46,7 +48,9 @@ export const COLUMNS: readonly Column[] = [
   { name: 'digest', kind: 'VARCHAR' },
   { name: 'signature', kind: 'VARCHAR' },
   { name: 'signature_sha8', kind: 'VARCHAR' },
-  { name: 'signature_version', kind: 'INTEGER' },
+  { name: 'signature_version', kind: 'VARCHAR' },
+  { name: 'weak', kind: 'BOOLEAN' },
+  { name: 'kind', kind: 'VARCHAR' },
   { name: 'ending', kind: 'VARCHAR' },
   { name: 'title', kind: 'VARCHAR' },
   { name: 'domain', kind: 'VARCHAR' },
@@ -63,27 +67,31 @@ export const COLUMNS: readonly Column[] = [
 ];
 
 /** Rows of another one are made again. */
-export const SIGNATURE_VERSION = 1;
+export const SIGNATURE_VERSION: string = SCHEMA;
 
-const SIGNATURE_FRAMES = 3;
+/** Names of functions come from the report, and are as long as it likes. */
+const MAX_SIGNATURE = 2000;
+
+type SignatureColumns =
+  | 'ending'
+  | 'kind'
+  | 'title'
+  | 'signature'
+  | 'signature_sha8'
+  | 'signature_version'
+  | 'weak';
 
 /** What the crashes are grouped by. */
-export function signatureRow({
-  signature: { ending, title, frames },
-}: Pick<Report, 'signature'>): Pick<
-  Row,
-  'ending' | 'title' | 'signature' | 'signature_sha8' | 'signature_version'
-> {
-  const names = frames
-    .slice(0, SIGNATURE_FRAMES)
-    .flatMap(({ symbol }) => (symbol === undefined ? [] : [functionName(symbol).slice(0, 200)]));
-  const text = [title ?? `(${ending}, no message)`, ...names].join(' | ');
+function signatureRow({ signature }: Report): Pick<Row, SignatureColumns> {
+  const { ending, kind, title, text, sha8, version, weak } = signature;
   return {
     ending,
+    kind,
     title,
-    signature: text,
-    signature_sha8: sha256(new TextEncoder().encode(text)).slice(0, 8),
-    signature_version: SIGNATURE_VERSION,
+    signature: text.slice(0, MAX_SIGNATURE),
+    signature_sha8: sha8,
+    signature_version: version,
+    weak,
   };
 }
 

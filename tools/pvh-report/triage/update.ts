@@ -1,6 +1,6 @@
 // Brings the index up to date: reads what is new or changed, marks what has gone, leaves the rest alone.
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
-import type { Database } from './duckdb.ts';
+import { type Database, quoted } from './duckdb.ts';
 import { isBelow, listFiles, type Place } from './listing.ts';
 import type { Index } from './parts.ts';
 import { readRows } from './read-rows.ts';
@@ -80,7 +80,7 @@ async function list(
 }
 
 const CHANGED = `SELECT path, bytes, modified_ns FROM listing ANTI JOIN
-  (SELECT path, bytes, modified_ns FROM known WHERE NOT removed AND signature_version = ${SIGNATURE_VERSION})
+  (SELECT path, bytes, modified_ns FROM known WHERE NOT removed AND signature_version = ${quoted(SIGNATURE_VERSION)})
   USING (path, bytes, modified_ns) ORDER BY path`;
 
 async function changedFiles(database: Database, names: Names): Promise<NamedFile[]> {
