@@ -124,6 +124,12 @@ function summaryOf(text: string, missing: Manifest['missing']): string {
   return at < 0 ? text : `${text.slice(0, at)}\n${missingLines(missing).join('\n')}\n`;
 }
 
+/** Whole files come first in the ledger, each with a cause; behind them what is missing of others. */
+function withFiles(missing: Manifest['missing'], dropped: readonly MissingItem[]): MissingItem[] {
+  const last = missing.findLastIndex(({ cause }) => cause !== undefined);
+  return missing.toSpliced(last + 1, 0, ...dropped);
+}
+
 export interface Fitted {
   /** The .tar.gz. */
   readonly bytes: Uint8Array;
@@ -156,7 +162,7 @@ async function repack(
       cause: 'size',
       required: false,
     }));
-  const missing = [...manifest.missing, ...dropped];
+  const missing = withFiles(manifest.missing, dropped);
   const content = new Map<string, Uint8Array>(
     [...files]
       .filter(([name]) => isThere(name))
@@ -179,7 +185,13 @@ async function repack(
     const note = replaced.get(name)?.note;
     return [{ ...entry, sha256: sha256(bytes), bytes: bytes.length, ...(note !== undefined && { note }) }];
   });
-  const listed = { ...top, files: entries, missing: [...(top['missing'] as unknown[]), ...dropped] }; // as above
+  const noMemory = top['memory'] !== undefined && !content.has('memory.core');
+  const listed = {
+    ...top,
+    ...(noMemory && { memory: { taken: 'none', frames: 0, leftOut: 0 } }),
+    files: entries,
+    missing,
+  };
   const written = `${JSON.stringify(listed, undefined, 2)}\n`;
   content.set('manifest.json', encode(written));
   const { bytes, digest } = await packArchive(
