@@ -1,12 +1,12 @@
 // npm run bench:triage [-- FILES]: how long `pvh-report triage` takes to index so many reports (default 20,000), to find that
 // nothing has changed, and to answer from an index of five times as many rows. Of the files, 400 are different and the others copies.
-// Last line: `ratio <indexing / zcat of the same files>`, both in processor seconds of this run.
+// Start of node included. Last line: `ratio <indexing / zcat of the same files>`, both in processor seconds of this run.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { DuckDBInstance } from '@duckdb/node-api';
-import { main } from '../../tools/pvh-report/main.ts';
 import { packReport } from '../pvh-report/support.ts';
 
 const FILES = Number(process.argv[2] ?? 20_000);
@@ -33,20 +33,24 @@ function madeUp(n: number): Promise<Uint8Array> {
   });
 }
 
-async function timed(what: string, ...argv: string[]): Promise<{ wall: number; cpu: number }> {
-  const start = performance.now();
-  const before = process.cpuUsage();
-  const status = await main(['triage', '-q', ...argv], process.env, {
-    out: () => undefined,
-    err: (text) => process.stderr.write(text),
-  });
-  const wall = (performance.now() - start) / 1000;
-  const { user, system } = process.cpuUsage(before);
-  const cpu = (user + system) / 1e6;
-  if (status !== 0) throw new Error(`${what}: exit status ${status}`);
-  console.log(`${what}: ${wall.toFixed(2)} s, ${cpu.toFixed(2)} s of processor`);
-  return { wall, cpu };
+interface Took {
+  readonly wall: number;
+  readonly cpu: number;
 }
+
+/** @param command for a shell in `cwd`, with `args` from $1 on. */
+function timed(what: string, cwd: string, command: string, ...args: string[]): Took {
+  const script = `TIMEFORMAT='%R %U %S'; time { ${command}; } >/dev/null`;
+  const { status, stderr } = spawnSync('bash', ['-c', script, 'bench', ...args], { cwd, encoding: 'utf8' });
+  const [wall = 0, user = 0, system = 0] = stderr.trim().split('\n').at(-1)?.split(' ').map(Number) ?? [];
+  if (status !== 0) throw new Error(`${what}: exit status ${status}\n${stderr}`);
+  console.log(`${what}: ${wall.toFixed(2)} s, ${(user + system).toFixed(2)} s of processor`);
+  return { wall, cpu: user + system };
+}
+
+const cli = fileURLToPath(new URL('../../dist/tools/bin/pvh-report.js', import.meta.url));
+const triage = (what: string, ...args: string[]): Took =>
+  timed(what, tmpdir(), '"$@"', process.execPath, cli, 'triage', '-q', ...args);
 
 const folder = mkdtempSync(join(tmpdir(), 'pvh-bench-'));
 try {
@@ -62,10 +66,10 @@ try {
   for (let n = 0; n < Math.min(DIFFERENT, FILES); n++) rmSync(join(folder, `r${n}.tar.gz`));
   console.log(`${FILES} reports of ${(bytes / FILES / 1024).toFixed(1)} KiB on average`);
 
-  const { wall, cpu } = await timed('index', folder);
+  const { wall, cpu } = triage('index', folder);
   const perMinute = Math.round((FILES / wall) * 60);
   console.log(`${perMinute} files a minute, ${Math.round((FILES / cpu) * 60)} a minute of processor`);
-  await timed('nothing has changed', folder);
+  triage('nothing has changed', folder);
 
   const index = join(folder, '.pvh-triage');
   const database = await (await DuckDBInstance.create(':memory:')).connect();
@@ -76,21 +80,15 @@ try {
   );
   database.closeSync();
   console.log(`${FILES * TIMES} rows:`);
-  await timed('groups', '--no-update', '--index', index);
-  await timed(
+  triage('groups', '--no-update', '--index', index);
+  triage(
     '--sql',
     ...['--no-update', '--index', index, '--sql'],
     'SELECT kernel_build_id, count(*) FROM reports GROUP BY ALL ORDER BY 2 DESC',
   );
 
-  const zcat = spawnSync(
-    'bash',
-    ['-c', `TIMEFORMAT='%R %U %S'; time find . -name '*.tar.gz' -print0 | xargs -0 zcat >/dev/null`],
-    { cwd: folder, encoding: 'utf8' },
-  );
-  const [real = 0, user = 0, system = 0] = zcat.stderr.trim().split(' ').map(Number);
-  console.log(`zcat of the same files: ${real} s, ${(user + system).toFixed(2)} s of processor`);
-  console.log(`ratio ${(cpu / (user + system)).toFixed(2)}`);
+  const zcat = timed('zcat of the same files', folder, "find . -name '*.tar.gz' -print0 | xargs -0 zcat");
+  console.log(`ratio ${(cpu / zcat.cpu).toFixed(2)}`);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

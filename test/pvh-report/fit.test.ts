@@ -41,7 +41,7 @@ const CRASH: MadeUpCrash = {
   frames: ['panic', 'mount_root', 'prepare_namespace'],
   console: 'booting\nKernel panic - not syncing: VFS: no root\n',
   config: 'name = "guest"\n',
-  missing: [{ item: 'xenstore.txt', reason: 'not kept', required: false }],
+  missing: [{ item: 'xenstore.txt', reason: 'not kept', cause: 'absent', required: false }],
 };
 
 /** A report with more files than the crash has. */
