@@ -1,7 +1,17 @@
 // `pvh-report triage`: what a user sees of many reports, and that the index stays right whatever happens to it and beside it.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -276,6 +286,38 @@ test('object storage is refused with what to do', async () => {
   const { status, err } = await run('s3://bucket/reports');
   expect(status).toBe(2);
   expect(err).toMatch(/httpfs/);
+});
+
+test('a link in the place of the index is not followed unless the user says so', async () => {
+  await report('a.tar.gz', NO_ROOT);
+  const elsewhere = scratchFolder();
+  try {
+    symlinkSync(elsewhere.path, join(folder.path, '.pvh-triage'));
+    expect((await run(folder.path)).err).toMatch(/is a link/);
+    expect(readdirSync(elsewhere.path)).toEqual([]);
+    expect(await json(folder.path, '--index', join(folder.path, '.pvh-triage'))).toMatchObject({
+      reports: 1,
+    });
+  } finally {
+    elsewhere.remove();
+  }
+});
+
+test('threads come to the same rows', async () => {
+  await report('r.tar.gz', NO_ROOT);
+  await report('s.tar.gz', NULL);
+  for (let n = 0; n < 250; n++)
+    copyFileSync(join(folder.path, n % 3 === 0 ? 'r.tar.gz' : 's.tar.gz'), join(folder.path, `c${n}.tar.gz`));
+  folder.write('bad.tar.gz', new TextEncoder().encode('bad'));
+  const cli = fileURLToPath(new URL('../../dist/tools/bin/pvh-report.js', import.meta.url));
+  const built = spawnSync(process.execPath, [cli, 'triage', '-q', folder.path], { encoding: 'utf8' });
+  expect([built.status, built.stderr]).toEqual([3, '']);
+  const all = ['--json', '--limit', '1000', '--sql', 'SELECT * FROM reports ORDER BY path'];
+  const inThreads = (await run(folder.path, '-q', ...all)).out;
+  const index = join(folder.path, '.pvh-triage');
+  renameSync(index, `${index}.threads`);
+  expect((await run(folder.path, '-q', ...all)).out).toBe(inThreads);
+  expect(JSON.parse(inThreads)).toHaveLength(253);
 });
 
 describe('other processes', () => {

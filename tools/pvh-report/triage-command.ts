@@ -1,4 +1,5 @@
 // pvh-report triage
+import { lstatSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { cleanJson } from '../shared/clean-text.ts';
 import { ToolFailure } from '../shared/failure.ts';
@@ -67,7 +68,11 @@ function indexFolder(places: readonly Place[], index: string | undefined): strin
   if (index !== undefined) return resolve(index);
   const [first] = places;
   if (first === undefined) throw usage('no folder of reports, and no --index DIR');
-  return join(first.base, '.pvh-triage');
+  const folder = join(first.base, '.pvh-triage');
+  // Whoever sent the reports must not choose where we write.
+  if (lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink())
+    throw usage(`${folder} is a link`, '--index DIR says that it is meant');
+  return folder;
 }
 
 /** The views that questions are about. @param since ISO 8601. */
