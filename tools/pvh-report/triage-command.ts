@@ -75,19 +75,13 @@ function indexFolder(places: readonly Place[], index: string | undefined): strin
   return folder;
 }
 
-/** The views that questions are about. @param since ISO 8601. */
+/** What questions are about. @param since ISO 8601. */
 async function createViews(database: Database, updated: boolean, since: string | undefined): Promise<void> {
-  const of = updated ? 'known SEMI JOIN listing USING (path)' : 'known';
+  const meant = updated ? 'known SEMI JOIN listing USING (path)' : 'known';
   const when = since === undefined ? '' : `AND time >= TIMESTAMP '${since.replace('Z', '')}'`; // digits, from toISOString
-  for (const [name, removed] of [
-    ['reports', 'NOT removed'],
-    ['removed', 'removed'],
-  ] as const)
-    await database.run(
-      `CREATE TABLE ${name} AS SELECT * EXCLUDE (removed) FROM ${name === 'removed' ? 'known' : of} WHERE ${removed} ${when}`,
-    );
-  for (const table of ['read', 'batch', 'known', 'listing', 'gone'])
-    await database.run(`DROP TABLE IF EXISTS ${table}`);
+  const select = 'SELECT * EXCLUDE (removed) FROM';
+  await database.run(`CREATE VIEW reports AS ${select} ${meant} WHERE NOT removed ${when}`);
+  await database.run(`CREATE VIEW removed AS ${select} known WHERE removed ${when}`);
 }
 
 /** @returns the exit status. @throws ToolFailure */

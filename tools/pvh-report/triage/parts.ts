@@ -36,13 +36,9 @@ const columnKinds = COLUMNS.map(({ name, kind }) => `${name} ${kind}`).join(', '
 
 /** What the index says of the files, in the database: one row a file, the latest. `removed` ones were there once. */
 const CREATE = [
-  `CREATE TABLE read (${columnKinds}, removed BOOLEAN, part INTEGER)`,
   `CREATE TABLE known (${columnKinds}, removed BOOLEAN)`,
   `CREATE TABLE batch (${columnKinds}, removed BOOLEAN)`,
 ];
-/** Times in another order than one would think: a later part's row is later, whatever its times. */
-const LATEST = `SELECT ${columnNames}, removed FROM read
-  QUALIFY row_number() OVER (PARTITION BY path ORDER BY part DESC) = 1`;
 
 export class Index {
   readonly folder: string;
@@ -82,7 +78,7 @@ export class Index {
     await this.#locked(async () => {
       this.#sweep();
       const last = Math.max(0, ...this.#all().map((part) => part.last));
-      await this.#write(last + 1, last + 1, 'batch');
+      await this.#write(last + 1, last + 1, `SELECT ${columnNames}, removed FROM batch`);
       if (this.#parts().length > MAX_PARTS) await this.#compact();
     });
     await this.#database.run('DELETE FROM known WHERE path IN (SELECT path FROM batch)');
@@ -121,44 +117,50 @@ export class Index {
 
   async #load(): Promise<void> {
     const parts = this.#parts();
-    await this.#database.run('DELETE FROM read');
-    for (const part of parts) await this.#read(part);
+    for (const part of parts) await this.#check(part);
     await this.#database.run('DELETE FROM known');
-    await this.#database.run(`INSERT INTO known ${LATEST}`);
-    await this.#database.run('DELETE FROM read');
+    if (parts.length === 0) return;
+    await this.#database.run(`INSERT INTO known ${this.#latest(parts)}`).catch((error: unknown) => {
+      throw this.#damaged('it', error);
+    });
   }
 
-  /** Into the table `read`. */
-  async #read({ name, last }: Part): Promise<void> {
-    const path = literalPath(join(this.folder, name));
+  /** A query for the rows of the parts, of each file the latest. Names of parts are in the order of their age. */
+  #latest(parts: readonly Part[]): string {
+    const paths = parts.map(({ name }) => quoted(literalPath(join(this.folder, name))));
+    const which =
+      parts.length === 1 ? '' : 'QUALIFY row_number() OVER (PARTITION BY path ORDER BY filename DESC) = 1';
+    return `SELECT ${columnNames}, removed FROM read_parquet([${paths.join(', ')}], filename = true) ${which}`;
+  }
+
+  #damaged(what: string, cause: unknown): ToolFailure {
+    const why = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+    return new ToolFailure(
+      [
+        `pvh-report: index ${this.folder}: ${what} cannot be read: ${why}`,
+        '  it was damaged or made by another version: remove the folder, and it is made anew; or use --index DIR',
+      ],
+      EXIT.unusable,
+      { cause },
+    );
+  }
+
+  /** @throws ToolFailure unless it is a part of this version. */
+  async #check({ name }: Part): Promise<void> {
+    const sql = `SELECT decode(value) AS schema FROM parquet_kv_metadata($1) WHERE decode(key) = '${SCHEMA_KEY}'`;
     try {
-      const [found] = await this.#database.rows(
-        `SELECT decode(value) AS schema FROM parquet_kv_metadata($1) WHERE decode(key) = '${SCHEMA_KEY}'`,
-        [path],
-      );
+      const [found] = await this.#database.rows(sql, [literalPath(join(this.folder, name))]);
       if (found?.['schema'] !== INDEX_SCHEMA)
         throw new Error(`it is of schema ${found?.['schema'] ?? '(none)'}, not ${INDEX_SCHEMA}`);
-      await this.#database.run(
-        `INSERT INTO read SELECT ${columnNames}, removed, $1::INTEGER FROM read_parquet($2)`,
-        [last, path],
-      );
     } catch (error) {
-      if (!(error instanceof Error)) throw error;
-      throw new ToolFailure(
-        [
-          `pvh-report: index ${this.folder}: ${name} cannot be read: ${error.message.split('\n')[0]}`,
-          '  it was damaged or made by another version: remove the folder, and it is made anew; or use --index DIR',
-        ],
-        EXIT.unusable,
-        { cause: error },
-      );
+      throw this.#damaged(name, error);
     }
   }
 
-  async #write(first: number, last: number, table: 'batch' | 'read'): Promise<void> {
+  /** @param rows a query. */
+  async #write(first: number, last: number, rows: string): Promise<void> {
     const path = join(this.folder, partName(first, last));
     const temporary = temporaryBeside(path);
-    const rows = table === 'read' ? LATEST : `SELECT ${columnNames}, removed FROM batch`;
     try {
       await this.#database.run(
         `COPY (${rows} ORDER BY signature, time, path) TO ${quoted(temporary)}
@@ -181,11 +183,12 @@ export class Index {
   /** All parts as one. */
   async #compact(): Promise<void> {
     const parts = this.#parts();
-    await this.#database.run('DELETE FROM read');
-    for (const part of parts) await this.#read(part);
-    const last = Math.max(...parts.map((part) => part.last));
-    await this.#write(Math.min(...parts.map(({ first }) => first)), last, 'read');
-    await this.#database.run('DELETE FROM read');
+    for (const part of parts) await this.#check(part);
+    const [first, last] = [
+      Math.min(...parts.map((part) => part.first)),
+      Math.max(...parts.map((part) => part.last)),
+    ];
+    await this.#write(first, last, this.#latest(parts));
     for (const { name } of parts) rmSync(join(this.folder, name), { force: true });
   }
 }
