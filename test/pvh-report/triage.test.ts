@@ -63,6 +63,8 @@ const json = async (...argv: string[]): Promise<Triage> => {
   return JSON.parse(out);
 };
 
+const built = fileURLToPath(new URL('../../dist/tools/bin/pvh-report.js', import.meta.url));
+
 const parts = (): string[] =>
   readdirSync(join(folder.path, '.pvh-triage')).filter((name) => name.endsWith('.parquet'));
 
@@ -303,15 +305,32 @@ test('a link in the place of the index is not followed unless the user says so',
   }
 });
 
+test('without the optional package it is said what to install', async () => {
+  await report('a.tar.gz', NO_ROOT);
+  const module = (source: string): string => `data:text/javascript,${encodeURIComponent(source)}`;
+  const resolve = `export const resolve = (name, context, next) => {
+    if (name.startsWith('@duckdb/')) throw Object.assign(new Error(name), { code: 'ERR_MODULE_NOT_FOUND' });
+    return next(name, context);
+  };`;
+  const hook = module(
+    `import { register } from 'node:module'; register(${JSON.stringify(module(resolve))});`,
+  );
+  const { status, stderr } = spawnSync(process.execPath, ['--import', hook, built, 'triage', folder.path], {
+    encoding: 'utf8',
+  });
+  expect([status, stderr]).toEqual([2, expect.stringContaining("run 'npm install @duckdb/node-api'")]);
+});
+
 test('threads come to the same rows', async () => {
   await report('r.tar.gz', NO_ROOT);
   await report('s.tar.gz', NULL);
   for (let n = 0; n < 250; n++)
     copyFileSync(join(folder.path, n % 3 === 0 ? 'r.tar.gz' : 's.tar.gz'), join(folder.path, `c${n}.tar.gz`));
   folder.write('bad.tar.gz', new TextEncoder().encode('bad'));
-  const cli = fileURLToPath(new URL('../../dist/tools/bin/pvh-report.js', import.meta.url));
-  const built = spawnSync(process.execPath, [cli, 'triage', '-q', folder.path], { encoding: 'utf8' });
-  expect([built.status, built.stderr]).toEqual([3, '']);
+  const { status, stderr } = spawnSync(process.execPath, [built, 'triage', '-q', folder.path], {
+    encoding: 'utf8',
+  });
+  expect([status, stderr]).toEqual([3, '']);
   const all = ['--json', '--limit', '1000', '--sql', 'SELECT * FROM reports ORDER BY path'];
   const inThreads = (await run(folder.path, '-q', ...all)).out;
   const index = join(folder.path, '.pvh-triage');
