@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  appendFileSync,
   chmodSync,
   copyFileSync,
   mkdirSync,
@@ -9,15 +10,21 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { packArchive } from '../../tools/pvh-report/archive.ts';
+import { parseCrash } from '../../tools/pvh-report/crash.ts';
 import { main } from '../../tools/pvh-report/main.ts';
+import { renderManifest } from '../../tools/pvh-report/manifest.ts';
+import { renderSignature, signatureOf } from '../../tools/pvh-report/signature.ts';
 import type { Triage } from '../../tools/pvh-report/triage/groups.ts';
-import { type MadeUpCrash, packReport, scratchFolder } from './support.ts';
+import { type MadeUpCrash, madeUpFiles, madeUpManifest, packReport, scratchFolder } from './support.ts';
 
 let folder: ReturnType<typeof scratchFolder>;
 beforeEach(() => {
@@ -243,6 +250,77 @@ describe('the index', () => {
       }
     },
   );
+});
+
+describe('of a large report', () => {
+  const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+  const image = createHash('shake256', { outputLength: 3 << 20 })
+    .update('memory')
+    .digest();
+
+  /** With a memory image, and what `collect` writes before it. */
+  async function large(
+    name: string,
+    change: (files: Map<string, Uint8Array>) => void = () => undefined,
+  ): Promise<string> {
+    const vcpus = parseCrash(new TextDecoder().decode(madeUpFiles(NULL)[0]?.bytes), 'made up');
+    const signature = renderSignature(signatureOf('crash', NULL.console ?? '', vcpus, undefined));
+    const made = [
+      { name: 'signature.json', bytes: encode(signature) },
+      ...madeUpFiles(NULL),
+      { name: 'memory.core', bytes: image },
+    ];
+    const files = new Map(made.map((file) => [file.name, file.bytes]));
+    change(files);
+    const listed = [...files].map(([file, bytes]) => ({ name: file, bytes }));
+    const manifest = renderManifest(madeUpManifest(NULL, listed));
+    const all = [{ name: 'manifest.json', bytes: encode(manifest) }, ...listed];
+    return folder.write(name, (await packArchive('report', all)).bytes);
+  }
+  const rows = async (): Promise<Record<string, string>[]> =>
+    JSON.parse((await run(folder.path, '-q', '--json', '--sql', 'SELECT * FROM reports ORDER BY path')).out);
+
+  test('only the beginning is read, and says the same as the whole', async () => {
+    await large('large.tar.gz');
+    await large('small.tar.gz', (files) => files.delete('memory.core'));
+    const [big, small] = await rows();
+    expect(big).toMatchObject({
+      digest: null,
+      error: null,
+      signature: expect.stringContaining('sum_ring | audit'),
+    });
+    expect(small?.['digest']).toMatch(/^[0-9a-f]{64}$/);
+    const { path: _, bytes: __, modified_ns: ___, time: ____, digest: _____, ...rest } = big ?? {};
+    expect(small).toMatchObject(rest);
+  });
+
+  test.each<[string, (path: string) => void, RegExp]>([
+    ['that was cut off', (path) => truncateSync(path, 2 << 20), /not a whole gzip file/],
+    ['with something behind it', (path) => appendFileSync(path, 'more'), /not a whole gzip file/],
+  ])('one %s is not taken for whole', async (_, damage, words) => {
+    damage(await large('large.tar.gz'));
+    expect((await rows())[0]?.['error']).toMatch(words);
+  });
+
+  test('with a signature of another version, or none, the whole is read', async () => {
+    await large('none.tar.gz', (files) => files.delete('signature.json'));
+    await large('other.tar.gz', (files) =>
+      files.set('signature.json', encode('{"schema":"pvh-report-signature/1"}')),
+    );
+    await large('wrong.tar.gz', (files) => files.set('signature.json', encode('[[[[')));
+    const read = await rows();
+    expect(read.map(({ error, digest }) => [error, digest?.length])).toEqual([
+      [null, 64],
+      [null, 64],
+      [null, 64],
+    ]);
+    expect(new Set(read.map(({ signature }) => signature)).size).toBe(1);
+  });
+
+  test('a bomb is a row with a reason', async () => {
+    folder.write('bomb.tar.gz', gzipSync(Buffer.alloc(300 << 20)));
+    expect((await rows())[0]?.['error']).toMatch(/unpacks to more than/);
+  });
 });
 
 describe('questions', () => {

@@ -2,8 +2,9 @@
 import { systemError } from '../../shared/failure.ts';
 import { asNumber, asObject, parseJson } from '../../shared/json.ts';
 import { isPartial } from '../manifest.ts';
-import { type Report, readReport } from '../report.ts';
+import { readReport } from '../report.ts';
 import { SCHEMA } from '../signature.ts';
+import { type ReportHead, readHead, type WrittenSignature } from './head.ts';
 import type { ListedFile } from './listing.ts';
 
 type Kind = 'VARCHAR' | 'BIGINT' | 'INTEGER' | 'BOOLEAN' | 'TIMESTAMP';
@@ -82,7 +83,7 @@ type SignatureColumns =
   | 'weak';
 
 /** What the crashes are grouped by. */
-function signatureRow({ signature }: Report): Pick<Row, SignatureColumns> {
+function signatureRow(signature: WrittenSignature): Pick<Row, SignatureColumns> {
   const { ending, kind, title, text, sha8, version, weak } = signature;
   return {
     ending,
@@ -96,7 +97,7 @@ function signatureRow({ signature }: Report): Pick<Row, SignatureColumns> {
 }
 
 /** When the guest's clock went with the host's: the moment of the crash. Microseconds since 1970. */
-function crashTime({ files, path }: Report): bigint | undefined {
+function crashTime({ files }: ReportHead, path: string): bigint | undefined {
   const bytes = files.get('domain.json');
   if (bytes === undefined) return undefined;
   const place = `${path}: domain.json`;
@@ -113,8 +114,8 @@ function crashTime({ files, path }: Report): bigint | undefined {
 const inReason = (time: bigint): bigint | undefined =>
   time >= 0n && time < 253_402_300_800_000_000n ? time : undefined;
 
-function timeOf(report: Report, { modified }: ListedFile): Pick<Row, 'time' | 'time_of'> {
-  const crash = crashTime(report);
+function timeOf(report: ReportHead, { modified, path }: ListedFile): Pick<Row, 'time' | 'time_of'> {
+  const crash = crashTime(report, path);
   if (crash !== undefined) return { time: crash, time_of: 'crash' };
   const collected = Date.parse(report.manifest.host?.collectedAt ?? '');
   const collection = Number.isNaN(collected) ? undefined : inReason(BigInt(collected) * 1000n);
@@ -144,12 +145,13 @@ export interface NamedFile extends ListedFile {
 export async function readRow(file: NamedFile): Promise<Row> {
   const stamp = { path: file.name, bytes: file.bytes, modified_ns: file.modified };
   try {
-    const report = await readReport(file.path);
+    const report: ReportHead & { readonly digest?: string } =
+      readHead(file.path) ?? (await readReport(file.path));
     const { manifest, vcpus, digest } = report;
     return {
       ...stamp,
       ...timeOf(report, file),
-      ...signatureRow(report),
+      ...signatureRow(report.signature),
       digest,
       domain: manifest.domain.name,
       kernel_release: releaseOf(manifest.kernel.banner),
