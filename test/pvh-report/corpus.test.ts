@@ -1,4 +1,4 @@
-// Thirty labelled causes of a crash, five runs each with other kernels, vCPUs, memory and seeds: does the signature group them,
+// Twenty-nine labelled causes of a crash, five runs each with other kernels, vCPUs, memory and seeds: does the signature group them,
 // and does diff say which are the same? Recorded by corpus/record-cli.ts.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compareReports, mirror } from '../../tools/pvh-report/diff/compare.ts';

@@ -284,6 +284,12 @@ describe('consoles', () => {
   test('numbers of errors are', () =>
     expect(compareConsoles('failed (error -2)\n', 'failed (error -8)\n').hunks).toHaveLength(1));
 
+  test('a console without end is compared as far as a million lines', () => {
+    const endless = '\n'.repeat(1_100_000);
+    expect(compareConsoles(endless, 'x\n')).toMatchObject({ lines: { a: 1_000_000, b: 1 } });
+    expect(comparePhases(endless, endless)).toEqual([]);
+  });
+
   test('after a line of one side they go on together', () => {
     const difference = compareConsoles('a\nb\nc\nd\n', 'a\nx\nx\nb\nc\ny\nd\n');
     expect(difference.hunks).toEqual([

@@ -2,12 +2,15 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ArchiveFile, packArchive, unpackArchive } from '../../tools/pvh-report/archive.ts';
 import { compareReports } from '../../tools/pvh-report/diff/compare.ts';
+import { fitReport } from '../../tools/pvh-report/fit.ts';
 import { main } from '../../tools/pvh-report/main.ts';
 import { renderManifest } from '../../tools/pvh-report/manifest.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
+import { Host } from '../kernel/guest.ts';
 import { type MadeUpCrash, madeUpFiles, madeUpManifest, scratchFolder } from './support.ts';
 import { XenHost } from './xen-host.ts';
 
@@ -168,6 +171,28 @@ test('the report itself is never overwritten, and what is none is refused', asyn
   expect(createHash('sha256').update(readFileSync(path)).digest('hex')).toBe(digest);
   expect((await run(folder.write('bad.tar.gz', encode('bad')))).err).toMatch(/not a whole gzip file/);
   expect((await run(folder.path)).err).toMatch(/not a file/);
+});
+
+describe('a real report', () => {
+  const domains = new Host();
+  afterAll(() => domains[Symbol.dispose]());
+
+  test('whose memory still fits can be made again without what was left out', async () => {
+    const vmlinux = fileURLToPath(new URL('../../samples/panic/vmlinux', import.meta.url));
+    const domid = domains.create('panic', { kernel: `"${vmlinux}"`, on_crash: '"preserve"', memory: '16' });
+    await domains.untilShutdown(domid);
+    const path = join(folder.path, 'panic.tar.gz');
+    domains.ok('pvh-report', 'collect', '-q', 'panic', '-s', vmlinux, '-o', path);
+    const packed = readFileSync(path);
+    const fitted = await fitReport(packed, path, { bytes: packed.length - 600, what: 'a test' });
+    expect(fitted.dropped.length).toBeGreaterThan(0);
+    expect(fitted.dropped.map(({ item }) => item)).not.toContain('memory.core');
+    const output = folder.write('fitted-panic.tar.gz', fitted.bytes);
+    expect(domains.run('pvh-report', 'verify', output, '-s', vmlinux)).toMatchObject({
+      status: 0,
+      stderr: '',
+    });
+  });
 });
 
 describe('collect --fit', () => {

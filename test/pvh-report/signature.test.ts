@@ -112,6 +112,9 @@ describe('frames', () => {
     expect(telling(['panic', 'mount_root', 'f'])).toEqual(['mount_root', 'f']);
   });
 
+  test('how deep a recursion is does not count', () =>
+    expect(telling(['panic', 'walk', 'walk.part.0', 'walk', 'find'])).toEqual(['walk', 'find']));
+
   test('a stack without machinery is kept', () =>
     expect(telling(['wait_for_event', 'wait_for_work'])).toEqual(['wait_for_event', 'wait_for_work']));
 

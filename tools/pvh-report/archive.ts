@@ -40,7 +40,7 @@ export interface PackedArchive {
 
 export async function packArchive(folder: string, files: readonly ArchiveFile[]): Promise<PackedArchive> {
   const tar = await packTar(folder, files);
-  const bytes = gzipSync(tar, { level: 9 });
+  const bytes = gzipSync(tar, { level: 6 });
   bytes[9] = 255; // RFC 1952 2.3.1: operating system unknown, so that it does not depend on ours
   return { bytes, digest: sha256(tar) };
 }

@@ -1,14 +1,13 @@
 // pvh-report collect
 import { resolve } from 'node:path';
 import { replaceFile } from '../../core/host/files.ts';
-import { fileBuildId } from '../../symbols/kernel/identity.ts';
 import { Progress, stderrOutput } from '../shared/progress.ts';
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
 import { packageVersion } from '../shared/version.ts';
 import { type Collected, collect } from './collect.ts';
 import type { FoundSubject } from './evidence.ts';
 import { EXIT, type Streams } from './exit.ts';
-import { type Destination, fitReport } from './fit.ts';
+import { type Destination, fitReport, LIMITS } from './fit.ts';
 import { sayDropped } from './fit-command.ts';
 import { DEFAULT_DEADLINE_SECONDS, Interrupted, Limits } from './limits.ts';
 import { makePlan, renderEstimate, renderPlan } from './plan.ts';
@@ -27,6 +26,7 @@ export interface CollectOptions {
   readonly dryRun?: true;
   readonly estimate?: true;
   readonly fit?: Destination;
+  readonly memory?: 'none' | 'stacks';
 }
 
 /** Exit status of a program that a signal ended, as shells count. */
@@ -61,7 +61,7 @@ function complain({ manifest }: Collected, quiet: boolean, err: Streams['err']):
 /** The report as it goes out: what is too much for there is left out. */
 async function fitTo(whole: Collected, fit: CollectOptions['fit'], err: Streams['err']): Promise<Collected> {
   if (fit === undefined) return whole;
-  const fitted = await fitReport(whole.bytes, 'the report', fit);
+  const fitted = await fitReport(whole.bytes, 'the report', LIMITS[fit]);
   sayDropped(fitted, err);
   const { bytes, digest, manifest } = fitted;
   const fileName = whole.fileName.replace(whole.digest.slice(0, 8), digest.slice(0, 8));
@@ -75,7 +75,9 @@ async function run(
   progress: Progress,
   { out, err }: Streams,
 ): Promise<number> {
-  const { collectors, skipped } = select(found.subject.source, options);
+  const { only, skip = [], memory } = options;
+  const unwanted = memory === 'none' ? [...skip, 'memory.core'] : skip;
+  const { collectors, skipped } = select(found.subject.source, { only, skip: unwanted });
   const deadline =
     options.deadline === undefined ? DEFAULT_DEADLINE_SECONDS : parseSeconds(options.deadline, '--deadline');
   const timeout = options.timeout === undefined ? undefined : parseSeconds(options.timeout, '--timeout');
@@ -93,8 +95,7 @@ async function run(
       out(options.json ? `${JSON.stringify(plan, undefined, 2)}\n` : renderPlan(plan, found.isRoot));
       return EXIT.ok;
     }
-    const given = symbols && { file: symbols, buildId: symbols.elf && fileBuildId(symbols.elf) };
-    const evidence = found.evidence(given);
+    const evidence = found.evidence(symbols);
     const order = { collectors, skipped, limits };
     const whole = await collect(evidence, order, `pvh-report ${packageVersion()}`, (...step) =>
       progress.step(...step),

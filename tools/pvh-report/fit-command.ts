@@ -6,7 +6,7 @@ import { FormatError } from '../../symbols/errors.ts';
 import { ToolFailure } from '../shared/failure.ts';
 import { MAX_PACKED } from './archive.ts';
 import { EXIT, type Streams } from './exit.ts';
-import { type Destination, type Fitted, fitReport } from './fit.ts';
+import { type Destination, type Fitted, fitReport, LIMITS } from './fit.ts';
 
 export interface FitOptions {
   readonly fit: Destination;
@@ -32,7 +32,7 @@ export async function runFit(
       [`pvh-report: ${path}: a report is not overwritten; name another file with -o`],
       EXIT.unusable,
     );
-  const fitted = await fitReport(readFileSync(path), path, fit);
+  const fitted = await fitReport(readFileSync(path), path, LIMITS[fit]);
   sayDropped(fitted, err);
   replaceFile(target, fitted.bytes);
   out(`${target}\n`);

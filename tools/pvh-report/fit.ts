@@ -208,8 +208,7 @@ async function repack(
  * @param packed a report. @param source its path, for messages.
  * @throws FormatError when it is no report, ToolFailure when it cannot be made to fit.
  */
-export async function fitReport(packed: Uint8Array, source: string, to: Destination): Promise<Fitted> {
-  const limit = LIMITS[to];
+export async function fitReport(packed: Uint8Array, source: string, limit: Limit): Promise<Fitted> {
   const { files, digest, folder } = await unpackArchive(packed, source);
   const manifestBytes = files.get('manifest.json');
   if (manifestBytes === undefined) throw new FormatError('no manifest.json: not a report', { source });

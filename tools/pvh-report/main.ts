@@ -8,7 +8,9 @@ import type { FitOptions } from './fit-command.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
 import type { SignatureOptions } from './signature-command.ts';
 import type { StashOptions } from './stash-command.ts';
+import type { SymbolizeOptions } from './symbolize-command.ts';
 import type { TriageOptions } from './triage-command.ts';
+import type { VerifyOptions } from './verify-command.ts';
 
 const EXIT_CODES = `
 Exit status:
@@ -20,6 +22,8 @@ Exit status:
   triage: 0; 2 when there is nothing to read or the index is no use, 3 when some files are no reports (they are listed)
   fit: 0, 2 when the file is no report or cannot be made to fit
   mail: 0, 2 when the file is no report, 3 when the report lacks required parts
+  symbolize: 0, 3 when the report is partial, 2 when it cannot be done
+  verify: 0 whole, 1 something differs (it says what), 2 no report, or symbols are needed to find out
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
   signature: 0, 2 for a file that is no report
   export: 0, 2 when there is no such domain, or the file cannot be read or written
@@ -31,6 +35,7 @@ Examples:
   pvh-report collect guest1 -s vmlinux            report on guest1 into the current folder
   pvh-report collect 7 -s vmlinux -o crash.tar.gz
   pvh-report collect guest1 --dry-run             what would be taken, and from where
+  pvh-report symbolize crash.tar.gz -s vmlinux    names for a report that was made without
   pvh-report diff monday.tar.gz tuesday.tar.gz
   pvh-report triage /srv/reports                  the same crashes together, most frequent first
   pvh-report signature monday.tar.gz --explain    what identifies the crash, and why
@@ -73,7 +78,12 @@ function declare(
     )
     .argument('<domain>', 'name or number of a domain, or path of a dump file')
     .option('-s, --symbol-table <file>', "the guest kernel's vmlinux (or System.map), for names")
-    .option('-o, --output <file>', 'where to write (default: pvh-report_NAME_DIGEST.tar.gz here)')
+    .option('-o, --output <file>', 'where to write (default: pvh-report_NAME_TIME_CRASH.tar.gz here)')
+    .addOption(
+      new Option('--memory <part>', 'how much of its memory: what the stacks and names come from, or nothing')
+        .choices(['none', 'stacks'])
+        .default('stacks'),
+    )
     .option('--only <files>', 'take only these files of a report (for example "console,xl-*")', listed)
     .option('--skip <files>', 'leave these out', listed)
     .option('--timeout <seconds>', 'for each file (default: see --dry-run)')
@@ -110,6 +120,30 @@ function declare(
     .action(async (target: string, options: ExportOptions) => {
       const { runExport } = await import('./export-command.ts');
       done(await runExport(target, options, env, streams));
+    });
+  program
+    .command('symbolize')
+    .description(
+      'add names from a vmlinux to a report that was made without; prints the path of the new report',
+    )
+    .argument('<report>', 'report')
+    .requiredOption('-s, --symbol-table <file>', "the guest kernel's vmlinux (or System.map)")
+    .option('-o, --output <file>', 'where to write (default: the name of a report, _symbolized behind it)')
+    .option('--force-symbols', 'take the file although it is another kernel')
+    .action(async (report: string, options: SymbolizeOptions) => {
+      const { runSymbolize } = await import('./symbolize-command.ts');
+      done(await runSymbolize(report, options, streams));
+    });
+  program
+    .command('verify')
+    .description(
+      'check a report: container, SHA-256 of every file, and that what is derived comes from what is raw',
+    )
+    .argument('<report>', 'report')
+    .option('-s, --symbol-table <file>', 'the symbols it was made with (default: found by their build-id)')
+    .action(async (report: string, options: VerifyOptions) => {
+      const { runVerify } = await import('./verify-command.ts');
+      done(await runVerify(report, options, env, streams));
     });
   program
     .command('diff')

@@ -26,8 +26,10 @@ export interface Signature {
   /** `crash`, `reboot`, ... or the state of a domain that did not shut down. */
   readonly ending: string;
   readonly kind: string;
-  /** What the guest said, without what differs from run to run. */
+  /** The line that the guest printed, without addresses: for people. */
   readonly title: string | undefined;
+  /** Kind and message of it without what differs from run to run. */
+  readonly message: string | undefined;
   readonly vcpu: CrashVcpu | undefined;
   /** All frames that tell, innermost first; `text` has the first of them. */
   readonly frames: readonly TellingFrame[];
@@ -112,7 +114,8 @@ export function signatureOf(
     weak: !isNamed,
     ending,
     kind,
-    title: title && head,
+    title: title?.said,
+    message: title && head,
     vcpu,
     frames,
     names,

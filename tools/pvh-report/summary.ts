@@ -133,6 +133,12 @@ export function renderReadme(collected: readonly (readonly [string, string])[]):
     '',
     'Texts of the guest (console.log, guest.cfg, xenstore.txt, the stack in xenctx.txt) may hold names,',
     'addresses and other private data: read them before you pass the report on.',
+    ...(collected.some(([name]) => name === 'memory.core')
+      ? [
+          'memory.core has stacks and other memory of the kernel, with whatever stood there.',
+          'Symbols are added by: pvh-report symbolize REPORT.tar.gz -s vmlinux',
+        ]
+      : []),
     ...(ofHost
       ? ['Files called host-... tell of the host and of the other domains on it: read them too.']
       : []),

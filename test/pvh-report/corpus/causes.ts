@@ -1,4 +1,4 @@
-// Thirty ways for a domain to end, and five configurations for each: what the labelled corpus is recorded from.
+// Twenty-nine ways for a domain to end, and five configurations for each: what the labelled corpus is recorded from.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -181,7 +181,7 @@ export const CAUSES: readonly Cause[] = [
       'echo 1 >/proc/sys/kernel/watchdog_thresh; echo 1 >/proc/sys/kernel/softlockup_panic; insmod /contexts.ko how=nmi',
     module: true,
   }),
-  ...['module', 'interrupt', 'timer', 'softirq', 'kthread', 'work', 'overflow', 'bug', 'fault'].map(inModule),
+  ...['bug', 'fault', 'overflow', 'kthread', 'work', 'softirq', 'module', 'interrupt'].map(inModule),
 ];
 
 /** Runs it to its end and collects a report of it. @returns the path of the report. */

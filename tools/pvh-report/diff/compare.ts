@@ -76,9 +76,12 @@ function compareOthers(a: Report, b: Report): Pair[] {
   return differing(ids.map((id) => ({ what: `vcpu${id}`, a: left.get(id), b: right.get(id) })));
 }
 
+const MAX_XEN_LOG = 8 << 20;
+
 /** Lines of the runtime's log with the domain's number taken out. */
 const xenLines = (log: string | undefined): string[] =>
   (log ?? '')
+    .slice(0, MAX_XEN_LOG)
     .split('\n')
     .filter((line) => line !== '' && !isRepeated(line))
     .map((line) => normaliseLine(line).replace(/\b(d|Dom)\d+(?=\b|v\d)/g, '$1N'));
@@ -109,12 +112,14 @@ function compareConditions(a: Report, b: Report): Pair[] {
   ]);
 }
 
+/** Settings that the conditions have already. */
+const IN_CONDITIONS: ReadonlySet<string> = new Set(['vcpus', 'kernel']);
+
 function compareInOrder(a: Report, b: Report): Comparison {
   const conditions = compareConditions(a, b);
   const config = compareSettings(a, b);
-  // The number of vCPUs stands in both.
-  const changed =
-    conditions.length + config.filter(({ what, harmless }) => !harmless && what !== 'vcpus').length;
+  const isNew = ({ what, harmless }: SettingDifference) => !harmless && !IN_CONDITIONS.has(what);
+  const changed = conditions.length + config.filter(isNew).length;
   const [left, right] = [a.console ?? '', b.console ?? ''];
   const both = a.console !== undefined && b.console !== undefined;
   return {

@@ -42,6 +42,8 @@ export interface ConsoleDifference {
 const CONTEXT = 5;
 const AFTER = 2;
 const MAX_LISTED = 10_000;
+/** Lines of each console that are compared; the rest is left out. */
+const MAX_LINES = 1_000_000;
 /** A longer line is no line of a kernel. */
 const MAX_LINE = 2000;
 
@@ -86,7 +88,17 @@ function intern(logs: readonly (readonly string[])[]): { words: Words[]; texts: 
   return { words, texts };
 }
 
-const linesOf = (text: string): string[] => (text === '' ? [] : text.replace(/\n$/, '').split('\n'));
+/** At most MAX_LINES. */
+function linesOf(text: string): string[] {
+  const lines: string[] = [];
+  for (let from = 0; from < text.length && lines.length < MAX_LINES; ) {
+    const end = text.indexOf('\n', from);
+    lines.push(end < 0 ? text.slice(from) : text.slice(from, end));
+    if (end < 0) break;
+    from = end + 1;
+  }
+  return lines;
+}
 
 /** `[    1.234567]` at the start of a line: 1.234567. */
 export function printedSeconds(line: string | undefined): number | undefined {

@@ -15,12 +15,18 @@ export interface PhaseDifference {
 const TOLERANCE = { seconds: 0.1, share: 0.2 };
 
 /** Where phases end; each begins where the one before it ended. */
-const MARKS: readonly { readonly phase: string; readonly line: RegExp }[] = [
-  { phase: 'kernel', line: /\] Run \S{1,200} as init process/ },
+const MARKS: readonly { readonly phase: string; readonly words: string }[] = [
+  // linux init/main.c
+  { phase: 'kernel', words: ' as init process' },
 ];
 
+/** The first line with `words`. */
+function lineWith(console: string, words: string): string | undefined {
+  const at = console.indexOf(words);
+  return at < 0 ? undefined : console.slice(console.lastIndexOf('\n', at) + 1, at);
+}
+
 function phasesOf(console: string): ReadonlyMap<string, number> {
-  const lines = console.split('\n');
   const phases = new Map<string, number>();
   const add = (phase: string, from: number, to: number | undefined): number => {
     if (to === undefined || to < from) return from;
@@ -28,10 +34,8 @@ function phasesOf(console: string): ReadonlyMap<string, number> {
     return to;
   };
   let since = 0;
-  for (const { phase, line } of MARKS)
-    since = add(phase, since, printedSeconds(lines.find((each) => line.test(each))));
-  const title = crashTitle(console);
-  add('until the crash', since, title && printedSeconds(lines[title.line]));
+  for (const { phase, words } of MARKS) since = add(phase, since, printedSeconds(lineWith(console, words)));
+  add('until the crash', since, printedSeconds(crashTitle(console)?.raw));
   return phases;
 }
 

@@ -18,7 +18,7 @@ export interface Judgement {
 type Rule = (a: Report, b: Report) => Judgement | undefined;
 
 const hasEvidence = ({ signature, console }: Report): boolean =>
-  signature.frames.length > 0 || signature.title !== undefined || Boolean(console);
+  signature.frames.length > 0 || signature.message !== undefined || Boolean(console);
 
 function sameKernel(a: Report, b: Report): boolean {
   const [x, y] = [a.manifest.kernel, b.manifest.kernel];
@@ -54,7 +54,7 @@ function compareStacks(a: Report, b: Report): Judgement | undefined {
       a: x.names[differing],
       b: y.names[differing],
     };
-  const agreed = x.title !== undefined && y.title !== undefined ? 'ending, message' : 'ending';
+  const agreed = x.message !== undefined && y.message !== undefined ? 'ending, message' : 'ending';
   return {
     verdict: 'same',
     confidence: count >= 2 ? 'high' : 'medium',
@@ -66,8 +66,8 @@ function compareStacks(a: Report, b: Report): Judgement | undefined {
 }
 
 /** A stack that is all machinery, and a message that says it all. */
-const isMessageOnly = ({ weak, names, title }: Signature): boolean =>
-  !weak && names.length === 0 && title !== undefined;
+const isMessageOnly = ({ weak, names, message }: Signature): boolean =>
+  !weak && names.length === 0 && message !== undefined;
 
 const RULES: readonly Rule[] = [
   (a, b) =>
@@ -95,14 +95,14 @@ const RULES: readonly Rule[] = [
           b: b.ending,
         },
   ({ signature: a }, { signature: b }) =>
-    a.title === b.title || a.title === undefined || b.title === undefined
+    a.message === b.message || a.message === undefined || b.message === undefined
       ? undefined
       : {
           verdict: 'different',
           confidence: 'high',
           rule: 'the messages on the console differ',
-          a: a.title,
-          b: b.title,
+          a: a.message,
+          b: b.message,
         },
   ({ signature: a }, { signature: b }) =>
     isMessageOnly(a) && isMessageOnly(b)
@@ -114,7 +114,7 @@ const RULES: readonly Rule[] = [
       : undefined,
   compareStacks,
   ({ signature: a }, { signature: b }) =>
-    a.title !== undefined && a.title === b.title
+    a.message !== undefined && a.message === b.message
       ? {
           verdict: 'same',
           confidence: 'low',

@@ -232,6 +232,14 @@ function aboveSentinel(frames: readonly Named[], onStep: OnStep): readonly Named
   return frames.slice(0, kept);
 }
 
+/** How deep a recursion was is chance: a function that called itself counts once. */
+function withoutRecursion(frames: readonly Named[], onStep: OnStep): readonly Named[] {
+  const once = frames.filter(({ name }, index) => name === undefined || name !== frames[index - 1]?.name);
+  const repeated = frames.length - once.length;
+  if (repeated > 0) onStep('recursion', `${repeated} frames left out of functions that called themselves`);
+  return once;
+}
+
 /** A frame that tells about a crash, as a signature calls it. */
 export interface TellingFrame extends CrashFrame {
   readonly name: string | undefined;
@@ -244,7 +252,8 @@ export function tellingFrames(
 ): readonly TellingFrame[] {
   const quiet = withoutInlined(withoutIrrelevant(named(frames, onStep), onStep), onStep);
   const below = belowObserver(belowMachinery(quiet, onStep), onStep);
-  return aboveSentinel(withInitcall(below, onStep), onStep).map(({ frame, name }) => ({ ...frame, name }));
+  const told = aboveSentinel(withInitcall(below, onStep), onStep);
+  return withoutRecursion(told, onStep).map(({ frame, name }) => ({ ...frame, name }));
 }
 
 const names = ({ frames }: CrashVcpu): (string | undefined)[] =>

@@ -60,6 +60,8 @@ const FOLLOWS: readonly { readonly text: RegExp; readonly kinds: readonly string
   { text: /panic_on_warn/, kinds: ['warning'] },
 ];
 
+const ADDRESS = /\b(0x)?[0-9a-f]{8,16}\b/gi;
+
 /** What differs between runs, builds and hosts; in this order. */
 export const TITLE_RULES: readonly Rewriting[] = [
   {
@@ -102,7 +104,7 @@ export const TITLE_RULES: readonly Rewriting[] = [
   {
     rule: 'address',
     why: 'addresses change with the layout and the build',
-    pattern: /\b(0x)?[0-9a-f]{8,16}\b/gi,
+    pattern: ADDRESS,
     to: '<address>',
   },
   {
@@ -148,12 +150,14 @@ export interface Title {
   readonly kind: string;
   /** Without what differs from run to run. */
   readonly text: string;
+  /** The line as it was printed, without addresses. */
+  readonly said: string;
   /** Behind `CPU:` in its lines. */
   readonly cpu: number | undefined;
   /** Behind `RIP:` in its lines, as the guest's kernel names it. */
   readonly rip: string | undefined;
-  /** Where it stands: from 0. */
-  readonly line: number;
+  /** The whole line. */
+  readonly raw: string;
 }
 
 interface Candidate {
@@ -234,18 +238,27 @@ function ripOf(lines: readonly string[], from: number): string | undefined {
   return undefined;
 }
 
+/** A crash is at the end; what lies further back than this is not looked at. */
+const MOST_LOOKED_AT = 8 << 20;
+
 /** What the guest said of its crash, or undefined when it said nothing. */
 export function crashTitle(console: string, onStep: OnStep = () => undefined): Title | undefined {
-  const lines = console.split('\n');
+  const lines = console.slice(-MOST_LOOKED_AT).split('\n');
   const found = choose(candidatesOf(lines), lines, onStep);
   if (found === undefined) return undefined;
   onStep('title', `line ${found.line + 1}, ${found.kind.kind}: ${found.text.slice(0, MAX_TITLE)}`);
+  const said = withoutPrefix(lines[found.line] ?? '')
+    .slice(0, MAX_TITLE)
+    .replace(/\p{Cc}/gu, ' ')
+    .replace(ADDRESS, '<address>')
+    .trim();
   const text = rewrite(found.text.replace(/\p{Cc}/gu, '?').slice(0, MAX_TITLE), TITLE_RULES, onStep);
   return {
     kind: found.kind.kind,
     text,
+    said,
     cpu: cpuOf(lines, found.line),
     rip: ripOf(lines, found.line),
-    line: found.line,
+    raw: lines[found.line] ?? '',
   };
 }
