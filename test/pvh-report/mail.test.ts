@@ -53,13 +53,13 @@ describe('a sample that panicked', () => {
     expect(status).toBe(0);
     const [head = '', ...rest] = out.split('\n\n');
     expect(head.replace(/kernel [0-9a-f]{12}/, 'kernel BUILD-ID')).toBe(
-      `Subject: [BUG] PVH guest panic: panic: cannot mount root, tried 3 devices, kernel BUILD-ID on Xen 4.17.0-pvh-report
+      `Subject: [BUG] PVH guest panic: Panic: cannot mount root, tried 3 devices, kernel BUILD-ID on Xen 4.17.0-pvh-report
 MIME-Version: 1.0
 Content-Type: text/plain; charset=utf-8
 Content-Transfer-Encoding: 8bit`,
     );
     expect(rest[0]).toMatch(
-      /^PVH guest panic \(domain 1\), .*\n? *.*reason crash\. It ran in the emulated PVH runtime of pvh-report, not on\n {2}a Xen host\.\nMessage: panic: cannot mount root, tried 3 devices\nWhere: vcpu0 in mount_root, called by start_services/,
+      /^PVH guest panic \(domain 1\), .*\n? *.*reason crash\. It ran in the emulated PVH runtime of pvh-report, not on\n {2}a Xen host\.\nMessage: Panic: cannot mount root, tried 3 devices\nWhere: vcpu0 in mount_root, called by start_services/,
     );
     expect(titles(out)).toEqual([
       'Summary (report.txt)',
@@ -90,7 +90,7 @@ describe('a guest of a Xen host', () => {
     const { out, status } = await run(report);
     expect(status).toBe(0);
     expect(out).toMatch(
-      /^Subject: \[BUG\] PVH guest sysrq1: panic: sysrq triggered crash, Linux 6\.1\.\S+ on Xen 4\.17\.7\n/,
+      /^Subject: \[BUG\] PVH guest sysrq1: Kernel panic - not syncing: sysrq triggered crash, Linux 6\.1\.\S+ on Xen 4\.17\.7\n/,
     );
     expect(out).toContain('It ran on a Xen host.');
     expect(out).toMatch(/^Where: vcpu0 in sysrq_handle_crash, called by __handle_sysrq/m);
@@ -148,7 +148,7 @@ describe('made-up reports', () => {
     const words = [...headers.matchAll(/=\?UTF-8\?B\?([^?]*)\?=/g)];
     expect(Math.max(...words.map(([word]) => word.length))).toBeLessThanOrEqual(75);
     expect(words.map(([, text = '']) => Buffer.from(text, 'base64').toString()).join('')).toBe(
-      '[BUG] PVH guest gäst: panic: ünïcode in a lengthy message, 東京, unknown kernel on Xen 4.17.0-pvh-report',
+      '[BUG] PVH guest gäst: Kernel panic - not syncing: ünïcode in a lengthy message, 東京, unknown kernel on Xen 4.17.0-pvh-report',
     );
   });
 
