@@ -163,6 +163,17 @@ describe('made-up reports', () => {
     expect(out).toContain('Message: none found in what the guest said\nWhere: no vCPU could be read');
   });
 
+  test('says when the report itself is too large to go along', async () => {
+    const noise = createHash('shake256', { outputLength: 150_000 }).update('noise').digest('hex');
+    const path = folder.write('large.tar.gz', await packReport({ console: `${noise}\nBUG: x\n` }));
+    expect(await run(path)).toMatchObject({
+      status: 0,
+      err: expect.stringContaining('pvh-report fit --fit=mail'),
+    });
+    const small = folder.write('small.tar.gz', await packReport({ console: 'BUG: x\n' }));
+    expect((await run(small)).err).toBe('');
+  });
+
   test('goes into a file; a file that is no report is refused', async () => {
     const path = folder.write('made.tar.gz', await packReport({ console: 'BUG: x\n' }));
     const mail = join(folder.path, 'mail.txt');

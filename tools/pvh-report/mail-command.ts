@@ -4,6 +4,7 @@ import { basename, resolve } from 'node:path';
 import { replaceFile } from '../../core/host/files.ts';
 import { sha256 } from './archive.ts';
 import { EXIT, type Streams } from './exit.ts';
+import { LIMITS } from './fit.ts';
 import { renderMail } from './mail/mail.ts';
 import { isPartial } from './manifest.ts';
 import { readReport } from './report.ts';
@@ -12,11 +13,15 @@ import { readReport } from './report.ts';
 export async function runMail(
   path: string,
   { output }: { readonly output?: string },
-  { out }: Streams,
+  { out, err }: Streams,
 ): Promise<number> {
   const report = await readReport(path);
   const bytes = readFileSync(path);
   const mail = renderMail(report, { name: basename(path), bytes: bytes.length, sha256: sha256(bytes) });
+  if (bytes.length > LIMITS.mail.bytes)
+    err(
+      `pvh-report: ${path}: too large to go along in ${LIMITS.mail.what}: pvh-report fit --fit=mail makes a smaller one\n`,
+    );
   if (output === undefined) out(mail);
   else {
     replaceFile(resolve(output), mail);
