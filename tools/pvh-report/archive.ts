@@ -56,7 +56,7 @@ export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update
 export async function unpackArchive(
   packed: Uint8Array,
   source: string,
-): Promise<{ files: Map<string, Uint8Array>; digest: string }> {
+): Promise<{ files: Map<string, Uint8Array>; digest: string; folder: string }> {
   const refuse = (message: string, cause?: unknown) => new FormatError(message, { source, cause });
   let tar: Buffer;
   try {
@@ -95,5 +95,5 @@ export async function unpackArchive(
   } catch (cause) {
     throw cause instanceof FormatError ? cause : refuse('not a whole tar archive', cause);
   }
-  return { files, digest: sha256(tar) };
+  return { files, digest: sha256(tar), folder: folder ?? '' };
 }

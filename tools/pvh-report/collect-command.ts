@@ -7,6 +7,8 @@ import { packageVersion } from '../shared/version.ts';
 import { type Collected, collect } from './collect.ts';
 import type { FoundSubject } from './evidence.ts';
 import { EXIT, type Streams } from './exit.ts';
+import { type Destination, fitReport, LIMITS } from './fit.ts';
+import { sayDropped } from './fit-command.ts';
 import { DEFAULT_DEADLINE_SECONDS, Interrupted, Limits } from './limits.ts';
 import { makePlan, renderEstimate, renderPlan } from './plan.ts';
 import { parseSeconds, select } from './selection.ts';
@@ -23,6 +25,7 @@ export interface CollectOptions {
   readonly deadline?: string;
   readonly dryRun?: true;
   readonly estimate?: true;
+  readonly fit?: Destination;
   readonly memory?: 'none' | 'stacks';
 }
 
@@ -49,10 +52,20 @@ async function interruptible<T>(work: (interrupt: AbortSignal) => Promise<T>): P
 /** Lines about what is not in the report. */
 function complain({ manifest }: Collected, quiet: boolean, err: Streams['err']): void {
   for (const { item, reason, required, cause } of manifest.missing)
-    if (required || !(quiet || cause === 'skipped'))
+    if (required || !(quiet || cause === 'skipped' || cause === 'size'))
       err(`missing: ${item}: ${reason.replace(/\p{Cc}/gu, '?')}\n`);
   const forRoot = manifest.missing.filter(({ cause }) => cause === 'root').length;
   if (forRoot > 0) err(`pvh-report: ${forRoot} of these need root: run it as root to have them\n`);
+}
+
+/** The report as it goes out: what is too much for there is left out. */
+async function fitTo(whole: Collected, fit: CollectOptions['fit'], err: Streams['err']): Promise<Collected> {
+  if (fit === undefined) return whole;
+  const fitted = await fitReport(whole.bytes, 'the report', LIMITS[fit]);
+  sayDropped(fitted, err);
+  const { bytes, digest, manifest } = fitted;
+  const fileName = whole.fileName.replace(whole.digest.slice(0, 8), digest.slice(0, 8));
+  return { ...whole, bytes, digest, manifest, fileName };
 }
 
 async function run(
@@ -84,10 +97,11 @@ async function run(
     }
     const evidence = found.evidence(symbols);
     const order = { collectors, skipped, limits };
-    const collected = await collect(evidence, order, `pvh-report ${packageVersion()}`, (...step) =>
+    const whole = await collect(evidence, order, `pvh-report ${packageVersion()}`, (...step) =>
       progress.step(...step),
     );
     progress.clear();
+    const collected = await fitTo(whole, options.fit, err);
     complain(collected, options.quiet === true, err);
     const { digest, partial, manifest } = collected;
     if (options.estimate) out(renderEstimate(collected));

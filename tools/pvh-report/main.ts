@@ -6,11 +6,13 @@ import type { CollectOptions } from './collect-command.ts';
 import type { DiffOptions } from './diff-command.ts';
 import { EXIT, type Streams } from './exit.ts';
 import type { ExportOptions } from './export-command.ts';
+import type { FitOptions } from './fit-command.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
 import type { ShowOptions } from './show-command.ts';
 import type { SignatureOptions } from './signature-command.ts';
 import type { StashOptions } from './stash-command.ts';
 import type { SymbolizeOptions } from './symbolize-command.ts';
+import type { TriageOptions } from './triage-command.ts';
 import type { VerifyOptions } from './verify-command.ts';
 
 const EXIT_CODES = `
@@ -20,6 +22,9 @@ Exit status:
   2  wrong usage, no such domain, a file that is no report; diff: the reports cannot be compared
   3  collect: the report was made, but required parts are missing (it says which and why)
   130, 129, 143  collect: interrupted by Ctrl-C, SIGHUP, SIGTERM; nothing was written
+  triage: 0; 2 when there is nothing to read or the index is no use, 3 when some files are no reports (they are listed)
+  fit: 0, 2 when the file is no report or cannot be made to fit
+  mail: 0, 2 when the file is no report, 3 when the report lacks required parts
   symbolize: 0, 3 when the report is partial, 2 when it cannot be done
   verify: 0 whole, 1 something differs (it says what), 2 no report, or symbols are needed to find out
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
@@ -37,11 +42,15 @@ Examples:
   pvh-report symbolize crash.tar.gz -s vmlinux    names for a report that was made without
   pvh-report show --html monday.tar.gz            a page to look at it with a browser
   pvh-report diff monday.tar.gz tuesday.tar.gz
+  pvh-report triage /srv/reports                  the same crashes together, most frequent first
   pvh-report signature monday.tar.gz --explain    what identifies the crash, and why
   pvh-report export guest1 -o guest1.vmcore       for crash, drgn and gdb
   pvh-report stash vmlinux                        keep it: from now on -s can be left out
   xl console guest1 | pvh-report decode           traces with file and line
   pvh-report gdbserver guest1 -s vmlinux          look at it with gdb`;
+
+/** Of --fit; fit.ts has their limits. */
+const DESTINATIONS = ['mail', 'github', 'gitlab', 'none'] as const;
 
 /** An option that may be given several times. */
 const listed = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
@@ -78,6 +87,11 @@ function declare(
     .option('--deadline <seconds>', 'for everything together (default: 600)')
     .option('--dry-run', 'only print what would be taken, and from where')
     .option('--estimate', 'collect, print how large and how slow each file is, write nothing')
+    .addOption(
+      new Option('--fit <where>', 'leave out what is worth least until it can be sent there').choices(
+        DESTINATIONS,
+      ),
+    )
     .option('--json', 'print path, digest and manifest as JSON')
     .option('-q, --quiet', 'no progress')
     .action(async (domain: string, options: CollectOptions) => {
@@ -154,6 +168,40 @@ function declare(
     .action(async (a: string, b: string, options: DiffOptions) => {
       const { runDiff } = await import('./diff-command.ts');
       done(await runDiff(a, b, options, streams));
+    });
+  program
+    .command('triage')
+    .description('group many reports by crash signature: how often, since when, on which kernels')
+    .argument('[place...]', 'folders, files, or patterns like "reports/**/web*.tar.gz"')
+    .option('--index <folder>', 'where the index is kept (default: .pvh-triage in the first folder)')
+    .option('--no-update', 'answer from the index as it is, without looking at the files')
+    .option('--sql <query>', 'one SELECT over the table reports (DESCRIBE reports names its columns)')
+    .option('--since <when>', 'only reports since then: a date, or 12h, 7d, 4w')
+    .option('--limit <n>', 'so many groups (default: 50), or rows of --sql (default: 1000)')
+    .option('--json', 'as JSON')
+    .option('-q, --quiet', 'no progress')
+    .action(async (places: readonly string[], options: TriageOptions) => {
+      const { runTriage } = await import('./triage-command.ts');
+      done(await runTriage(places, options, streams));
+    });
+  program
+    .command('fit')
+    .description('make a report small enough to be sent: leaves out what is worth least, and says so in it')
+    .argument('<report>', 'report')
+    .addOption(new Option('--fit <where>', 'where it is to be sent').choices(DESTINATIONS).default('mail'))
+    .option('-o, --output <file>', 'where to write (default: NAME.WHERE.tar.gz here)')
+    .action(async (report: string, options: FitOptions) => {
+      const { runFit } = await import('./fit-command.ts');
+      done(await runFit(report, options, streams));
+    });
+  program
+    .command('mail')
+    .description('print a report as a mail to a mailing list: plain text under 100,000 bytes, with a subject')
+    .argument('<report>', 'report')
+    .option('-o, --output <file>', 'where to write (default: stdout)')
+    .action(async (report: string, options: { output?: string }) => {
+      const { runMail } = await import('./mail-command.ts');
+      done(await runMail(report, options, streams));
     });
   program
     .command('signature')

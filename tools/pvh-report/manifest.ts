@@ -33,10 +33,10 @@ export interface ManifestFile {
 
 /**
  * Why something is missing: it does not exist, the user left it out, a program is not installed, only root may have it,
- * it took too long, or it failed.
+ * it took too long, it failed, or it was too large for where the report goes.
  */
-export type Cause = 'absent' | 'skipped' | 'program' | 'root' | 'time' | 'failed';
-const CAUSES: readonly Cause[] = ['absent', 'skipped', 'program', 'root', 'time', 'failed'];
+export type Cause = 'absent' | 'skipped' | 'program' | 'root' | 'time' | 'failed' | 'size';
+const CAUSES: readonly Cause[] = ['absent', 'skipped', 'program', 'root', 'time', 'failed', 'size'];
 
 export interface MissingItem {
   readonly item: string;

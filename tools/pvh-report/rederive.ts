@@ -22,6 +22,9 @@ const SECONDS = 300;
 
 const place = (name: string): number => COLLECTORS.findIndex(({ file }) => file === name);
 
+/** Left out because the user said so: not to be made again either. */
+const isLeftOut = ({ cause }: MissingItem): boolean => cause === 'skipped' || cause === 'size';
+
 /** What of a report's source is made from the record. */
 const derivedCollectors = (source: Source, skipped: ReadonlySet<string>) =>
   COLLECTORS.filter(
@@ -60,7 +63,7 @@ export async function rederive(
   const record = { targetJson: new TextDecoder().decode(target), memory };
   using limits = new Limits({ timeout: SECONDS, deadline: SECONDS }, new AbortController().signal);
   const { state, shutdownReason, kernel, xen, domain, host } = manifest;
-  const skipped = manifest.missing.filter(({ cause }) => cause === 'skipped');
+  const skipped = manifest.missing.filter(isLeftOut);
   const collectors = derivedCollectors(source, new Set(skipped.map(({ item }) => item)));
   const signal = AbortSignal.timeout(SECONDS * 1000);
   const derived = await deriveFromRecord(record, path, { file, search: false, env: {}, signal });
@@ -80,7 +83,7 @@ export async function rederive(
     });
   const isDerived = (item: string): boolean => collectors.some((each) => each.file === item);
   const missing = manifest.missing.filter(
-    (item) => item.cause !== 'skipped' && !isGap(item) && !isDerived(item.item),
+    (item) => !isLeftOut(item) && !isGap(item) && !isDerived(item.item),
   );
   const assembled = await assemble({
     tool,

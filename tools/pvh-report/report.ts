@@ -58,6 +58,7 @@ export async function readReport(path: string): Promise<Report> {
   return {
     path,
     digest,
+    files,
     manifest,
     vcpus,
     console,

@@ -8,7 +8,7 @@ import { crashTitle, type Title } from './signature/title.ts';
 
 export { functionName };
 
-const SCHEMA = 'pvh-report-signature/2';
+export const SCHEMA = 'pvh-report-signature/2';
 
 export interface SignatureStep {
   readonly rule: string;

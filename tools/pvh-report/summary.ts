@@ -70,6 +70,16 @@ export interface GuestWords {
   readonly text: string;
 }
 
+/** The end of report.txt. */
+export const missingLines = (missing: Manifest['missing']): string[] => [
+  'Missing',
+  ...(missing.length === 0
+    ? ['  nothing']
+    : missing.map(
+        ({ item, reason, required }) => `  ${item}${required ? ' (required)' : ''}: ${plain(reason)}`,
+      )),
+];
+
 export function renderSummary(
   manifest: Manifest,
   facts: Facts,
@@ -101,12 +111,7 @@ export function renderSummary(
     said?.heading ?? 'End of the console',
     ...(said === undefined ? ['  (no console)'] : consoleTail(said.text)),
     '',
-    'Missing',
-    ...(manifest.missing.length === 0
-      ? ['  nothing']
-      : manifest.missing.map(
-          ({ item, reason, required }) => `  ${item}${required ? ' (required)' : ''}: ${plain(reason)}`,
-        )),
+    ...missingLines(manifest.missing),
   ];
   return `${lines.join('\n')}\n`;
 }

@@ -1,0 +1,240 @@
+// Makes a report small enough for where it is to be sent: leaves out the files that are worth least, and says so in the report.
+import { gzipSync } from 'node:zlib';
+import { FormatError } from '../../symbols/errors.ts';
+import { ToolFailure } from '../shared/failure.ts';
+import { asObject, parseJson } from '../shared/json.ts';
+import { type ArchiveFile, packArchive, sha256, unpackArchive } from './archive.ts';
+import { EXIT } from './exit.ts';
+import { boundTo } from './host/bounded-output.ts';
+import { type Manifest, type MissingItem, parseManifest, verifyFiles } from './manifest.ts';
+import { missingLines, renderReadme } from './summary.ts';
+
+/** Where reports go. */
+export type Destination = 'mail' | 'github' | 'gitlab' | 'none';
+
+interface Limit {
+  /** Bytes of the .tar.gz. */
+  readonly bytes: number;
+  readonly what: string;
+}
+
+/** What they take, as of 2026; decimal where it is not said which is meant. */
+export const LIMITS: Readonly<Record<Destination, Limit>> = {
+  // In base64 a byte is 4/3 characters, with its line ends 1.37; the rest is for headers and a few words.
+  mail: { bytes: 69_000, what: 'a mail of 100,000 characters (vger.kernel.org)' },
+  github: { bytes: 25_000_000, what: 'an attachment of GitHub, 25 MB' },
+  gitlab: { bytes: 10_000_000, what: 'an attachment of GitLab.com, 10 MB' },
+  none: { bytes: Number.POSITIVE_INFINITY, what: 'anything' },
+};
+
+/** Without these it is no report. */
+const ALWAYS = ['README.txt', 'manifest.json', 'report.txt', 'crash.json', 'signature.json'];
+
+/** How much a file tells that no other one does, the most first. What is not listed comes last. */
+const BY_VALUE: readonly string[] = [
+  'console.log',
+  'guest-dmesg.txt',
+  'xl-dmesg.txt',
+  'xenctx-unwind.txt',
+  'domain.json',
+  'target.json',
+  'guest.cfg',
+  'xl-list-long.json',
+  // What others are made from, and can be made from again.
+  'memory.core',
+  'xl-info.txt',
+  'host-xl-info.txt',
+  'xl-vcpu-list.txt',
+  'xl-list.txt',
+  'xenstore.txt',
+  'xl-log.txt',
+  'qemu-log.txt',
+  'host-xl-dmesg.txt',
+  'host-hypervisor.log',
+  'xenctx.txt',
+  'host-uname.txt',
+  'xenstore-libxl.txt',
+  'xenstore-vm.txt',
+  'host-dmesg.txt',
+  'host-xl-list.txt',
+  // The same as others, as data or as a page.
+  'xl-list.json',
+  'xenctx.json',
+  'report.html',
+];
+
+/** Logs, of which the beginning and the end are better than nothing: down to so many bytes. */
+const LOGS = ['console.log', 'guest-dmesg.txt', 'xl-dmesg.txt'];
+const LEAST_LOG = 16 << 10;
+
+const rankOf = (name: string): number => {
+  const at = BY_VALUE.indexOf(name);
+  return at < 0 ? BY_VALUE.length : at;
+};
+
+/** A file as it is kept: whole, or a log without its middle. */
+interface Kept {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly note?: string | undefined;
+}
+
+/** The file and what may be put in its place, largest first. */
+function* versionsOf({ name, bytes }: ArchiveFile): Generator<Kept> {
+  yield { name, bytes };
+  if (!LOGS.includes(name)) return;
+  for (let size = 1 << 20; size >= LEAST_LOG; size /= 2)
+    if (size < bytes.length) yield { name, ...boundTo(bytes, size) };
+}
+
+/** A tar entry alone, compressed: together they are a little smaller. */
+const packedSize = (bytes: Uint8Array): number => gzipSync(bytes).length + 128;
+
+/** Takes the files in the order of their value, each as long as there is room. */
+function choose(files: readonly ArchiveFile[], room: number): Kept[] {
+  const kept: Kept[] = [];
+  let left = room;
+  for (const file of files.toSorted((a, b) => rankOf(a.name) - rankOf(b.name)))
+    for (const version of versionsOf(file)) {
+      const size = packedSize(version.bytes);
+      if (size > left) continue;
+      left -= size;
+      kept.push(version);
+      break;
+    }
+  return kept;
+}
+
+const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+const decode = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes);
+
+/** Name of a file, and what it is. */
+const README_ROW = /^ {2}(\S+) +(\S.*)$/gm;
+
+/** README.txt without the files that are not there. */
+function readmeOf(text: string, isThere: (name: string) => boolean): string {
+  const rows = [...text.matchAll(README_ROW)].map(([, name = '', what = '']) => [name, what] as const);
+  const always = [...renderReadme([]).matchAll(README_ROW)].map(([, name = '']) => name);
+  return renderReadme(rows.filter(([name]) => isThere(name) && !always.includes(name)));
+}
+
+/** report.txt with another list of what is missing, which is the last that it has. */
+function summaryOf(text: string, missing: Manifest['missing']): string {
+  const at = text.lastIndexOf('\nMissing\n');
+  return at < 0 ? text : `${text.slice(0, at)}\n${missingLines(missing).join('\n')}\n`;
+}
+
+/** Whole files come first in the ledger, each with a cause; behind them what is missing of others. */
+function withFiles(missing: Manifest['missing'], dropped: readonly MissingItem[]): MissingItem[] {
+  const last = missing.findLastIndex(({ cause }) => cause !== undefined);
+  return missing.toSpliced(last + 1, 0, ...dropped);
+}
+
+export interface Fitted {
+  /** The .tar.gz. */
+  readonly bytes: Uint8Array;
+  readonly digest: string;
+  readonly manifest: Manifest;
+  /** What was left out or shortened, and why. */
+  readonly dropped: readonly MissingItem[];
+}
+
+interface Opened {
+  readonly folder: string;
+  readonly manifest: Manifest;
+  readonly manifestText: string;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+async function repack(
+  { folder, manifest, manifestText, files }: Opened,
+  kept: readonly Kept[],
+  limit: Limit,
+): Promise<Fitted> {
+  const replaced = new Map(kept.map((file) => [file.name, file]));
+  const isThere = (name: string): boolean => ALWAYS.includes(name) || replaced.has(name);
+  const sizeOf = (name: string): number => files.get(name)?.length ?? 0;
+  const dropped: MissingItem[] = manifest.files
+    .filter(({ name }) => !isThere(name))
+    .map(({ name }) => ({
+      item: name,
+      reason: `${sizeOf(name)} bytes left out to fit into ${limit.what}`,
+      cause: 'size',
+      required: false,
+    }));
+  const missing = withFiles(manifest.missing, dropped);
+  const content = new Map<string, Uint8Array>(
+    [...files]
+      .filter(([name]) => isThere(name))
+      .map(([name, bytes]) => [name, replaced.get(name)?.bytes ?? bytes]),
+  );
+  for (const [name, rewrite] of [
+    ['README.txt', (text: string) => readmeOf(text, isThere)],
+    ['report.txt', (text: string) => summaryOf(text, missing)],
+  ] as const) {
+    const bytes = content.get(name);
+    if (bytes) content.set(name, encode(rewrite(decode(bytes))));
+  }
+  // As JSON and not as a Manifest: what a later version put there stays.
+  const top = asObject(parseJson(manifestText, 'manifest.json'), 'manifest.json');
+  const entries = (top['files'] as Record<string, unknown>[]).flatMap((entry) => {
+    // parseManifest has read it
+    const name = String(entry['name']);
+    const bytes = content.get(name);
+    if (bytes === undefined) return [];
+    const note = replaced.get(name)?.note;
+    return [{ ...entry, sha256: sha256(bytes), bytes: bytes.length, ...(note !== undefined && { note }) }];
+  });
+  const noMemory = top['memory'] !== undefined && !content.has('memory.core');
+  const listed = {
+    ...top,
+    ...(noMemory && { memory: { taken: 'none', frames: 0, leftOut: 0 } }),
+    files: entries,
+    missing,
+  };
+  const written = `${JSON.stringify(listed, undefined, 2)}\n`;
+  content.set('manifest.json', encode(written));
+  const { bytes, digest } = await packArchive(
+    folder,
+    [...content].map(([name, each]) => ({ name, bytes: each })),
+  );
+  const cut = kept.flatMap(({ name, note }): MissingItem[] =>
+    note === undefined ? [] : [{ item: name, reason: note, cause: 'size', required: false }],
+  );
+  return { bytes, digest, manifest: parseManifest(written, 'manifest.json'), dropped: [...dropped, ...cut] };
+}
+
+/**
+ * @param packed a report. @param source its path, for messages.
+ * @throws FormatError when it is no report, ToolFailure when it cannot be made to fit.
+ */
+export async function fitReport(packed: Uint8Array, source: string, limit: Limit): Promise<Fitted> {
+  const { files, digest, folder } = await unpackArchive(packed, source);
+  const manifestBytes = files.get('manifest.json');
+  if (manifestBytes === undefined) throw new FormatError('no manifest.json: not a report', { source });
+  const manifestText = decode(manifestBytes);
+  const manifest = parseManifest(manifestText, `${source}: manifest.json`);
+  verifyFiles(manifest, files, source);
+  if (packed.length <= limit.bytes) return { bytes: packed, digest, manifest, dropped: [] };
+  const opened = { folder, manifest, manifestText, files };
+  const all = [...files].map(([name, bytes]) => ({ name, bytes }));
+  const fixed = all
+    .filter(({ name }) => ALWAYS.includes(name))
+    .reduce((sum, { bytes }) => sum + packedSize(bytes), 0);
+  const rest = all.filter(({ name }) => !ALWAYS.includes(name));
+  // The list of what is missing grows with what is left out.
+  let kept = choose(rest, limit.bytes - fixed - 32 * rest.length);
+  for (;;) {
+    const fitted = await repack(opened, kept, limit);
+    if (fitted.bytes.length <= limit.bytes) return fitted;
+    if (kept.length === 0)
+      throw new ToolFailure(
+        [
+          `pvh-report: ${source}: what every report must have takes ${fitted.bytes.length} bytes; ${limit.what} takes ${limit.bytes}`,
+          '  put the report where it can be downloaded, and send the text: pvh-report mail',
+        ],
+        EXIT.unusable,
+      );
+    kept = kept.slice(0, -1);
+  }
+}
