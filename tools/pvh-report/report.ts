@@ -72,6 +72,5 @@ export async function readReport(path: string): Promise<Report> {
       manifest.shutdownVcpu,
       { buildId: manifest.kernel.buildId, xenLog: text('xl-dmesg.txt') },
     ),
-    files,
   };
 }
