@@ -96,7 +96,7 @@ function gapsOf(inspected: Inspected | undefined): MissingItem[] {
 const takenMemory = (text: TextOf, files: readonly ReportFile[]): TakenMemory | undefined => {
   const target = text('target.json');
   const memory = target === undefined ? undefined : parseTarget(target, 'target.json').memory;
-  const isThere = files.some(({ name }) => name === 'memory.core');
+  const isThere = files.some(isMemory);
   return memory && (isThere ? memory : { taken: 'none', frames: 0, leftOut: 0 });
 };
 
@@ -133,6 +133,9 @@ function describe(parts: Parts, inspected: Inspected | undefined, text: TextOf):
   };
   return { manifest, facts, said };
 }
+
+/** Last in the container: who wants the texts alone can stop before it. */
+const isMemory = ({ name }: ReportFile): boolean => name === 'memory.core';
 
 /** A file that is made here. */
 const madeHere = (name: string, content: string): ReportFile => {
@@ -177,7 +180,8 @@ export async function assemble(parts: Parts): Promise<Assembled> {
     { name: 'manifest.json', bytes: encode(renderManifest(manifest)) },
     report,
     identity,
-    ...files,
+    ...files.filter((file) => !isMemory(file)),
+    ...files.filter(isMemory),
   ];
   const folder = `pvh-report_${safeName(subject.name).slice(0, 60)}`;
   const { bytes, digest } = await packArchive(folder, all);
