@@ -48,13 +48,13 @@ export async function packArchive(folder: string, files: readonly ArchiveFile[])
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /**
- * The files of an archive by name, and the digest of its tar.
+ * The files of an archive by name, their folder, and the digest of its tar.
  * @throws FormatError for anything that packArchive does not write: other entry types, paths, duplicates, too much data.
  */
 export async function unpackArchive(
   packed: Uint8Array,
   source: string,
-): Promise<{ files: Map<string, Uint8Array>; digest: string }> {
+): Promise<{ files: Map<string, Uint8Array>; folder: string; digest: string }> {
   const refuse = (message: string, cause?: unknown) => new FormatError(message, { source, cause });
   let tar: Buffer;
   try {
@@ -93,5 +93,5 @@ export async function unpackArchive(
   } catch (cause) {
     throw cause instanceof FormatError ? cause : refuse('not a whole tar archive', cause);
   }
-  return { files, digest: sha256(tar) };
+  return { files, folder: folder ?? '', digest: sha256(tar) };
 }

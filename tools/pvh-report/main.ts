@@ -5,6 +5,7 @@ import { packageVersion } from '../shared/version.ts';
 import type { CollectOptions } from './collect-command.ts';
 import { EXIT, type Streams } from './exit.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
+import type { RedactCommandOptions } from './redact-command.ts';
 import type { StashOptions } from './stash-command.ts';
 
 const EXIT_CODES = `
@@ -16,6 +17,7 @@ Exit status:
   130, 129, 143  collect: interrupted by Ctrl-C, SIGHUP, SIGTERM; nothing was written
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
   export: 0, 2 when there is no such domain, or the file cannot be read or written
+  redact: 0, 1 when something private would be left or the crash would look like another (nothing is written)
   stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage
   gdbserver: 0 when it was ended, 2 when it could not begin`;
 
@@ -25,6 +27,7 @@ Examples:
   pvh-report collect 7 -s vmlinux -o crash.tar.gz
   pvh-report collect guest1 --dry-run             what would be taken, and from where
   pvh-report diff monday.tar.gz tuesday.tar.gz
+  pvh-report redact crash.tar.gz                  the same without names, addresses and secrets
   pvh-report export guest1 -o guest1.vmcore       for crash, drgn and gdb
   pvh-report stash vmlinux                        keep it: from now on -s can be left out
   xl console guest1 | pvh-report decode           traces with file and line
@@ -103,6 +106,28 @@ function declare(
     .action(async (a: string, b: string, options: { json?: true }) => {
       const { runDiff } = await import('./diff-command.ts');
       done(await runDiff(a, b, options.json === true, streams));
+    });
+  program
+    .command('redact')
+    .description('write a report without names, addresses and secrets; prints the path of the new report')
+    .argument('<report>', 'report')
+    .option('-o, --output <file>', 'where to write (default: beside it, ...-redacted.tar.gz)')
+    .option('--key <file>', 'key of the stand-ins (default: made for this run, kept in the map)')
+    .option(
+      '--map <file>',
+      'where values and stand-ins are kept, and read if it is there (default: OUTPUT.private-map.json)',
+    )
+    .option(
+      '--keep <rules>',
+      'leave alone what these rules or classes find ("ipv4,uuid"; "memory" for raw memory)',
+      listed,
+    )
+    .option('--show', 'write nothing: print what would be replaced, and by what')
+    .option('--json', 'print what was done as JSON')
+    .option('-q, --quiet', 'no table of what was replaced')
+    .action(async (report: string, options: RedactCommandOptions) => {
+      const { runRedact } = await import('./redact-command.ts');
+      done(await runRedact(report, options, streams));
     });
   program
     .command('stash')

@@ -32,10 +32,10 @@ export interface ManifestFile {
 
 /**
  * Why something is missing: it does not exist, the user left it out, a program is not installed, only root may have it,
- * it took too long, or it failed.
+ * it took too long, it failed, or `redact` left it out.
  */
-export type Cause = 'absent' | 'skipped' | 'program' | 'root' | 'time' | 'failed';
-const CAUSES: readonly Cause[] = ['absent', 'skipped', 'program', 'root', 'time', 'failed'];
+export type Cause = 'absent' | 'skipped' | 'program' | 'root' | 'time' | 'failed' | 'redacted';
+const CAUSES: readonly Cause[] = ['absent', 'skipped', 'program', 'root', 'time', 'failed', 'redacted'];
 
 export interface MissingItem {
   readonly item: string;

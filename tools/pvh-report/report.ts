@@ -21,20 +21,41 @@ export interface Report {
   readonly signature: Signature;
 }
 
-/** @throws FormatError for a file that is not a report or was changed; system errors as they come. */
-export async function readReport(path: string): Promise<Report> {
+/** The files of a report, not yet held against its manifest. */
+export interface Unpacked {
+  readonly path: string;
+  /** SHA-256 of the uncompressed archive. */
+  readonly digest: string;
+  /** The one folder of the archive. */
+  readonly folder: string;
+  readonly manifest: Manifest;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+/** @param path of the archive, for messages. @throws FormatError for bytes that are not a report. */
+export async function unpackedFrom(packed: Uint8Array, path: string): Promise<Unpacked> {
+  const { files, folder, digest } = await unpackArchive(packed, path);
+  const bytes = files.get('manifest.json');
+  if (bytes === undefined) throw new FormatError('no manifest.json: not a report', { source: path });
+  const manifest = parseManifest(new TextDecoder().decode(bytes), `${path}: manifest.json`);
+  return { path, digest, folder, manifest, files };
+}
+
+/** @throws FormatError for a file that is not a report; system errors as they come. */
+export async function unpackReport(path: string): Promise<Unpacked> {
   const found = statSync(path);
   if (!found.isFile()) throw new FormatError('not a file', { source: path });
   if (found.size > MAX_PACKED) throw new FormatError(`larger than ${MAX_PACKED} bytes`, { source: path });
-  const { files, digest } = await unpackArchive(readFileSync(path), path);
-  const text = (name: string) => {
-    const bytes = files.get(name);
-    return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
-  };
-  const manifestText = text('manifest.json');
-  if (manifestText === undefined) throw new FormatError('no manifest.json: not a report', { source: path });
-  const manifest = parseManifest(manifestText, `${path}: manifest.json`);
+  return unpackedFrom(readFileSync(path), path);
+}
+
+/** @throws FormatError for a report that was changed. */
+export function reportOf({ path, digest, manifest, files }: Unpacked): Report {
   verifyFiles(manifest, files, path);
+  const text = (name: string) => {
+    const content = files.get(name);
+    return content === undefined ? undefined : new TextDecoder().decode(content);
+  };
   const crash = text('crash.json');
   const vcpus = crash === undefined ? [] : parseCrash(crash, `${path}: crash.json`);
   const console = text('console.log') ?? text('guest-dmesg.txt');
@@ -55,3 +76,6 @@ export async function readReport(path: string): Promise<Report> {
     ),
   };
 }
+
+/** @throws FormatError for a file that is not a report or was changed; system errors as they come. */
+export const readReport = async (path: string): Promise<Report> => reportOf(await unpackReport(path));
