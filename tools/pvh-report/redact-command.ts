@@ -6,7 +6,7 @@ import { ToolFailure } from '../shared/failure.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { readable } from './redact/document.ts';
 import { newKey, pinnedBy, readKey, readMap, renderMap } from './redact/key-file.ts';
-import { KEEPABLE, type Redacted, RedactionRefused, redactReport } from './redact/redact-report.ts';
+import { KEEPABLE, type Redacted, redactReport } from './redact/redact-report.ts';
 import { type Unpacked, unpackReport } from './report.ts';
 
 export interface RedactCommandOptions {
@@ -98,10 +98,10 @@ function defaultOutput(path: string, { rename }: Redacted): string {
   return join(dirname(path), `${name.replace(/-redacted$/, '')}-redacted.tar.gz`);
 }
 
-/** Why nothing may be written, as lines; anything else goes on being thrown. */
-export function whyRefused(error: unknown, streams: Streams): number {
-  if (!(error instanceof RedactionRefused)) throw error;
-  streams.err(`pvh-report: ${error.message}; nothing was written\n`);
+/** Says why nothing may be written. @returns the exit status of that, or undefined when it may. */
+export function refusal({ refused }: Redacted, { err }: Streams): number | undefined {
+  if (refused === undefined) return undefined;
+  err(`pvh-report: ${plain(refused)}; nothing was written\n`);
   return EXIT.different;
 }
 
@@ -111,28 +111,24 @@ export async function runRedact(
   options: RedactCommandOptions,
   streams: Streams,
 ): Promise<number> {
-  try {
-    const unpacked = await unpackReport(path);
-    const { redacted, write } = await planRedaction(unpacked, options);
-    if (options.show) {
-      streams.out(
-        renderValues(redacted) + (redacted.values.length === 0 ? '' : '\n') + renderCounts(redacted),
-      );
-      return EXIT.ok;
-    }
-    const output = resolve(options.output ?? defaultOutput(path, redacted));
-    if (existsSync(output) && realpathSync(output) === realpathSync(path))
-      throw usage(`${output} is the report itself: a report is never written over`);
-    const { map } = write(output);
-    const { digest, counts, removed } = redacted;
-    if (!options.quiet) {
-      streams.err(renderCounts(redacted));
-      streams.err(`stand-ins and what they stand for: ${map} (keep it to yourself)\n`);
-    }
-    const result = { path: output, digest, map, counts, removed, signature: 'same', leaks: 0 };
-    streams.out(options.json ? `${JSON.stringify(result, undefined, 2)}\n` : `${output}\n`);
-    return EXIT.ok;
-  } catch (error) {
-    return whyRefused(error, streams);
+  const unpacked = await unpackReport(path);
+  const { redacted, write } = await planRedaction(unpacked, options);
+  if (options.show) {
+    streams.out(renderValues(redacted) + (redacted.values.length === 0 ? '' : '\n') + renderCounts(redacted));
+    return refusal(redacted, streams) ?? EXIT.ok;
   }
+  const refused = refusal(redacted, streams);
+  if (refused !== undefined) return refused;
+  const output = resolve(options.output ?? defaultOutput(path, redacted));
+  if (existsSync(output) && realpathSync(output) === realpathSync(path))
+    throw usage(`${output} is the report itself: a report is never written over`);
+  const { map } = write(output);
+  const { digest, counts, removed } = redacted;
+  if (!options.quiet) {
+    streams.err(renderCounts(redacted));
+    streams.err(`stand-ins and what they stand for: ${map} (keep it to yourself)\n`);
+  }
+  const result = { path: output, digest, map, counts, removed, signature: 'same', leaks: 0 };
+  streams.out(options.json ? `${JSON.stringify(result, undefined, 2)}\n` : `${output}\n`);
+  return EXIT.ok;
 }

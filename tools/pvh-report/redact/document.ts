@@ -1,5 +1,5 @@
 // A file of a report as text that rules can read, and back. A text is itself; of JSON the strings are shown, one line each, as
-// `key="value"`, and go back into their places. Characters are bytes (latin1), so that nothing is lost of a file in any encoding.
+// `parent:key="value"`, and go back into their places. Characters are bytes (latin1), so that nothing is lost of a file in any encoding.
 
 /** Puts `text` where `start` to `end` of the view was. */
 export interface Edit {
@@ -76,8 +76,20 @@ function jsonDocument(name: string, bytes: Uint8Array): Document {
     return length;
   };
   let key = '';
+  /** Keys of the objects and lists around, outermost first. */
+  const around: string[] = [];
+  const enterAndLeave = (between: string): void => {
+    for (const character of between)
+      if (character === '{' || character === '[') {
+        around.push(key);
+        if (character === '{') key = '';
+      } else if (character === '}' || character === ']') key = around.pop() ?? '';
+  };
+  let behind = 0;
   for (let from = text.indexOf('"'); from >= 0; ) {
     const to = endOfString(text, from);
+    enterAndLeave(text.slice(behind, from));
+    behind = to;
     const raw = text.slice(from, to);
     const decoded: unknown = raw.includes('\\') ? JSON.parse(readable(raw)) : readable(raw.slice(1, -1));
     const value = Buffer.from(String(decoded), 'utf8').toString('latin1');
@@ -88,7 +100,8 @@ function jsonDocument(name: string, bytes: Uint8Array): Document {
       strings.push({ from, to, start, end: show(value) });
       show('\n');
     } else if (!EVIDENCE_KEYS.test(key) && (MAYBE_SECRET.test(key) || !MACHINE_WORD.test(value))) {
-      const start = show(`${key.slice(0, 200)}="`);
+      const parent = around.slice(-4).findLast((each) => each !== '' && each !== key) ?? '';
+      const start = show(`${parent === '' ? '' : `${parent.slice(0, 200)}:`}${key.slice(0, 200)}="`);
       strings.push({ from, to, start, end: show(value) });
       show('"\n');
     }

@@ -1,6 +1,5 @@
 // A report without what is private, or the reason why there is none: names and addresses gone, the crash still the same crash, nothing
 // of what was found left anywhere. Opens no files.
-import { PvhError } from '../../../symbols/errors.ts';
 import { asArray, asNumber, asObject, asString } from '../../shared/json.ts';
 import { type ArchiveFile, packArchive, safeName, sha256 } from '../archive.ts';
 import { type Manifest, parseManifest } from '../manifest.ts';
@@ -46,15 +45,10 @@ export interface Redacted {
   readonly values: readonly PrivateValue[];
   /** Files that were left out. */
   readonly removed: readonly string[];
+  /** Why it must not be written: something private is left, or the crash would look like another one. */
+  readonly refused: string | undefined;
   /** A text of the report's own, such as its file's name, without what is private. */
   readonly rename: (text: string) => string;
-}
-
-/** The result would not be what it should: nothing may be written. */
-export class RedactionRefused extends PvhError {
-  constructor(message: string) {
-    super('EREDACT', message);
-  }
 }
 
 /** ELF, gzip, zstd, kdump-compressed: memory, or what hides from rules. */
@@ -150,18 +144,15 @@ const where = (leaks: readonly Leak[]): string =>
 /** What identifies the crash, evidence included. */
 const identity = ({ signature }: Report): string => JSON.stringify(signature);
 
-function whySignature(before: Report, after: Report): string {
-  const { title } = before.signature;
-  const isTitle = title !== undefined && after.signature.title !== title;
-  return isTitle
-    ? 'the message of the crash itself holds something private, and without it this would be another crash; see `redact --show`, then --keep RULE if you may show it'
-    : 'the crash signature would not be the same';
+function changedSignature(before: Report, after: Report): string | undefined {
+  if (identity(before) === identity(after)) return undefined;
+  const [was, is] = [before.signature.title, after.signature.title];
+  return was === is
+    ? 'the crash signature would not be the same'
+    : `the crash signature would not be the same: its message ${JSON.stringify(was)} would be ${JSON.stringify(is)}; if you may show that, --keep the rule that found it (see redact --show)`;
 }
 
-/**
- * @throws RedactionRefused when something private is left or the crash would look like another one.
- * @throws FormatError for a report that was changed, or has too many private values.
- */
+/** @throws FormatError for a report that was changed, or has too many private values. */
 export async function redactReport(
   unpacked: Unpacked,
   { key, keep, pinned }: RedactOptions,
@@ -225,7 +216,6 @@ export async function redactReport(
       ...(isMemory(file) ? [] : redactor.leaks(file.name, file.bytes)),
     ]),
   ];
-  if (leaks.length > 0) throw new RedactionRefused(`something private would be left: ${where(leaks)}`);
 
   const { bytes, digest } = await packArchive(newFolder, made);
   const after = reportOf({
@@ -235,7 +225,6 @@ export async function redactReport(
     manifest: parseManifest(manifestText, `${path}: manifest.json`),
     files: new Map(made.map((file) => [file.name, file.bytes])),
   });
-  if (identity(after) !== identity(report)) throw new RedactionRefused(whySignature(report, after));
   return {
     bytes,
     digest,
@@ -243,6 +232,8 @@ export async function redactReport(
     counts: redactor.counts,
     values: vault.values,
     removed,
+    refused:
+      leaks.length > 0 ? `something private would be left: ${where(leaks)}` : changedSignature(report, after),
     rename,
   };
 }

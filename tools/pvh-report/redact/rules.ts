@@ -2,7 +2,7 @@
 // because several programs print alike). Knows nothing of how a value is replaced.
 //
 // Every pattern takes time linear in the text: no repetition holds another, every open end is bounded, and what may come before a
-// value is a fixed text or a class that the value cannot begin with. JSON is shown to them as lines `key="value"`.
+// value is a fixed text or a class that the value cannot begin with. JSON is shown to them as lines `parent:key="value"`.
 import { isIPv6 } from 'node:net';
 import { SUFFIX_PATTERN } from './words.ts';
 
