@@ -10,6 +10,7 @@ import type { FoundSubject } from './evidence.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { DEFAULT_DEADLINE_SECONDS, Interrupted, Limits } from './limits.ts';
 import { makePlan, renderEstimate, renderPlan } from './plan.ts';
+import { redactCollected, refusal } from './redact-command.ts';
 import { parseSeconds, select } from './selection.ts';
 import { findSubject } from './subject.ts';
 
@@ -24,6 +25,8 @@ export interface CollectOptions {
   readonly deadline?: string;
   readonly dryRun?: true;
   readonly estimate?: true;
+  readonly redact?: true;
+  readonly redactKey?: string;
 }
 
 /** Exit status of a program that a signal ended, as shells count. */
@@ -83,16 +86,21 @@ async function run(
     const given = symbols && { file: symbols, buildId: symbols.elf && fileBuildId(symbols.elf) };
     const evidence = found.evidence(given);
     const order = { collectors, skipped, limits };
-    const collected = await collect(evidence, order, `pvh-report ${packageVersion()}`, (...step) =>
+    const whole = await collect(evidence, order, `pvh-report ${packageVersion()}`, (...step) =>
       progress.step(...step),
     );
     progress.clear();
-    complain(collected, options.quiet === true, err);
+    complain(whole, options.quiet === true, err);
+    const redaction = options.redact || options.redactKey ? await redactCollected(whole, options.redactKey) : undefined;
+    const collected = redaction?.collected ?? whole;
+    const refused = redaction && refusal(redaction.plan.redacted, { err });
+    if (refused !== undefined) return refused;
     const { digest, partial, manifest } = collected;
     if (options.estimate) out(renderEstimate(collected));
     else {
       const path = resolve(options.output ?? collected.fileName);
-      replaceFile(path, collected.bytes);
+      if (redaction) redaction.plan.write(path);
+      else replaceFile(path, collected.bytes);
       out(
         options.json ? `${JSON.stringify({ path, digest, partial, manifest }, undefined, 2)}\n` : `${path}\n`,
       );

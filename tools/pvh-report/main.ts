@@ -17,7 +17,7 @@ Exit status:
   130, 129, 143  collect: interrupted by Ctrl-C, SIGHUP, SIGTERM; nothing was written
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
   export: 0, 2 when there is no such domain, or the file cannot be read or written
-  redact: 0, 1 when something private would be left or the crash would look like another (nothing is written)
+  redact, collect --redact: 1 when something private would be left or the crash would look like another (nothing is written)
   stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage
   gdbserver: 0 when it was ended, 2 when it could not begin`;
 
@@ -71,6 +71,11 @@ function declare(
     .option('--deadline <seconds>', 'for everything together (default: 600)')
     .option('--dry-run', 'only print what would be taken, and from where')
     .option('--estimate', 'collect, print how large and how slow each file is, write nothing')
+    .option('--redact', 'without names, addresses and secrets, as redact writes it')
+    .option(
+      '--redact-key <file>',
+      'key of the stand-ins (default: made for this run, kept in OUTPUT.private-map.json)',
+    )
     .option('--json', 'print path, digest and manifest as JSON')
     .option('-q, --quiet', 'no progress')
     .action(async (domain: string, options: CollectOptions) => {

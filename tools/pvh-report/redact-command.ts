@@ -3,11 +3,12 @@ import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { replaceFile } from '../../core/host/files.ts';
 import { ToolFailure } from '../shared/failure.ts';
+import type { Collected } from './collect.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { readable } from './redact/document.ts';
 import { newKey, pinnedBy, readKey, readMap, renderMap } from './redact/key-file.ts';
 import { KEEPABLE, type Redacted, redactReport } from './redact/redact-report.ts';
-import { type Unpacked, unpackReport } from './report.ts';
+import { type Unpacked, unpackedFrom, unpackReport } from './report.ts';
 
 export interface RedactCommandOptions {
   readonly output?: string;
@@ -99,10 +100,25 @@ function defaultOutput(path: string, { rename }: Redacted): string {
 }
 
 /** Says why nothing may be written. @returns the exit status of that, or undefined when it may. */
-export function refusal({ refused }: Redacted, { err }: Streams): number | undefined {
+export function refusal({ refused }: Redacted, { err }: Pick<Streams, 'err'>): number | undefined {
   if (refused === undefined) return undefined;
   err(`pvh-report: ${plain(refused)}; nothing was written\n`);
   return EXIT.different;
+}
+
+/**
+ * What `collect` made, as it may be passed on; everything about it is of the redacted report.
+ * @param keyFile key of the stand-ins; undefined makes one.
+ */
+export async function redactCollected(
+  collected: Collected,
+  keyFile: string | undefined,
+): Promise<{ readonly collected: Collected; readonly plan: RedactionPlan }> {
+  const unpacked = await unpackedFrom(collected.bytes, collected.fileName);
+  const plan = await planRedaction(unpacked, keyFile === undefined ? {} : { key: keyFile });
+  const { bytes, digest, manifest, rename } = plan.redacted;
+  const fileName = rename(collected.fileName).replace(collected.digest.slice(0, 8), digest.slice(0, 8));
+  return { collected: { ...collected, bytes: Buffer.from(bytes), digest, manifest, fileName }, plan };
 }
 
 /** @returns the exit status: 1 when what would be written is not what it should be. */

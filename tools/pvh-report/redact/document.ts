@@ -21,6 +21,14 @@ export const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString
 /** What `text` (bytes as characters) looks like to a person. */
 export const readable = (text: string): string => Buffer.from(text, 'latin1').toString('utf8');
 
+const ESC = '\u001b';
+/** ECMA-48 5.4: a control sequence. */
+const SEQUENCE = new RegExp(`${ESC}\\[[0-9;?]{0,20}[A-Za-z]`, 'g');
+
+/** What steers a terminal is blank to rules: `ESC[1mname` holds no word `mname`. As long as it was. */
+export const withoutEscapes = (text: string): string =>
+  text.replaceAll(SEQUENCE, (sequence) => ' '.repeat(sequence.length));
+
 function applyEdits(text: string, edits: readonly Edit[]): string {
   const parts: string[] = [];
   let at = 0;
@@ -33,11 +41,11 @@ function applyEdits(text: string, edits: readonly Edit[]): string {
 }
 
 const textDocument = (name: string, bytes: Uint8Array): Document => {
-  const view = latin1(bytes);
+  const text = latin1(bytes);
   return {
     name,
-    view,
-    render: (edits) => (edits.length === 0 ? bytes : Buffer.from(applyEdits(view, edits), 'latin1')),
+    view: withoutEscapes(text),
+    render: (edits) => (edits.length === 0 ? bytes : Buffer.from(applyEdits(text, edits), 'latin1')),
   };
 };
 
@@ -70,9 +78,9 @@ function jsonDocument(name: string, bytes: Uint8Array): Document {
   const strings: JsonString[] = [];
   const lines: string[] = [];
   let length = 0;
-  const show = (shown: string): number => {
-    lines.push(shown);
-    length += shown.length;
+  const show = (part: string): number => {
+    lines.push(part);
+    length += part.length;
     return length;
   };
   let key = '';
@@ -107,10 +115,10 @@ function jsonDocument(name: string, bytes: Uint8Array): Document {
     }
     from = text.indexOf('"', to);
   }
-  const view = lines.join('');
+  const shown = lines.join('');
   return {
     name,
-    view,
+    view: withoutEscapes(shown),
     render(edits) {
       const changed: Edit[] = [];
       let next = 0;
@@ -124,7 +132,7 @@ function jsonDocument(name: string, bytes: Uint8Array): Document {
           own.push({ start: edit.start - start, end: edit.end - start, text: edit.text });
         }
         if (own.length > 0) {
-          const value = readable(applyEdits(view.slice(start, end), own));
+          const value = readable(applyEdits(shown.slice(start, end), own));
           changed.push({ start: from, end: to, text: latin1(Buffer.from(JSON.stringify(value), 'utf8')) });
         }
       }

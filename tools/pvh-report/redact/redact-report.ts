@@ -4,7 +4,7 @@ import { asArray, asNumber, asObject, asString } from '../../shared/json.ts';
 import { type ArchiveFile, packArchive, safeName, sha256 } from '../archive.ts';
 import { type Manifest, parseManifest } from '../manifest.ts';
 import { type Report, reportOf, type Unpacked } from '../report.ts';
-import { type Document, openDocument, readable } from './document.ts';
+import { latin1, openDocument, readable } from './document.ts';
 import { type Leak, Redactor, type RuleCount } from './redact.ts';
 import { RULES } from './rules.ts';
 import { type PrivateValue, Vault } from './vault.ts';
@@ -62,11 +62,11 @@ const isMemory = ({ name, bytes }: ArchiveFile): boolean => {
   );
 };
 
-/** Names of functions of this guest. */
-function machineryOf(documents: readonly Document[]): Set<string> {
+/** Names of functions of this guest. @param files that are texts. */
+function machineryOf(files: readonly ArchiveFile[]): Set<string> {
   const names = new Set<string>();
-  for (const { view } of documents)
-    for (const [, name = ''] of view.matchAll(/(?<![\w.])([A-Za-z_][\w.]{1,120})\+0x[0-9a-f]/g))
+  for (const { bytes } of files)
+    for (const [, name = ''] of latin1(bytes).matchAll(/(?<![\w.])([A-Za-z_][\w.]{1,120})\+0x[0-9a-f]/g))
       names.add(name.toLowerCase());
   return names;
 }
@@ -161,21 +161,20 @@ export async function redactReport(
   const report = reportOf(unpacked);
   const all = [...files].map(([name, bytes]) => ({ name, bytes }));
   const removed = keep.has(MEMORY) ? [] : all.filter(isMemory).map(({ name }) => name);
-  const documents = all
-    .filter((file) => !isMemory(file))
-    .map(({ name, bytes }) => ({ name, document: openDocument(name, bytes) }));
+  const texts = all.filter((file) => !isMemory(file));
+  const documents = texts.map(({ name, bytes }) => openDocument(name, bytes));
   const manifestBytes = files.get('manifest.json') ?? new Uint8Array();
   const earlier = parseRedaction(
     asObject(JSON.parse(Buffer.from(manifestBytes).toString('utf8')), 'manifest.json')['redaction'],
   );
-  const texts = documents.map(({ document }) => document);
   const vault = new Vault(key, machineryOf(texts), earlier.standIns, pinned);
   const redactor = new Redactor(vault, keep);
-  redactor.learn(texts);
+  redactor.learn(documents);
 
   const renamed = new Map<string, string>();
   const outputs = new Map<string, Uint8Array>();
-  for (const { name, document } of documents) {
+  for (const document of documents) {
+    const { name } = document;
     outputs.set(name, redactor.redact(document));
     const other = redactor.redactText('file name', name);
     if (other !== name) renamed.set(readable(name), other);

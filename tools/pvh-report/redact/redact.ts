@@ -1,7 +1,7 @@
 // Takes what is private out of a report: finds values by rules, then puts stand-ins wherever the values are. Registers, words of stacks,
 // code and names of functions are evidence and stay. Reads and writes no files.
 import { isIP } from 'node:net';
-import { type Document, type Edit, latin1, openDocument } from './document.ts';
+import { type Document, type Edit, latin1, openDocument, withoutEscapes } from './document.ts';
 import { Finder } from './finder.ts';
 import { RULES, type Rule, type ValueClass } from './rules.ts';
 import type { Form, PrivateValue, Vault } from './vault.ts';
@@ -267,7 +267,7 @@ export class Redactor {
       if (rule.class !== 'secret' && isEvidence(document.view, piece.start, piece.end)) continue;
       put(rule.name, document.view, piece.start);
     }
-    const text = latin1(bytes);
+    const text = withoutEscapes(latin1(bytes));
     this.#finder.find(text, ({ start, of }) => put(of.rule, text, start));
     return found;
   }
