@@ -291,9 +291,9 @@ export const RULES: readonly Rule[] = [
     name: 'guest-name',
     class: 'domain',
     files:
-      /^(?:manifest|domain|xl-list|xl-list-long|target|identity)\.json$|^(?:guest\.cfg|config\.txt)$|^xenstore/,
+      /^(?:manifest|domain|xl-list|xl-list-long|target|xenctx|identity)\.json$|^(?:guest\.cfg|config\.txt)$|^xenstore/,
     pattern: g(
-      '(?:^|[\\s,;{/])(?:name|vm_?name)[ \\t]{0,8}=[ \\t]{0,8}["\'](?<v>[^"\'\\n]{1,255})["\']',
+      '(?:^|[\\s,;{/])(?:(?:domain|c_info|identity|target|guest|subject):)?(?:name|vm_?name)[ \\t]{0,8}=[ \\t]{0,8}["\'](?<v>[^"\'\\n]{1,255})["\']',
       'm',
     ),
     accept: (value) => value !== 'Domain-0',
