@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { FormatError } from '../../../symbols/errors.ts';
 import { asArray, asObject, asString, parseJson } from '../../shared/json.ts';
 import { readable } from './document.ts';
-import type { PrivateValue } from './vault.ts';
+import { lowerCase, type PrivateValue } from './vault.ts';
 
 const MAP_SCHEMA = 'pvh-report-private-map/1';
 
@@ -72,7 +72,7 @@ export function readMap(path: string): PrivateMap | undefined {
 export const pinnedBy = (map: PrivateMap | undefined): Map<string, string> =>
   new Map(
     map?.values.map((row) => [
-      `${row.class} ${Buffer.from(row.value, 'utf8').toString('latin1').toLowerCase()}`,
+      `${row.class} ${lowerCase(Buffer.from(row.value, 'utf8').toString('latin1'))}`,
       row.standIn,
     ]),
   );

@@ -171,11 +171,14 @@ export async function redactReport(
   const redactor = new Redactor(vault, keep);
   redactor.learn(documents);
 
+  const leaks: Leak[] = [];
   const renamed = new Map<string, string>();
   const outputs = new Map<string, Uint8Array>();
   for (const document of documents) {
     const { name } = document;
-    outputs.set(name, redactor.redact(document));
+    const { bytes, leaks: found } = redactor.redact(document);
+    outputs.set(name, bytes);
+    leaks.push(...found);
     const other = redactor.redactText('file name', name);
     if (other !== name) renamed.set(readable(name), other);
   }
@@ -208,13 +211,13 @@ export async function redactReport(
   );
 
   const newFolder = rename(folder);
-  const leaks = [
+  leaks.push(
     ...redactor.leaks('name of the folder', Buffer.from(newFolder)),
     ...made.flatMap((file) => [
       ...redactor.leaks('name of a file', Buffer.from(file.name)),
       ...(isMemory(file) ? [] : redactor.leaks(file.name, file.bytes)),
     ]),
-  ];
+  );
 
   const { bytes, digest } = await packArchive(newFolder, made);
   const after = reportOf({

@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import { type Document, type Edit, latin1, openDocument, withoutEscapes } from './document.ts';
 import { Finder } from './finder.ts';
 import { RULES, type Rule, type ValueClass } from './rules.ts';
-import type { Form, PrivateValue, Vault } from './vault.ts';
+import { type Form, isWholeWord, lowerCase, type PrivateValue, type Range, type Vault } from './vault.ts';
 import { isPublicName, isSuffix } from './words.ts';
 
 /** A private value at its place in a view. */
@@ -25,8 +25,19 @@ interface Piece {
 /** Lines of derived files are cut after 160, 200 and 400 characters. */
 const CUT_AFTER = 150;
 
-const isWordCharacter = (code: number): boolean =>
-  (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122) || code > 127;
+/** Whether one of `ranges` (by their starts) overlaps a place. They may overlap each other. */
+function overlaps(ranges: readonly Range[], { start, end }: Range): boolean {
+  let [low, high] = [0, ranges.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ranges[middle]?.start ?? 0) < end) low = middle + 1;
+    else high = middle;
+  }
+  // The last ones that begin before the end; a longer one that begins earlier is not far.
+  for (let index = low - 1; index >= 0 && index >= low - 8; index--)
+    if ((ranges[index]?.end ?? 0) > start) return true;
+  return false;
+}
 
 /** The labels of a host name or domain; the last one stays where it only says what kind it is. */
 function labelsOf(name: string, start: number, first: ValueClass): Piece[] {
@@ -137,21 +148,7 @@ class FormFinder {
         if (form === undefined) return;
         const end = start + length;
         const isCut = length < form.text.length;
-        if (form.whole || isCut) {
-          if (
-            start > 0 &&
-            isWordCharacter(view.charCodeAt(start - 1)) &&
-            isWordCharacter(view.charCodeAt(start))
-          )
-            return;
-          if (
-            !isCut &&
-            end < view.length &&
-            isWordCharacter(view.charCodeAt(end)) &&
-            isWordCharacter(view.charCodeAt(end - 1))
-          )
-            return;
-        }
+        if ((form.whole || isCut) && !isWholeWord(view, start, isCut ? start : end)) return;
         if (isEvidence(view, start, end)) return;
         const text = view.slice(start, end);
         onPlace({
@@ -175,6 +172,8 @@ export interface Leak {
 }
 
 const MAX_LEAKS = 20;
+
+const lineOf = (text: string, start: number): number => text.slice(0, start).split('\n').length;
 
 /** Replacements of one rule's values. */
 export interface RuleCount {
@@ -201,10 +200,11 @@ export class Redactor {
   /** Learns the values of all documents: of all before the first is replaced. @throws FormatError when they are too many. */
   learn(documents: readonly Document[]): void {
     // By rule, then by document: what class a value has does not depend on where it stands first.
+    const known = new Map(documents.map((document) => [document, this.#vault.knownIn(document.view)]));
     for (const rule of this.#rules)
       for (const document of documents)
         for (const { piece, value } of findByRules(document, [rule]))
-          this.#learnPiece(rule, piece, value, document);
+          if (!overlaps(known.get(document) ?? [], piece)) this.#learnPiece(rule, piece, value, document);
     this.#finder = new FormFinder(this.#vault.forms());
   }
 
@@ -237,7 +237,7 @@ export class Redactor {
       edits.push({ start: from, end, text });
       at = end;
       this.#vault.note(text);
-      this.#used.add(text.toLowerCase());
+      this.#used.add(lowerCase(text));
       this.#replacements.set(of.rule, (this.#replacements.get(of.rule) ?? 0) + 1);
       const values = this.#replaced.get(of.rule) ?? new Set();
       this.#replaced.set(of.rule, values.add(of.standIn));
@@ -245,30 +245,45 @@ export class Redactor {
     return edits;
   }
 
-  redact(document: Document): Uint8Array {
-    return document.render(this.#edits(document));
+  redact(document: Document): { readonly bytes: Uint8Array; readonly leaks: readonly Leak[] } {
+    const edits = this.#edits(document);
+    const bytes = document.render(edits);
+    return { bytes, leaks: this.#ruleLeaks(openDocument(document.name, bytes), edits) };
+  }
+
+  /** Where rules find in a result what is no stand-in, nor has one in it. */
+  #ruleLeaks(document: Document, edits: readonly Edit[]): Leak[] {
+    const { name, view } = document;
+    const ranges: Range[] = this.#vault.knownIn(view);
+    let moved = 0;
+    for (const { start, end, text } of edits) {
+      ranges.push({ start: start + moved, end: start + moved + text.length });
+      moved += text.length - (end - start);
+    }
+    ranges.sort((a, b) => a.start - b.start);
+    const found: Leak[] = [];
+    for (const { rule, piece, value } of findByRules(document, this.#rules)) {
+      if (overlaps(ranges, piece) || this.#vault.isStandIn(value) || value.trim() === '') continue;
+      if (rule.class !== 'secret' && isEvidence(view, piece.start, piece.end)) continue;
+      if (found.length < MAX_LEAKS)
+        found.push({ file: name, rule: rule.name, line: lineOf(view, piece.start) });
+    }
+    return found;
   }
 
   /** The same for a text that was not learned of. */
   redactText(name: string, text: string): string {
-    return Buffer.from(this.redact(openDocument(name, Buffer.from(text, 'utf8')))).toString('utf8');
+    const { bytes } = this.redact(openDocument(name, Buffer.from(text, 'utf8')));
+    return Buffer.from(bytes).toString('utf8');
   }
 
-  /** Where something private still is: rules that find more than stand-ins, and values in any form. */
+  /** Where a value that was found anywhere still is, in any form. */
   leaks(name: string, bytes: Uint8Array): Leak[] {
-    const document = openDocument(name, bytes);
-    const found: Leak[] = [];
-    const put = (rule: string, view: string, start: number): void => {
-      if (found.length < MAX_LEAKS)
-        found.push({ file: name, rule, line: view.slice(0, start).split('\n').length });
-    };
-    for (const { rule, piece, value } of findByRules(document, this.#rules)) {
-      if (this.#vault.isStandIn(value) || value.trim() === '') continue;
-      if (rule.class !== 'secret' && isEvidence(document.view, piece.start, piece.end)) continue;
-      put(rule.name, document.view, piece.start);
-    }
     const text = withoutEscapes(latin1(bytes));
-    this.#finder.find(text, ({ start, of }) => put(of.rule, text, start));
+    const found: Leak[] = [];
+    this.#finder.find(text, ({ start, of }) => {
+      if (found.length < MAX_LEAKS) found.push({ file: name, rule: of.rule, line: lineOf(text, start) });
+    });
     return found;
   }
 

@@ -94,11 +94,11 @@ export const RULES: readonly Rule[] = [
     name: 'pem-private-key',
     class: 'secret',
     pattern: g('-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?<v>(?:[^-]|-(?!----)){1,20000})'),
-    pieces: /[A-Za-z0-9+/-]{16,2000}={0,2}|[A-Za-z0-9+/-]{2,16}={0,2}(?=[\r\n\\]|$)/g,
+    pieces: /[A-Za-z0-9+/-]{16,2000}|[A-Za-z0-9+/-]{2,16}(?=={0,2}(?:[\r\n\\]|$))/g,
     example: {
       before:
         '[1.2] -----BEGIN PRIVATE KEY-----\n[1.2] MIIEvQIBADANBgkqhkiG\n[1.2] x9A=\n-----END PRIVATE KEY-----',
-      after: '[1.2] -----BEGIN PRIVATE KEY-----\n[1.2] <secret>\n[1.2] <secret>\n-----END PRIVATE KEY-----',
+      after: '[1.2] -----BEGIN PRIVATE KEY-----\n[1.2] <secret>\n[1.2] <secret>=\n-----END PRIVATE KEY-----',
     },
   },
   {

@@ -1,5 +1,6 @@
 // The private values of one report and what stands for each. Stays outside of every report.
 import { FormatError } from '../../../symbols/errors.ts';
+import { Finder } from './finder.ts';
 import type { Rule, ValueClass } from './rules.ts';
 import { standIn } from './stand-in.ts';
 import { isCommon } from './words.ts';
@@ -27,11 +28,35 @@ export interface Form {
   readonly whole: boolean;
 }
 
+export interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+const isWordCharacter = (code: number): boolean =>
+  (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122) || code > 127;
+
+const isInside = (text: string, at: number): boolean =>
+  at > 0 &&
+  at < text.length &&
+  isWordCharacter(text.charCodeAt(at - 1)) &&
+  isWordCharacter(text.charCodeAt(at));
+
+/** Whether no word goes on at either end. */
+export const isWholeWord = (text: string, start: number, end: number): boolean =>
+  !isInside(text, start) && !isInside(text, end);
+
+/** Shorter stand-ins are in many words. */
+const MIN_TELLING = 4;
+
 const NAMES: readonly ValueClass[] = ['host', 'user', 'domain', 'dns'];
+
+/** Letters beyond ASCII are bytes of UTF-8 here, and have no case. */
+export const lowerCase = (text: string): string => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 
 /** How a value is looked up: spellings of the same are one. */
 function canonical(kind: ValueClass, value: string): string {
-  const lower = value.toLowerCase();
+  const lower = lowerCase(value);
   if (kind === 'mac') return lower.replaceAll('-', ':');
   return kind === 'ipv4' ? lower.replaceAll(/[-_]/g, '.') : lower;
 }
@@ -78,6 +103,7 @@ export class Vault {
   /** Stand-ins in use, of this run and of runs before. */
   readonly #taken: Set<string>;
   readonly #pinned: ReadonlyMap<string, string>;
+  readonly #known: Finder;
 
   /**
    * @param machinery words that functions of the guest have in their names.
@@ -94,6 +120,7 @@ export class Vault {
     this.#machinery = machinery;
     this.#taken = new Set(known);
     this.#pinned = pinned;
+    this.#known = new Finder([...this.#taken]);
     for (const each of pinned.values()) this.#taken.add(each);
   }
 
@@ -103,11 +130,21 @@ export class Vault {
 
   /** A part of a stand-in that was put somewhere counts as one. */
   note(text: string): void {
-    this.#taken.add(text.toLowerCase());
+    this.#taken.add(lowerCase(text));
+  }
+
+  /** Where stand-ins of earlier runs are: what stands around them was looked at then. Short ones count as whole words only. */
+  knownIn(view: string): Range[] {
+    const ranges: Range[] = [];
+    this.#known.find(view, (start, length) => {
+      const end = start + length;
+      if (length >= MIN_TELLING || isWholeWord(view, start, end)) ranges.push({ start, end });
+    });
+    return ranges.sort((x, y) => x.start - y.start || y.end - x.end);
   }
 
   isStandIn(text: string): boolean {
-    return this.#taken.has(text.toLowerCase());
+    return this.#taken.has(lowerCase(text));
   }
 
   #newStandIn(kind: ValueClass, value: string): string {
@@ -172,7 +209,7 @@ export class Vault {
         if (value.length >= 6) for (const text of inBase64(of.value)) other.add(text);
         other.delete(of.value);
         for (const text of other)
-          if (text.length >= 7) put(text, standIn(this.#key, 'secret', text.toLowerCase(), 0), false);
+          if (text.length >= 7) put(text, standIn(this.#key, 'secret', lowerCase(text), 0), false);
       }
     }
     return forms;
