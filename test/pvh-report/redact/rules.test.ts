@@ -18,7 +18,7 @@ function redact(text: string, file = 'console.log', keep: readonly string[] = []
   let shown = made;
   const standIns = [...vault.values].sort((a, b) => b.standIn.length - a.standIn.length);
   for (const { standIn, class: kind } of standIns) {
-    for (const form of [standIn, standIn.replaceAll('.', '-'), standIn.replaceAll('.', '_')])
+    for (const form of [standIn, standIn.replaceAll(/[.:]/g, '-'), standIn.replaceAll('.', '_')])
       shown = shown.replaceAll(form, `<${kind}>`);
   }
   return { made, shown, leaks: [...leaks, ...redactor.leaks(file, bytes)] };
@@ -69,5 +69,44 @@ test.each([
 ])('left alone: %s', (line) => {
   const { made, leaks } = redact(line);
   expect(made).toBe(line);
+  expect(leaks).toEqual([]);
+});
+
+/** What is private is in guillemets. */
+test.each([
+  'PASS=«hunter2x»',
+  'DB_PASS="«hunter2x»" x',
+  'connect: Server=127.0.0.1;Password=«hunter2x;Encrypt=1»',
+  'aws_secret_access_key = «wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY»',
+  '{"access_token":"«abCD1234efgh»","expires":3600}',
+  '{"client_secret": "«abCD1234efgh»"}',
+  'x-api-key: «abCD1234efgh»',
+  'PrivateKey = «yAnz5TF1lXXJte14tji3zlMNq1hd2rYUIgJBgB3fBmk»=',
+  'https://:«p@ss,wd»@127.0.0.1/',
+  'GET /blob?sv=1&sig=«abCD1234efgh» HTTP/1.1',
+  'X-Amz-Signature=«abcd1234abcd1234abcd»',
+  'mysql -u root -p«hunter2x» db',
+  'vm-«d31fd777-6930-4506-a150-7718bb5770d7»-disk0 {«D31FD777-6930-4506-A150-7718BB5770D7»}',
+  'UUID=«d31fd777-6930-4506-a150-7718bb5770d7» dm vg-«d31fd777--6930--4506--a150--7718bb5770d7»',
+  'dhcp-«10-1-2-3» is up, linux-image-6-1-0-56',
+  'addr:«fd00:1::17» from «fd00:1::18»: no route, fd00 face',
+  'HWaddr:«52:54:00:ab:cd:ef»: link',
+  'DB01.«MUSTER-WERKE».COM',
+  'mailto=«mmuster»%40«muster-werke».com',
+  'pam_unix: session opened for user root by «mmuster»(uid=0)',
+  'dir C:\\Users\\«mmuster»\\x',
+  '«10.1.2.3»',
+  '(«10.1.2.3»), «10.1.2.4»:22 «10.1.2.0»/24 «10.1.2.5».',
+  '\u001b[32m«10.1.2.3»\u001b[0m',
+])('%s', (marked) => {
+  const before = marked.replaceAll(/[«»]/g, '');
+  const { made, leaks } = redact(before);
+  for (const [, secret = ''] of marked.matchAll(/«([^»]*)»/g)) expect(made).not.toContain(secret);
+  for (const left of marked
+    .replaceAll(/«[^»]*»/g, '\n')
+    .replaceAll(/DB01\./g, '')
+    .split('\n'))
+    expect(made).toContain(left);
+  expect(made.length).toBe(before.length);
   expect(leaks).toEqual([]);
 });

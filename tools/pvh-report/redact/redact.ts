@@ -67,10 +67,11 @@ function piecesOf(rule: Rule, value: string, start: number): Piece[] {
     case 'dns':
       return labelsOf(value.replace(/[._-]{1,253}$/, ''), start, rule.class);
     case 'email': {
-      const at = value.lastIndexOf('@');
-      const domain = value.slice(at + 1);
+      const [at = ''] = /@|%40/.exec(value) ?? [];
+      const [local = '', domain = ''] = value.split(at, 2);
       if (isPublicName(domain)) return [];
-      return [{ class: 'user', start, end: start + at }, ...labelsOf(domain, start + at + 1, 'dns')];
+      const from = start + local.length;
+      return [{ class: 'user', start, end: from }, ...labelsOf(domain, from + at.length, 'dns')];
     }
     case 'user': {
       const end = start + value.replace(/[._@+-]{1,64}$/, '').length;

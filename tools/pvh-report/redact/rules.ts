@@ -84,8 +84,8 @@ const isHostName = (value: string): boolean =>
 
 /** Names that options name secrets by; what stands before them in the same word does not matter. */
 const SECRET_WORDS =
-  'password|passwd|passphrase|passwort|[a-z]pwd|secret|secret[_-]?key|access[_-]?key|api[_-]?key|auth[_-]?key|private[_-]?key|account[_-]?key|preshared[_-]?key|shared[_-]?key|psk|credential|credentials|[._-]key|passcode';
-const TOKEN_WORDS = 'token|apikey|bearer|cookie|authtok|session[_-]?id';
+  'password|passwd|passphrase|passwort|[a-z]pwd|(?<![a-z])pass|(?<![a-z])pw|secret|secret[_-]?key|access[_-]?key|api[_-]?key|auth[_-]?key|private[_-]?key|account[_-]?key|preshared[_-]?key|shared[_-]?key|psk|(?<!set_)credential|credentials|[._-]key|passcode';
+const TOKEN_WORDS = 'token|apikey|bearer|cookie|authtok|session[_-]?id|[_-]signature|[?&]sig|\\bauth';
 
 /** First to last: of two that find the same place, the earlier has it. */
 export const RULES: readonly Rule[] = [
@@ -161,16 +161,47 @@ export const RULES: readonly Rule[] = [
   {
     name: 'url-credentials',
     class: 'secret',
-    pattern: g('\\b[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\\s:/@"\'<>]{0,200}:(?<v>[^\\s/@"\'<>]{1,400})@'),
+    pattern: g('\\b[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\\s:/@"\'<>]{0,200}:(?<v>[^\\s/"\'<>]{1,400})@'),
     example: { before: 'GET https://:s3cr3t@[::1]/x', after: 'GET https://:<secret>@[::1]/x' },
   },
   {
     name: 'url-user',
     class: 'user',
     pattern: g(
-      '\\b[A-Za-z][A-Za-z0-9+.-]{1,20}://(?<v>[^\\s:/@"\'<>]{1,200})(?=[:@])(?::[^\\s/@"\'<>]{0,400})?@',
+      '\\b[A-Za-z][A-Za-z0-9+.-]{1,20}://(?<v>[^\\s:/@"\'<>]{1,200})(?=[:@])(?::[^\\s/"\'<>]{0,400})?@',
     ),
     example: { before: 'nbd://backupper@[::1]/x', after: 'nbd://<user>@[::1]/x' },
+  },
+  {
+    name: 'userinfo',
+    class: 'secret',
+    pattern: g(
+      `(?<![A-Za-z0-9._:/-])[A-Za-z_][A-Za-z0-9._-]{0,63}:(?<v>[^\\s:@/"'<>]{3,100})@(?=[A-Za-z0-9[])`,
+    ),
+    example: { before: 'rsync root:hunter2@127.0.0.1', after: 'rsync root:<secret>@127.0.0.1' },
+  },
+  {
+    name: 'netrc',
+    class: 'secret',
+    pattern: g(`\\blogin \\S{1,64} password (?<v>${PLAIN_VALUE})`),
+    example: { before: 'login root password hunter2', after: 'login root password <secret>' },
+  },
+  {
+    name: 'credential-option',
+    class: 'secret',
+    pattern: g(`\\bset_credential(?:_binary)?=[^\\s:=]{1,100}:(?<v>${PLAIN_VALUE})`),
+    example: {
+      before: 'systemd.set_credential=shell:hunter2',
+      after: 'systemd.set_credential=shell:<secret>',
+    },
+  },
+  {
+    name: 'program-password',
+    class: 'secret',
+    pattern: g(
+      `\\b(?:sshpass -p ?|mysql(?:dump|admin)? (?:-u ?\\S{1,64} )?-p|IDENTIFIED BY )["']?(?<v>${PLAIN_VALUE})`,
+    ),
+    example: { before: 'sshpass -p hunter2 ssh x', after: 'sshpass -p <secret> ssh x' },
   },
   {
     name: 'authorization',
@@ -200,9 +231,12 @@ export const RULES: readonly Rule[] = [
   {
     name: 'token-option',
     class: 'secret',
-    pattern: g(`(?:${TOKEN_WORDS})["']?[ \\t]{0,3}=[ \\t]{0,3}(?:${QUOTED('v')}|(?<v2>${PLAIN_VALUE}))`, 'i'),
+    pattern: g(
+      `(?:${TOKEN_WORDS})["']?[ \\t]{0,3}[=:][ \\t]{0,3}(?:${QUOTED('v')}|(?<v2>${PLAIN_VALUE}))`,
+      'i',
+    ),
     // libxl's watches have tokens like `3/0`.
-    accept: (value) => value.length >= 6,
+    accept: (value) => value.length >= 6 && /[0-9A-Z]/.test(value),
     example: { before: 'coreos.token=4f1c9b27aa quiet', after: 'coreos.token=<secret> quiet' },
   },
   {
@@ -225,7 +259,7 @@ export const RULES: readonly Rule[] = [
     name: 'uuid',
     class: 'uuid',
     pattern: g(
-      '(?<![0-9A-Za-z-])(?<v>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?![0-9A-Za-z]|-[0-9a-f])',
+      '(?<![0-9A-Za-z])(?<v>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?![0-9A-Za-z])',
       'i',
     ),
     accept: isPrivateUuid,
@@ -257,6 +291,15 @@ export const RULES: readonly Rule[] = [
     example: { before: 'vif = ["mac=00:16:3e:12:34:56"]', after: 'vif = ["mac=<mac>"]' },
   },
   {
+    name: 'boot-interface',
+    class: 'mac',
+    pattern: g(
+      '\\bBOOTIF=(?:01-)?(?<v>[0-9a-f]{2}-[0-9a-f]{2}-[0-9a-f]{2}-[0-9a-f]{2}-[0-9a-f]{2}-[0-9a-f]{2})',
+      'i',
+    ),
+    example: { before: 'BOOTIF=01-52-54-00-12-34-56 ro', after: 'BOOTIF=01-<mac> ro' },
+  },
+  {
     name: 'ipv6',
     class: 'ipv6',
     pattern: g(
@@ -282,7 +325,10 @@ export const RULES: readonly Rule[] = [
   {
     name: 'ipv4-dashed',
     class: 'ipv4',
-    pattern: g('(?<![A-Za-z0-9])ip-(?<v>\\d{1,3}-\\d{1,3}-\\d{1,3}-\\d{1,3})(?![\\d-])', 'i'),
+    pattern: g(
+      '(?<=[A-Za-z]-?)(?<!(?:linux|kernel|version|gcc|xen|image|v)-?)(?<v>\\d{1,3}-\\d{1,3}-\\d{1,3}-\\d{1,3})(?![\\d-])',
+      'i',
+    ),
     accept: (value) => isPrivateIpv4(value.replaceAll('-', '.')),
     example: { before: 'at ip-10-1-2-3 now', after: 'at ip-<ipv4> now' },
   },
@@ -442,7 +488,7 @@ export const RULES: readonly Rule[] = [
   {
     name: 'url-host',
     class: 'host',
-    pattern: g(`\\b[A-Za-z][A-Za-z0-9+.-]{1,20}://(?:[^\\s/@"'<>]{0,600}@)?(?<v>${HOST})`),
+    pattern: g(`\\b[A-Za-z][A-Za-z0-9+.-]{1,20}://(?:[^\\s/"'<>]{0,600}@)?(?<v>${HOST})`),
     example: {
       before: 'nfs://filer3/export http://bugs.debian.org/',
       after: 'nfs://<host>/export http://bugs.debian.org/',
@@ -458,6 +504,34 @@ export const RULES: readonly Rule[] = [
     example: { before: 'nfsroot=filer3:/export', after: 'nfsroot=<host>:/export' },
   },
   {
+    name: 'server-said',
+    class: 'host',
+    pattern: g(`\\bserver (?<v>${HOST}) (?:not responding|OK\\b|is not)`),
+    example: { before: 'nfs: server filer3 not responding', after: 'nfs: server <host> not responding' },
+  },
+  {
+    name: 'share-host',
+    class: 'host',
+    pattern: g(`(?<=^|[\\s"'=])(?://|\\\\\\\\)(?<v>${HOST})[/\\\\][A-Za-z0-9]`, 'm'),
+    accept: isHostName,
+    example: { before: 'CIFS: mounting //filer3/data', after: 'CIFS: mounting //<host>/data' },
+  },
+  {
+    name: 'dhcp-name',
+    class: 'host',
+    pattern: g(`\\b(?:host-name|domain-name) ["'](?<v>${HOST})`),
+    example: { before: 'option host-name "filer3";', after: 'option host-name "<host>";' },
+  },
+  {
+    name: 'iscsi-name',
+    class: 'dns',
+    pattern: g('\\biqn\\.\\d{4}-\\d{2}\\.(?<v>[A-Za-z0-9][A-Za-z0-9.-]{0,200})'),
+    example: {
+      before: 'iqn.2005-10.com.muster-werke:disk1',
+      after: 'iqn.2005-10.<dns>.<dns>:disk1',
+    },
+  },
+  {
     name: 'ssh-target',
     class: 'host',
     pattern: g(
@@ -471,7 +545,7 @@ export const RULES: readonly Rule[] = [
     name: 'home-folder',
     class: 'user',
     pattern: g(
-      '(?:/home/|/Users/|/export/home/|/var/spool/mail/|/var/mail/|/run/media/|/media/)(?<v>[A-Za-z0-9_][A-Za-z0-9._@+-]{0,63})',
+      '(?:/home/|/Users/|\\\\Users\\\\|/export/home/|/var/spool/mail/|/var/mail/|/run/media/|/media/)(?<v>[A-Za-z0-9_][A-Za-z0-9._@+-]{0,63})',
     ),
     accept: (value) => !/^(?:lost\+found|cdrom|floppy|usb\d?|root)$/.test(value),
     example: { before: 'kernel = "/home/mmuster/vmlinux"', after: 'kernel = "/home/<user>/vmlinux"' },
@@ -480,7 +554,7 @@ export const RULES: readonly Rule[] = [
     name: 'user-option',
     class: 'user',
     pattern: g(
-      '(?<![A-Za-z])(?:user|username|user[_-]name|login|logname|acct|ruser|sudo_user|ssh_user)["\']?=["\']?(?<v>[A-Za-z_][A-Za-z0-9._@-]{0,63})',
+      '(?<![A-Za-z])(?:user|username|user[_-]name|login|logname|acct|ruser|sudo_user|ssh_user)["\']?[ \\t]?[=:][ \\t]?["\']?(?<v>[A-Za-z_][A-Za-z0-9._@-]{0,63})',
       'i',
     ),
     accept: (value) =>
@@ -491,13 +565,35 @@ export const RULES: readonly Rule[] = [
     name: 'user-said',
     class: 'user',
     pattern: g(
-      '\\b(?:for (?:invalid )?user|[Ii]nvalid user|[Ss]ession opened for user|[Ss]ession closed for user|of user|new user:? name=|Accepted (?:password|publickey) for|Failed password for|LOGIN ON \\S{1,20} BY|logged in as|USER=|password for|sudo: {1,8}) ?[\'"]?(?<v>[A-Za-z_][A-Za-z0-9._-]{0,63})',
+      '\\b(?:for (?:invalid )?user|[Ii]nvalid user|[Ss]ession opened for user|[Ss]ession closed for user|of user|new user:? name=|Accepted (?:password|publickey|keyboard-interactive/pam) for|Failed password for|LOGIN ON \\S{1,20} BY|logged in as|USER=|password for|sudo: {1,8}) ?[\'"]?(?<v>[A-Za-z_][A-Za-z0-9._-]{0,63})',
     ),
     accept: (value) => !/^(?:root|the|user|this|that|invalid|a|an|of|UID|uid|unknown)$/.test(value),
     example: {
       before: 'Accepted publickey for mmuster from 127.0.0.1',
       after: 'Accepted publickey for <user> from 127.0.0.1',
     },
+  },
+  {
+    name: 'passwd-line',
+    class: 'user',
+    pattern: g(
+      '(?<=^|[\\s"])(?<v>[a-z_][a-z0-9._-]{0,31}):[^:\\s]{0,200}:[1-9]\\d{3,9}:\\d{1,10}:(?<v2>[^:\\n]{0,100}):/',
+      'm',
+    ),
+    accept: (value) => value !== '',
+    example: {
+      before: 'mmuster:x:1000:1000:Max Muster:/srv:/bin/sh',
+      after: '<user>:x:1000:1000:<user>:/srv:/bin/sh',
+    },
+  },
+  {
+    name: 'user-id',
+    class: 'user',
+    pattern: g(
+      '\\b(?:[ug]id=|groups=|by )(?:\\d{1,10}\\((?<v>[A-Za-z_][A-Za-z0-9._-]{0,31})\\)|(?<v2>[A-Za-z_][A-Za-z0-9._-]{0,31})\\(uid=)',
+    ),
+    accept: (value) => value !== 'root',
+    example: { before: 'uid=1000(mmuster) gid=0(root)', after: 'uid=1000(<user>) gid=0(root)' },
   },
   {
     name: 'login-name',
@@ -511,7 +607,7 @@ export const RULES: readonly Rule[] = [
     name: 'email',
     class: 'email',
     pattern: g(
-      '(?<![A-Za-z0-9._%+-])(?<v>[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9][A-Za-z0-9.-]{0,252}\\.[A-Za-z]{2,24})(?![A-Za-z0-9])',
+      '(?<![A-Za-z0-9._%+-])(?<v>[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}(?:@|%40)[A-Za-z0-9][A-Za-z0-9.-]{0,252}\\.[A-Za-z]{2,24})(?![A-Za-z0-9])',
     ),
     accept: (_, before) => !BUILDER.test(before),
     example: { before: 'mail to max.muster@muster-werke.com.', after: 'mail to <user>@<dns>.com.' },
@@ -520,7 +616,7 @@ export const RULES: readonly Rule[] = [
     name: 'dns-name',
     class: 'dns',
     pattern: g(
-      `(?<![A-Za-z0-9._-])(?<v>(?:[A-Za-z0-9_][A-Za-z0-9_-]{0,62}\\.){1,8}(?:${SUFFIX_PATTERN}))(?![A-Za-z0-9_-]|\\.[A-Za-z0-9])`,
+      `(?:%[0-9A-Fa-f]{2}|(?<![A-Za-z0-9._%-]))(?<v>(?:[A-Za-z0-9_][A-Za-z0-9_-]{0,62}\\.){1,8}(?:${SUFFIX_PATTERN}|${SUFFIX_PATTERN.toUpperCase()}))(?![A-Za-z0-9_-]|\\.[A-Za-z0-9])`,
     ),
     accept: (_, before) => !BUILDER.test(before),
     example: { before: 'resolved db.muster-werke.com ok', after: 'resolved <dns>.<dns>.com ok' },

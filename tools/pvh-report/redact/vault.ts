@@ -203,8 +203,11 @@ export class Vault {
       if (of.class === 'ipv4' || of.class === 'mac') {
         for (const between of ['-', '_', ...(of.class === 'mac' ? [''] : [])])
           put(value.replaceAll(/[.:]/g, between), of.standIn.replaceAll(/[.:]/g, between), true);
-      } else if (of.class === 'uuid') put(value.replaceAll('-', ''), of.standIn.replaceAll('-', ''), true);
-      else if (isName || of.class === 'secret') {
+      } else if (of.class === 'uuid') {
+        // Without dashes; as in names of variables; as device mapper doubles them.
+        for (const between of ['', '_', '--'])
+          put(value.replaceAll('-', between), of.standIn.replaceAll('-', between), true);
+      } else if (isName || of.class === 'secret') {
         const other = new Set([inUrl(of.value), inJson(of.value), inHtml(of.value)]);
         if (value.length >= 6) for (const text of inBase64(of.value)) other.add(text);
         other.delete(of.value);

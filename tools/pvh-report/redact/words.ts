@@ -24,6 +24,7 @@ const COMMON: readonly string[] = list(`
 const SUFFIXES: readonly string[] = list(`
   com net org edu gov mil int info biz io dev app cloud tech online site xyz co me tv eu
   local localdomain lan home internal intranet intra corp private arpa test example invalid
+  box consul cluster svc localnet priv office network systems amsterdam berlin
   de uk fr it es nl be ch at se no fi dk pl cz ru ua jp cn kr in au nz br mx ca us ie pt gr hu ro il za tr sg hk tw
 `);
 
