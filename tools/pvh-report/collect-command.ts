@@ -91,7 +91,8 @@ async function run(
     );
     progress.clear();
     complain(whole, options.quiet === true, err);
-    const redaction = options.redact || options.redactKey ? await redactCollected(whole, options.redactKey) : undefined;
+    const redaction =
+      options.redact || options.redactKey ? await redactCollected(whole, options.redactKey) : undefined;
     const collected = redaction?.collected ?? whole;
     const refused = redaction && refusal(redaction.plan.redacted, { err });
     if (refused !== undefined) return refused;
