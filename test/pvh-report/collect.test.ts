@@ -3,12 +3,15 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import type { DomainRecord } from '../../core/domain/record.ts';
 import { Registry } from '../../core/domain/registry.ts';
+import { unpackArchive } from '../../tools/pvh-report/archive.ts';
 import { collect } from '../../tools/pvh-report/collect.ts';
 import type { Evidence, Inspection, Problem, RuntimeEvidence } from '../../tools/pvh-report/evidence.ts';
 import { boundTo } from '../../tools/pvh-report/host/bounded-output.ts';
 import { Limits } from '../../tools/pvh-report/limits.ts';
+import { renderTarget } from '../../tools/pvh-report/memory/target-file.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
 import { select } from '../../tools/pvh-report/selection.ts';
+import { renderSignature } from '../../tools/pvh-report/signature.ts';
 import { linesOfDomain, vcpuOfShutdown } from '../../tools/pvh-report/xen-log.ts';
 import { scratchFolder } from './support.ts';
 
@@ -46,9 +49,14 @@ const record: DomainRecord = {
 const inspection: Inspection = {
   xenctxText: 'vcpu0:\n',
   unwindText: 'vcpu0:\n',
+  symbolsUsed: true,
   namesFromGuest: false,
   xenctxJson: '{}\n',
-  targetJson: '{}\n',
+  targetJson: renderTarget(
+    { kind: 'preserved', identity: { domid: 3 }, lacks: [], vcpus: [] },
+    { taken: 'stacks', frames: 1, leftOut: 0 },
+  ),
+  memory: new Uint8Array(4096),
   kernelLog: { problem: 'not Linux' },
   console: undefined,
   vcpus: [
@@ -72,15 +80,9 @@ const inspection: Inspection = {
 interface Change extends Partial<Omit<RuntimeEvidence, 'xenstore'>> {
   readonly xenstore?: string | Problem;
   readonly inspection?: Inspection | Problem;
-  readonly symbols?: Evidence['symbols'];
 }
 
-function evidence({
-  xenstore,
-  inspection: seen,
-  symbols = { buildId: 'cafe' },
-  ...runtime
-}: Change): Evidence {
+function evidence({ xenstore, inspection: seen, ...runtime }: Change): Evidence {
   const registry = new Registry(join(folder.path, 'state'));
   const files = registry.files(3);
   mkdirSync(files.folder, { recursive: true });
@@ -88,7 +90,6 @@ function evidence({
   writeFileSync(files.config, 'name = "guest"\n');
   return {
     subject: { source: 'runtime', name: record.name, domid: record.domid, uuid: record.uuid },
-    symbols,
     inspect: async () => seen ?? inspection,
     runtime: {
       record,
@@ -101,16 +102,9 @@ function evidence({
   };
 }
 
-async function make(change: Change & { readonly noSymbols?: true } = {}) {
-  const { noSymbols, ...changed } = change;
+async function make(change: Change = {}) {
   using limits = new Limits({ deadline: 60 }, new AbortController().signal);
-  const made = evidence(changed);
-  return collect(
-    noSymbols ? { ...made, symbols: undefined } : made,
-    { ...select('runtime', {}), limits },
-    'pvh-report 0',
-    () => undefined,
-  );
+  return collect(evidence(change), { ...select('runtime', {}), limits }, 'pvh-report 0', () => undefined);
 }
 const files = async (bytes: Uint8Array) => readReport(folder.write('made.tar.gz', bytes));
 
@@ -118,8 +112,10 @@ test('a whole report reads back, and nothing is missing', async () => {
   const made = await make();
   expect(made.partial).toBe(false);
   expect(made.manifest.missing).toEqual([]);
-  expect(made.fileName).toBe(`pvh-report_guest_3_${made.digest.slice(0, 8)}.tar.gz`);
+  expect(made.fileName).toMatch(/^pvh-report_guest_3_1970-01-01T00_00_01Z_[0-9a-f]{8}\.tar\.gz$/);
   const report = await files(made.bytes);
+  const inside = (await unpackArchive(made.bytes, 'made')).files.get('signature.json');
+  expect(new TextDecoder().decode(inside)).toBe(renderSignature(report.signature));
   expect(report.signature).toMatchObject({
     ending: 'crash',
     title: 'Panic: no root',
@@ -129,10 +125,13 @@ test('a whole report reads back, and nothing is missing', async () => {
     ...[
       'README.txt',
       'report.txt',
+      'signature.json',
       'console.log',
       'crash.json',
       'domain.json',
       'guest.cfg',
+      'memory.core',
+      'target.json',
       'xenctx-unwind.txt',
       'xenctx.json',
       'xenctx.txt',
@@ -157,19 +156,20 @@ test('the same evidence gives the same bytes, whoever and whenever', async () =>
 test('what is missing is told, and what is required makes the report partial', async () => {
   const partial = await make({
     inspection: { problem: 'domain 3 was lost' },
-    noSymbols: true,
     xenstore: { problem: 'not kept' },
   });
   expect(partial.partial).toBe(true);
   expect(partial.manifest.missing).toEqual([
     { item: 'crash.json', reason: 'domain 3 was lost', cause: 'failed', required: true },
+    { item: 'memory.core', reason: 'domain 3 was lost', cause: 'failed', required: false },
+    { item: 'target.json', reason: 'domain 3 was lost', cause: 'failed', required: true },
     { item: 'xenctx-unwind.txt', reason: 'domain 3 was lost', cause: 'failed', required: true },
     { item: 'xenctx.json', reason: 'domain 3 was lost', cause: 'failed', required: true },
     { item: 'xenctx.txt', reason: 'domain 3 was lost', cause: 'failed', required: true },
     { item: 'xenstore.txt', reason: 'not kept', cause: 'absent', required: false },
   ]);
-  expect((await files(partial.bytes)).manifest.missing).toHaveLength(5);
-  const nameless = await make({ noSymbols: true });
+  expect((await files(partial.bytes)).manifest.missing).toHaveLength(7);
+  const nameless = await make({ inspection: { ...inspection, symbolsUsed: false } });
   expect(nameless.manifest.missing).toEqual([
     { item: 'symbols', reason: 'no file was given with -s: addresses have no names', required: false },
   ]);

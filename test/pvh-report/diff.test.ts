@@ -1,9 +1,11 @@
+import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { compareReports, mirror } from '../../tools/pvh-report/diff/compare.ts';
-import { normaliseLine } from '../../tools/pvh-report/diff/console.ts';
+import { compareConsoles, normaliseLine } from '../../tools/pvh-report/diff/console.ts';
 import { renderComparison } from '../../tools/pvh-report/diff/render.ts';
+import { pairUp } from '../../tools/pvh-report/diff/sequence.ts';
+import { comparePhases } from '../../tools/pvh-report/diff/timing.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
-import { crashTitle, functionName, tellingFrames } from '../../tools/pvh-report/signature.ts';
 import { type MadeUpCrash, packReport, scratchFolder } from './support.ts';
 
 const folder = scratchFolder();
@@ -35,23 +37,23 @@ describe('verdict', () => {
       panic,
       { ...panic, name: 'two', console: panic.console?.replace('0.2', '7.3'), registers: { rax: '1' } },
       'same',
-      /ending, message and the first 3 frames agree/,
+      /ending, message and the first 2 frames agree/,
     ],
     [
       'callers beyond the third',
       panic,
       { ...panic, frames: [...(panic.frames ?? []).slice(0, 5), 'boot'] },
       'same',
-      /3 frames/,
+      /2 frames/,
     ],
     [
       'a suffix of the compiler',
       panic,
       { ...panic, frames: ['panic', 'mount_root.isra.0', 'start_services', 'sample_main'] },
       'same',
-      /3 frames/,
+      /2 frames/,
     ],
-    ['another build of the kernel', panic, { ...panic, buildId: 'bb' }, 'same', /3 frames/],
+    ['another build of the kernel', panic, { ...panic, buildId: 'bb' }, 'same', /2 frames/],
     ['another function', panic, other, 'different', /function at the top/],
     [
       'another caller',
@@ -135,14 +137,21 @@ test('what differs is told by kind', async () => {
     }),
   );
   expect(comparison.registers.map(({ name, relation, bits }) => [name, bits ?? relation])).toEqual([
-    ['rax', 'differs'],
+    ['rax', 'small numbers'],
     ['rdi', 'same symbol'],
     ['rsp', 'same page offset'],
     ['rflags', ['IF']],
   ]);
-  expect(comparison.config).toEqual([{ what: 'memory', a: '"16"', b: '"32"' }]);
+  expect(comparison.config).toEqual([{ what: 'memory', a: '"16"', b: '"32"', harmless: false }]);
   expect(comparison.stack.rows.filter((row) => row.in !== 'both')).toEqual([{ in: 'b', text: 'retry' }]);
-  expect(comparison.console?.divergence).toMatchObject({ line: 2, before: ['hello'], a: ['Panic: no root'] });
+  expect(comparison.console?.divergence).toMatchObject({
+    line: 2,
+    seconds: { a: 0.2, b: 0.4 },
+    before: ['hello'],
+    a: [],
+    b: ['disk: slow'],
+    after: ['Panic: no root'],
+  });
   expect(comparison.xenLog).toEqual({ a: [], b: ['(XEN) dNv0 more'] });
   expect(comparison.missing).toEqual([{ what: 'xenstore', a: undefined, b: 'not recorded' }]);
 });
@@ -176,62 +185,144 @@ test.each([
   ['RIP: 0010:[<ffffffff81a03db3>] at 0xffffc90000617c60', 'RIP: 0010:[<<hex>>] at <hex>'],
 ])('console line %j becomes %j', (line, normal) => expect(normaliseLine(line)).toBe(normal));
 
-test.each([
-  ['parse_term.isra.0+0x12', 'parse_term'],
-  ['sum+0x1/0x40', 'sum'],
-  ['foo.cold', 'foo'],
-  ['__se_sys_read+0x1', '__sys_read'],
-])('function of %s is %s', (symbol, name) => expect(functionName(symbol)).toBe(name));
+/** Few words, so that reports have much in common. */
+const word = fc.constantFrom('panic', 'mount_root', 'retry', 'f.isra.0', 'do_idle', 'asm_exc_page_fault');
+const line = fc.constantFrom('hello', '[    1.500000] disk: slow', 'Panic: no root', 'x 1', 'x 2', '');
+const anyCrash: fc.Arbitrary<MadeUpCrash> = fc.record({
+  reason: fc.constantFrom('crash', 'reboot'),
+  buildId: fc.option(fc.constantFrom('aa', 'bb'), { nil: undefined }),
+  frames: fc.array(fc.oneof(word, fc.integer({ min: 1, max: 3 })), { maxLength: 8 }),
+  registers: fc.dictionary(
+    fc.constantFrom('rax', 'rsp', 'cr4'),
+    fc.constantFrom('1', '2', 'ffffc90000017e60'),
+  ),
+  console: fc.option(
+    fc.array(line, { maxLength: 12 }).map((lines) => lines.join('\n')),
+    { nil: undefined },
+  ),
+  config: fc.constantFrom('memory = 16\n', 'extra = "a b"\n', 'extra = "b a"\n', 'name = '),
+  xenLog: fc.array(line, { maxLength: 3 }).map((lines) => lines.join('\n')),
+});
 
-test.each([
-  [
-    'x\nKernel panic - not syncing: VFS: Unable to mount root fs\n',
-    'Kernel panic - not syncing: VFS: Unable to mount root fs',
-  ],
-  [
-    'BUG: unable to handle page fault for address: ffffc90000617c60\n',
-    'BUG: unable to handle page fault for address: <hex>',
-  ],
-  ['all is well\n', undefined],
-])('message of %j', (text, title) => expect(crashTitle(text)).toBe(title));
+test('any comparison is symmetric, reflexive and fits', async () => {
+  await fc.assert(
+    fc.asyncProperty(anyCrash, anyCrash, async (one, two) => {
+      const [a, b] = [await report(one), await report(two)];
+      const comparison = compareReports(a, b);
+      expect(compareReports(b, a)).toEqual(mirror(comparison));
+      expect(renderComparison(comparison).split('\n').length).toBeLessThanOrEqual(81);
+      expect(compareReports(a, a)).toMatchObject({
+        judgement: { verdict: 'same' },
+        conditions: [],
+        changed: 0,
+        vcpus: [],
+        config: [],
+        xenLog: { a: [], b: [] },
+        missing: [],
+        ...(one.console !== undefined && { console: { numbers: 0, hunks: [], only: { a: [], b: [] } } }),
+      });
+    }),
+    { seed: 1, numRuns: 100 },
+  );
+});
 
-test('the machinery of a crash is left out of its signature', () => {
-  const frames = (...names: string[]) =>
-    names.map((symbol) => ({ address: '0'.repeat(16), symbol: `${symbol}+0x1` }));
-  const telling = (...names: string[]) => tellingFrames(frames(...names)).map(({ symbol }) => symbol);
-  expect(telling('xen_hypercall_amd', 'xen_reboot', 'panic', 'mount_block_root', 'kernel_init')).toEqual([
-    'mount_block_root+0x1',
-    'kernel_init+0x1',
+describe('sequences', () => {
+  const small = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 40 });
+
+  test('partners are equal and rise', () =>
+    fc.assert(
+      fc.property(small, small, (a, b) => {
+        const partner = [...pairUp(Int32Array.from(a), Int32Array.from(b))];
+        const pairs = partner.flatMap((at, index) => (at < 0 ? [] : [[index, at] as const]));
+        for (const [inA, inB] of pairs) expect(a[inA]).toBe(b[inB]);
+        for (const [index, [, inB]] of pairs.entries())
+          expect(inB).toBeGreaterThan(pairs[index - 1]?.[1] ?? -1);
+      }),
+      { seed: 1 },
+    ));
+
+  test('what one inserted is found in a long sequence', () => {
+    const a = Int32Array.from({ length: 50_000 }, (_, i) => (i * 7919) % 30_011);
+    const inserted = [100, 25_000, 49_000];
+    const b = Int32Array.from([...a].flatMap((entry, i) => (inserted.includes(i) ? [-1, entry] : [entry])));
+    expect(pairUp(a, b)).toEqual(Int32Array.from(a, (_, i) => i + inserted.filter((at) => at <= i).length));
+  });
+
+  test('sequences without anything in common, or of one entry, come to an end', () => {
+    const of = (entry: (i: number) => number) => Int32Array.from({ length: 100_000 }, (_, i) => entry(i));
+    expect(
+      pairUp(
+        of((i) => i),
+        of((i) => -i - 1),
+      ).every((at) => at < 0),
+    ).toBe(true);
+    pairUp(
+      of((i) => i % 2),
+      of((i) => i % 3),
+    );
+    expect(
+      pairUp(
+        of(() => 1),
+        of(() => 1).subarray(1),
+      ).filter((at) => at >= 0),
+    ).toHaveLength(99_999);
+    pairUp(
+      of((i) => i),
+      of((i) => i).reverse(),
+    );
+  });
+});
+
+describe('consoles', () => {
+  test('numbers, processes and times are no other words', () => {
+    const a =
+      '[    1.000000] CPU: 0 PID: 77 Comm: sh\r\n[    1.1] Memory: 100 of 200 at ffff888000001000\r\n';
+    const b = '[    9.000000] CPU: 3 PID: 1 Comm: sh\n[    9.1] Memory: 150 of 300 at ffff888000002000\n';
+    expect(compareConsoles(a, b)).toMatchObject({ numbers: 1, hunks: [], surplus: { a: 0, b: 0 } });
+  });
+
+  test('numbers of errors are', () =>
+    expect(compareConsoles('failed (error -2)\n', 'failed (error -8)\n').hunks).toHaveLength(1));
+
+  test('after a line of one side they go on together', () => {
+    const difference = compareConsoles('a\nb\nc\nd\n', 'a\nx\nx\nb\nc\ny\nd\n');
+    expect(difference.hunks).toEqual([
+      { at: { a: 2, b: 2 }, lines: { a: 0, b: 2 } },
+      { at: { a: 4, b: 6 }, lines: { a: 0, b: 1 } },
+    ]);
+    expect(difference.only).toEqual({
+      a: [],
+      b: [
+        { text: 'x', count: 2 },
+        { text: 'y', count: 1 },
+      ],
+    });
+    expect(difference.divergence).toMatchObject({ line: 2, before: ['a'], b: ['x', 'x'], after: ['b', 'c'] });
+  });
+});
+
+test('phases are told apart beyond chance', () => {
+  const log = (init: string, crash: string) =>
+    `[    ${init}] Run /init as init process\n[    ${crash}] Kernel panic - not syncing: x\n`;
+  expect(comparePhases(log('1.000000', '2.000000'), log('1.050000', '9.000000'))).toEqual([
+    { phase: 'kernel', a: 1, b: 1.05, differs: false },
+    { phase: 'until the crash', a: 1, b: 7.95, differs: true },
   ]);
-  expect(telling('wait_for_event', 'wait_for_work')).toEqual(['wait_for_event+0x1', 'wait_for_work+0x1']);
-  // A scan of a stack of Debian 6.1: thunks everywhere, exceptions of user space far below.
-  expect(
-    telling(
-      ...['xen_hypercall_amd', 'xen_reboot', 'panic', '_printk', 'sysrq_handle_crash', 'srso_return_thunk'],
-      ...[
-        'vfs_write',
-        'srso_return_thunk',
-        'ksys_write',
-        'do_syscall_64',
-        'a',
-        'b',
-        'c',
-        'asm_exc_page_fault',
-      ],
-    ).slice(0, 3),
-  ).toEqual(['sysrq_handle_crash+0x1', 'vfs_write+0x1', 'ksys_write+0x1']);
-  expect(
-    telling(
-      ...[
-        'panic',
-        'oops_end',
-        'stale1',
-        'stale2',
-        'page_fault_oops',
-        'exc_page_fault',
-        'asm_exc_page_fault',
-        'list_del',
-      ],
-    ),
-  ).toEqual(['list_del+0x1']);
+  expect(comparePhases('x\n', log('1.000000', '2.000000'))).toMatchObject([
+    { phase: 'kernel', a: undefined, differs: true },
+    { phase: 'until the crash', differs: true },
+  ]);
+});
+
+test('settings that cannot matter are told apart, command lines by word', async () => {
+  const config = (name: string, extra: string) => `name = "${name}"\nmemory = 16\nextra = "${extra}"\n`;
+  const a = await report({ ...panic, config: config('one', 'quiet console=hvc0') });
+  const b = await report({ ...panic, config: config('two', 'console=hvc0  debug') });
+  expect(compareReports(a, b).config).toMatchObject([
+    { what: 'extra, words', harmless: false },
+    { what: 'name', harmless: true },
+  ]);
+  expect(compareReports(a, b).changed).toBe(1);
+  const c = await report({ ...panic, config: config('two', 'console=hvc0 quiet') });
+  expect(compareReports(a, c).changed).toBe(0);
 });

@@ -14,6 +14,8 @@ export interface ArchiveFile {
 export const MAX_PACKED: number = 64 << 20;
 const MAX_UNPACKED = 128 << 20;
 const MAX_FILES = 256;
+/** From here on memory is in it, of which the best level makes 2 % less in nine times the time. */
+const LARGE = 1 << 20;
 
 const FILE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$/;
 
@@ -40,7 +42,7 @@ export interface PackedArchive {
 
 export async function packArchive(folder: string, files: readonly ArchiveFile[]): Promise<PackedArchive> {
   const tar = await packTar(folder, files);
-  const bytes = gzipSync(tar, { level: 9 });
+  const bytes = gzipSync(tar, { level: tar.length > LARGE ? 4 : 9 });
   bytes[9] = 255; // RFC 1952 2.3.1: operating system unknown, so that it does not depend on ours
   return { bytes, digest: sha256(tar) };
 }

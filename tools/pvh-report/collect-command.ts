@@ -1,7 +1,6 @@
 // pvh-report collect
 import { resolve } from 'node:path';
 import { replaceFile } from '../../core/host/files.ts';
-import { fileBuildId } from '../../symbols/kernel/identity.ts';
 import { Progress, stderrOutput } from '../shared/progress.ts';
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
 import { packageVersion } from '../shared/version.ts';
@@ -27,6 +26,7 @@ export interface CollectOptions {
   readonly estimate?: true;
   readonly redact?: true;
   readonly redactKey?: string;
+  readonly memory?: 'none' | 'stacks';
 }
 
 /** Exit status of a program that a signal ended, as shells count. */
@@ -65,7 +65,9 @@ async function run(
   progress: Progress,
   { out, err }: Streams,
 ): Promise<number> {
-  const { collectors, skipped } = select(found.subject.source, options);
+  const { only, skip = [], memory } = options;
+  const unwanted = memory === 'none' ? [...skip, 'memory.core'] : skip;
+  const { collectors, skipped } = select(found.subject.source, { only, skip: unwanted });
   const deadline =
     options.deadline === undefined ? DEFAULT_DEADLINE_SECONDS : parseSeconds(options.deadline, '--deadline');
   const timeout = options.timeout === undefined ? undefined : parseSeconds(options.timeout, '--timeout');
@@ -83,8 +85,7 @@ async function run(
       out(options.json ? `${JSON.stringify(plan, undefined, 2)}\n` : renderPlan(plan, found.isRoot));
       return EXIT.ok;
     }
-    const given = symbols && { file: symbols, buildId: symbols.elf && fileBuildId(symbols.elf) };
-    const evidence = found.evidence(given);
+    const evidence = found.evidence(symbols);
     const order = { collectors, skipped, limits };
     const whole = await collect(evidence, order, `pvh-report ${packageVersion()}`, (...step) =>
       progress.step(...step),

@@ -5,7 +5,7 @@ import { renderInfo } from '../xl/info.ts';
 import { listEntry, renderList } from '../xl/render.ts';
 import { type Collector, KIB, MIB, NotThere } from './collector.ts';
 import { renderCrash } from './crash.ts';
-import type { RuntimeEvidence } from './evidence.ts';
+import { renderRecord } from './domain-file.ts';
 import { HOST_COLLECTORS } from './host-collectors.ts';
 
 /** Read once for all of them; the time is that of the whole. */
@@ -18,16 +18,6 @@ const GUEST = {
 const RUNTIME = { from: ['runtime'], origin: 'raw', privacy: 'maybe', required: true, seconds: 30 } as const;
 
 const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
-
-/** domain.json without what only this host and this moment know: processes, host times, folders. */
-function portableRecord({ record }: RuntimeEvidence): object {
-  const { process: _process, createdAt: _createdAt, kernel, ramdisk, ...rest } = record;
-  return {
-    ...rest,
-    kernel: { ...kernel, path: basename(kernel.path) },
-    ...(ramdisk && { ramdisk: { ...ramdisk, path: basename(ramdisk.path) } }),
-  };
-}
 
 function fileOf(path: string, absent: string): Buffer {
   if (!existsSync(path)) throw new NotThere(absent);
@@ -74,20 +64,33 @@ const GUEST_COLLECTORS: readonly Collector[] = [
         return kernelLog;
       },
     },
-    origin: 'raw',
     privacy: 'maybe',
     required: false,
     bound: 4 * MIB,
   },
   {
     ...GUEST,
+    file: 'memory.core',
+    what: 'the parts of memory that the stacks, names and texts here come from (the form of `xl dump-core`)',
+    take: {
+      inspection({ memory }) {
+        if ('problem' in memory) throw new NotThere(memory.problem);
+        return memory;
+      },
+    },
+    origin: 'raw',
+    privacy: 'maybe',
+    required: false,
+    bound: 64 * MIB,
+  },
+  {
+    ...GUEST,
     file: 'target.json',
-    what: 'what registers and memory were read from, and what that lacks',
-    from: ['xen', 'file', 'gdb'],
+    what: 'what registers and memory were read from, what that lacks, and the registers as they were',
     take: { inspection: ({ targetJson }) => targetJson },
     origin: 'raw',
     privacy: 'maybe',
-    bound: 1 * MIB,
+    bound: 4 * MIB,
   },
   {
     ...GUEST,
@@ -130,7 +133,7 @@ const RUNTIME_COLLECTORS: readonly Collector[] = [
     ...RUNTIME,
     file: 'domain.json',
     what: 'what the runtime knows of the domain',
-    take: { runtime: (runtime) => json(portableRecord(runtime)) },
+    take: { runtime: (runtime) => renderRecord(runtime.record) },
     bound: 256 * KIB,
   },
   {
@@ -188,7 +191,6 @@ const RUNTIME_COLLECTORS: readonly Collector[] = [
     file: 'xl-list.json',
     what: 'what `xl list` knows of this domain, as data',
     take: { runtime: ({ record }) => json([listEntry(record)]) },
-    origin: 'derived',
     privacy: 'none',
     bound: 64 * KIB,
   },
@@ -197,7 +199,6 @@ const RUNTIME_COLLECTORS: readonly Collector[] = [
     file: 'xl-list.txt',
     what: '`xl list -v` of this domain',
     take: { runtime: ({ record }) => renderList([record], { verbose: true }) },
-    origin: 'derived',
     privacy: 'none',
     bound: 64 * KIB,
   },

@@ -15,6 +15,8 @@ export interface Inspection {
   readonly xenctxJson: string;
   /** What the source is and what it lacks, as JSON. */
   readonly targetJson: string;
+  /** memory.core: the frames that all of this was made from, or why there are none. */
+  readonly memory: Uint8Array | Problem;
   /** The guest kernel's log, out of its memory. */
   readonly kernelLog: string | Problem;
   readonly vcpus: readonly CrashVcpu[];
@@ -22,6 +24,8 @@ export interface Inspection {
   readonly guestBuildId: string | undefined;
   /** Build-id of the file that the names come from, given or found. */
   readonly symbolsBuildId: string | undefined;
+  /** Whether names come from a file, given or found. */
+  readonly symbolsUsed: boolean;
   /** True when no file was given, but the guest's memory had its symbols. */
   readonly namesFromGuest: boolean;
   /** What the guest wrote on its console, where the source keeps that. */
@@ -71,8 +75,6 @@ export interface HostEvidence {
 
 export interface Evidence {
   readonly subject: Subject;
-  /** The file given with -s; undefined without one. */
-  readonly symbols: { readonly buildId: string | undefined } | undefined;
   /** Opens the target, looks at it, closes it. Called once at most. @param signal asks to give up. */
   inspect(signal: AbortSignal): Promise<Inspection | Problem>;
   /** Set for domains of the runtime. */
@@ -81,17 +83,12 @@ export interface Evidence {
   readonly host?: HostEvidence;
 }
 
-/** The file given with -s. */
-export interface GivenSymbols {
-  readonly file: SymbolFile;
-  readonly buildId: string | undefined;
-}
-
 export interface FoundSubject {
   readonly subject: Subject;
   readonly isRoot: boolean;
   readonly logFolder: string;
-  evidence(symbols: GivenSymbols | undefined): Evidence;
+  /** @param file given with -s. */
+  evidence(file: SymbolFile | undefined): Evidence;
   /** Lets go of what is open. */
   close(): void;
 }

@@ -1,8 +1,9 @@
 // How a domain stands, in the words of manifest and report.txt: from the runtime's record, or from what the host's xl printed.
-import { type DomainRecord, SHUTDOWN_REASONS } from '../../core/domain/record.ts';
+import { SHUTDOWN_REASONS } from '../../core/domain/record.ts';
 import { stateLetters, totalSeconds } from '../xl/render.ts';
-import type { Evidence } from './evidence.ts';
+import { type PortableRecord, parseRecord } from './domain-file.ts';
 import { parseHostConfig } from './host-config.ts';
+import type { Source } from './manifest.ts';
 
 export interface Facts {
   /** `running`, `shutdown`, ...; `unknown` when nothing tells. */
@@ -11,9 +12,14 @@ export interface Facts {
   /** SHA-256 and build-id of the kernel's file, where known. */
   readonly kernel: { readonly sha256?: string | undefined; readonly buildId?: string | undefined };
   readonly xen?: string | undefined;
+  /** When the domain stood still or ended by the guest's own clock, seconds since 1970. */
+  readonly guestTime?: number | undefined;
   /** More lines of report.txt: name and value. */
   readonly rows: readonly (readonly [string, string])[];
 }
+
+/** What is known without the files of a report: its manifest has it too. */
+export type KnownFacts = Pick<Facts, 'state' | 'shutdownReason' | 'kernel' | 'xen'>;
 
 /** A file of the report as text. */
 export type TextOf = (file: string) => string | undefined;
@@ -21,12 +27,13 @@ export type TextOf = (file: string) => string | undefined;
 const machine = (mib: number, vcpus: number, xen: string | undefined): string =>
   `${mib} MiB, ${vcpus} vCPU${vcpus === 1 ? '' : 's'}, Xen ${xen ?? 'unknown'}`;
 
-function factsOfRecord(record: DomainRecord, xen: string | undefined): Facts {
+function factsOfRecord(record: PortableRecord, xen: string | undefined): Facts {
   return {
     state: record.state,
     shutdownReason: record.shutdownReason,
     kernel: record.kernel,
     xen,
+    guestTime: record.wallclock.seconds + record.virtualNanoseconds / 1e9,
     rows: [
       ['xl list', stateLetters(record)],
       ['kernel file', `SHA-256 ${record.kernel.sha256}`],
@@ -77,10 +84,13 @@ export function parseListRow(text: string): ListRow | undefined {
 const stateOf = ({ letters }: ListRow): string =>
   letters[5] === 'd' ? 'dying' : letters[3] === 's' ? 'shutdown' : letters[2] === 'p' ? 'paused' : 'running';
 
+/** @param info what `xl info` printed. */
+const xenOf = (info = ''): string | undefined => /^xen_version +: (\S+)/m.exec(info)?.[1];
+
 function factsOfHost(text: TextOf, xenVersion: string | undefined): Facts {
   const row = parseListRow(text('xl-list.txt') ?? '');
   const config = parseHostConfig(text('xl-list-long.json') ?? '');
-  const xen = /^xen_version +: (\S+)/m.exec(text('host-xl-info.txt') ?? '')?.[1] ?? xenVersion;
+  const xen = xenOf(text('host-xl-info.txt')) ?? xenVersion;
   const vcpus = config?.vcpus ?? row?.vcpus;
   return {
     state: row === undefined ? 'unknown' : stateOf(row),
@@ -99,14 +109,21 @@ function factsOfHost(text: TextOf, xenVersion: string | undefined): Facts {
   };
 }
 
-/** @param text the files that were collected. @param xenVersion as the target knows it. */
-export function factsOf({ subject, runtime }: Evidence, text: TextOf, xenVersion: string | undefined): Facts {
-  if (runtime) {
-    const { xen_version: xen } = runtime.info;
-    return factsOfRecord(runtime.record, typeof xen === 'string' ? xen : undefined);
+/** @param text the files that were collected. @throws FormatError when one that is ours is damaged. */
+export function factsOf(source: Source, text: TextOf, known: KnownFacts): Facts {
+  switch (source) {
+    case 'runtime': {
+      const record = text('domain.json');
+      const xen = xenOf(text('xl-info.txt')) ?? known.xen;
+      return record === undefined
+        ? { ...known, xen, rows: [] }
+        : factsOfRecord(parseRecord(record, 'domain.json'), xen);
+    }
+    case 'xen':
+      return factsOfHost(text, known.xen);
+    default:
+      return { state: source === 'gdb' ? 'live' : 'dump', kernel: {}, xen: known.xen, rows: [] };
   }
-  if (subject.source === 'xen') return factsOfHost(text, xenVersion);
-  return { state: subject.source === 'gdb' ? 'live' : 'dump', kernel: {}, xen: xenVersion, rows: [] };
 }
 
 /** The end of the first line of report.txt. */

@@ -2,20 +2,19 @@
 import { join } from 'node:path';
 import { TextEncoder } from 'node:util';
 import { systemError } from '../shared/failure.ts';
-import { type ArchiveFile, sha256 } from './archive.ts';
+import { sha256 } from './archive.ts';
+import type { ReportFile } from './assemble.ts';
 import { type Collector, NotThere } from './collector.ts';
 import type { Evidence, HostEvidence, Inspection, Problem } from './evidence.ts';
 import { type Bounded, boundTo } from './host/bounded-output.ts';
 import { readLogs } from './host/logs.ts';
 import { findProgram, type ProgramRun, runProgram } from './host/program.ts';
 import { Interrupted, type Limits, OutOfTime, orStopped } from './limits.ts';
-import type { Cause, ManifestFile, MissingItem } from './manifest.ts';
+import type { Cause, MissingItem } from './manifest.ts';
 
 export type OnStep = (text: string, done: number, total: number) => void;
 
-export interface CollectedFile extends ArchiveFile {
-  readonly collector: Collector;
-  readonly entry: ManifestFile;
+export interface CollectedFile extends ReportFile {
   readonly milliseconds: number;
 }
 
@@ -163,7 +162,7 @@ function fileOf(
   { bytes, note }: Bounded,
   { command, notes = [], problem, milliseconds }: Result,
 ): CollectedFile {
-  const { file, origin, privacy } = collector;
+  const { file, what, origin, privacy } = collector;
   const said = [
     ...(note === undefined ? [] : [note]),
     ...notes,
@@ -178,7 +177,7 @@ function fileOf(
     ...(command !== undefined && { command }),
     ...(said.length > 0 && { note: said.join('; ') }),
   };
-  return { name: file, bytes, collector, entry, milliseconds };
+  return { name: file, bytes, what, entry, milliseconds };
 }
 
 /** The domain itself: alone and first, while nothing else makes it wait. */

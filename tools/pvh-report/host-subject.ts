@@ -1,29 +1,12 @@
 // A domain of a real Xen host as what a report is about: through our own libraries, or, where these are closed to us, through xl.
 import type { Target } from '../../core/target/target.ts';
 import { PvhError } from '../../symbols/errors.ts';
-import { runningRelease } from '../../symbols/kernel/identity.ts';
-import { knownKernel } from '../shared/guest-kernel.ts';
 import type { SymbolFile } from '../shared/symbol-file.ts';
-import { searchSymbols, type WantedSymbols } from '../shared/symbol-search.ts';
 import { KIB } from './collector.ts';
-import type { Env, FoundSubject, Inspection, Problem, Subject, Surroundings } from './evidence.ts';
+import type { FoundSubject, Inspection, Problem, Subject, Surroundings } from './evidence.ts';
 import { parseListRow } from './facts.ts';
 import { findProgram, runProgram } from './host/program.ts';
 import { inWords, lookAt } from './inspect.ts';
-
-/** The file with the guest's symbols, looked for while the domain goes on: a download may take minutes. */
-async function findSymbols(open: () => Promise<Target>, env: Env): Promise<SymbolFile | undefined> {
-  const target = await open();
-  let wanted: WantedSymbols;
-  try {
-    const { buildId, memory, table } = knownKernel(target, undefined, true);
-    wanted = { buildId, release: memory && runningRelease(memory, (name) => table.addressOf(name)) };
-  } finally {
-    target.close();
-  }
-  if (wanted.buildId === undefined && wanted.release === undefined) return undefined;
-  return (await searchSymbols(wanted, { env })).file;
-}
 
 /** A domain of a Xen host, as far as it is known. */
 export interface HostDomain {
@@ -40,28 +23,23 @@ export function hostSubject(
 ): FoundSubject {
   const { env, isRoot } = around;
   const subject: Subject = { source: 'xen', name: name ?? `domain-${domid}`, domid, uuid };
-  async function inspect(given: SymbolFile | undefined, signal: AbortSignal): Promise<Inspection | Problem> {
-    let file = given;
+  async function inspect(file: SymbolFile | undefined, signal: AbortSignal): Promise<Inspection | Problem> {
     try {
-      file ??= await findSymbols(open, env);
-      signal.throwIfAborted();
-      return await lookAt(open, { file, search: false, env, signal });
+      // Symbols are looked for when the domain goes on: a download may take minutes.
+      return await lookAt(open, { file, search: true, env, signal });
     } catch (error) {
       if (signal.aborted) throw error;
       // What the host says of the domain is worth a report without its registers.
       return { problem: inWords(error), cause: isRoot ? 'failed' : 'root' };
-    } finally {
-      if (file !== given) file?.close();
     }
   }
   return {
     subject,
     ...around,
-    evidence: (symbols) => ({
+    evidence: (file) => ({
       subject,
-      symbols,
       host: { ...around, collectedAt: around.now().toISOString() },
-      inspect: (signal) => inspect(symbols?.file, signal),
+      inspect: (signal) => inspect(file, signal),
     }),
     close: () => undefined,
   };

@@ -1,5 +1,4 @@
 // From a Target to the texts and facts of a report: through the same functions that xenctx prints with.
-import { basename } from 'node:path';
 import type { VcpuRegisters } from '../../core/machine/registers.ts';
 import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import { hex16 } from '../../symbols/address.ts';
@@ -19,6 +18,8 @@ import { frameName } from '../xenctx/true-trace.ts';
 import { stackLimit, type VcpuView, viewVcpu } from '../xenctx/view.ts';
 import type { CrashFrame, CrashRegister, CrashVcpu } from './crash.ts';
 import type { Inspection, Problem } from './evidence.ts';
+import { notRecordable, openRecord, recordTarget, type TargetRecord } from './memory/record.ts';
+import { renderTarget } from './memory/target-file.ts';
 
 /** Kernel stacks have 16 KiB; xenctx itself looks at one page. */
 const STACK_PAGES = 4;
@@ -122,29 +123,18 @@ function vcpuOf(
   };
 }
 
-/** The kernel with file names in place of paths: nothing of this host goes into a report. */
-const withoutPaths = (kernel: GuestKernel): GuestKernel => ({
-  ...kernel,
-  source: kernel.source && basename(kernel.source),
-  file: kernel.file && { ...kernel.file, path: basename(kernel.file.path) },
-  warnings: kernel.warnings.map((warning) =>
-    warning.replaceAll(kernel.file?.path ?? '', basename(kernel.file?.path ?? '')),
-  ),
-});
-
-/** Which source this is, and what it does not know; without folders of this host. */
-const describeSource = ({ kind, identity, lacks, vcpus }: Target): string =>
-  `${JSON.stringify(
-    {
-      schema: 'pvh-report-target/1',
-      kind,
-      identity,
-      lacks,
-      vcpus: vcpus.map(({ id, online, missing }) => ({ id, online, missing })),
-    },
-    undefined,
-    2,
-  )}\n`;
+/** The kernel without the name of the file: who adds symbols later may call it something else. */
+function withoutPaths(kernel: GuestKernel): GuestKernel {
+  const { file, source, warnings } = kernel;
+  if (!file) return kernel;
+  const name = file.elf ? 'vmlinux' : 'System.map';
+  return {
+    ...kernel,
+    source: source && name,
+    file: { ...file, path: name },
+    warnings: warnings.map((warning) => warning.replaceAll(file.path, name)),
+  };
+}
 
 function kernelLog(kernel: GuestKernel): string | Problem {
   const log = kernel.linux?.log() ?? { missing: NOT_LINUX };
@@ -168,11 +158,11 @@ export interface InspectOptions {
   readonly signal: AbortSignal;
 }
 
+/** What is made of a target: the same of a record of it as of itself. */
+type Derived = Omit<Inspection, 'targetJson' | 'memory' | 'console'>;
+
 /** @throws the signal's reason when it is told to stop. */
-export async function inspectTarget(
-  target: Target,
-  { file, search, env, signal }: InspectOptions,
-): Promise<Inspection> {
+async function derive(target: Target, { file, search, env, signal }: InspectOptions): Promise<Derived> {
   const gaps = new Set<string>(target.lacks);
   const gap = (text: string) => {
     if (gaps.size < MAX_GAPS) gaps.add(text);
@@ -181,7 +171,8 @@ export async function inspectTarget(
   const learned = await learnKernel(target, file, { env, force: true, search });
   try {
     const kernel = withoutPaths(learned);
-    const symbols = new ClassicSymbols({ table: learned.file?.table });
+    const { table, file: used } = learned;
+    const symbols = new ClassicSymbols({ table: table.length > 0 ? table : used?.table });
     const problems = { vcpu: gap, memory: (id: number, { message }: Error) => gap(`vcpu${id}: ${message}`) };
     const optionsOf = (...options: string[]) =>
       parseOptions([...options, String(target.identity.domid ?? target.kind)]);
@@ -199,16 +190,15 @@ export async function inspectTarget(
     return {
       xenctxText: await lines('-f', '-a', '-C'),
       unwindText: await lines('-l', '0', '-C'),
-      xenctxJson: describeTarget(target, optionsOf('-a', '-C'), { symbols, kernel }).text,
-      targetJson: describeSource(target),
+      xenctxJson: describeTarget(target, optionsOf('-a', '-C', '--source-lines'), { symbols, kernel }).text,
       kernelLog: kernelLog(kernel),
       vcpus,
       guestBuildId: kernel.buildId,
       symbolsBuildId: kernel.file?.buildId,
+      symbolsUsed: kernel.file !== undefined,
       namesFromGuest:
         kernel.file === undefined &&
         vcpus.some(({ frames }) => frames.some(({ symbol }) => symbol !== undefined)),
-      console: target.console,
       gaps: [...gaps],
     };
   } finally {
@@ -216,13 +206,56 @@ export async function inspectTarget(
   }
 }
 
-/** Opens the target, looks at it, closes it at once: a domain of a host may stand still until then. */
-export async function lookAt(open: () => Promise<Target>, options: InspectOptions): Promise<Inspection> {
-  const target = await open();
+/** Makes everything that is made of a record. @throws FormatError, the signal's reason when it is told to stop. */
+export async function deriveFromRecord(
+  record: TargetRecord,
+  source: string,
+  options: InspectOptions,
+): Promise<Derived> {
+  const target = openRecord(record, source);
   try {
-    return await inspectTarget(target, options);
+    return await derive(target, options);
   } finally {
     target.close();
+  }
+}
+
+/**
+ * Reads what a report needs, and makes of that what is derived: whoever has the report comes to the same.
+ * @param release is called as soon as the target is not needed any more.
+ * @throws the signal's reason when it is told to stop.
+ */
+export async function inspectTarget(
+  target: Target,
+  options: InspectOptions,
+  release: () => void = () => undefined,
+): Promise<Inspection> {
+  const { console } = target;
+  const problem = notRecordable(target);
+  if (problem !== undefined) {
+    const targetJson = renderTarget(target, { taken: 'none', frames: 0, leftOut: 0 });
+    return { ...(await derive(target, options)), targetJson, memory: { problem }, console };
+  }
+  const withoutFile = { env: {}, file: undefined, search: false, signal: options.signal };
+  const record = await recordTarget(target, async (snapshot) => {
+    await derive(snapshot, withoutFile);
+  });
+  release();
+  return { ...(await deriveFromRecord(record, 'the report', options)), ...record, console };
+}
+
+/** Opens the target, reads it, closes it at once: a domain of a host may stand still until then. */
+export async function lookAt(open: () => Promise<Target>, options: InspectOptions): Promise<Inspection> {
+  const target = await open();
+  let isOpen = true;
+  const close = () => {
+    if (isOpen) target.close();
+    isOpen = false;
+  };
+  try {
+    return await inspectTarget(target, options, close);
+  } finally {
+    close();
   }
 }
 

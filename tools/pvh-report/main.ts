@@ -3,10 +3,15 @@ import { Command, CommanderError, Option } from 'commander';
 import { explainFailure } from '../shared/failure.ts';
 import { packageVersion } from '../shared/version.ts';
 import type { CollectOptions } from './collect-command.ts';
+import type { DiffOptions } from './diff-command.ts';
 import { EXIT, type Streams } from './exit.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
 import type { RedactCommandOptions } from './redact-command.ts';
+import type { ShowOptions } from './show-command.ts';
+import type { SignatureOptions } from './signature-command.ts';
 import type { StashOptions } from './stash-command.ts';
+import type { SymbolizeOptions } from './symbolize-command.ts';
+import type { VerifyOptions } from './verify-command.ts';
 
 const EXIT_CODES = `
 Exit status:
@@ -15,7 +20,11 @@ Exit status:
   2  wrong usage, no such domain, a file that is no report; diff: the reports cannot be compared
   3  collect: the report was made, but required parts are missing (it says which and why)
   130, 129, 143  collect: interrupted by Ctrl-C, SIGHUP, SIGTERM; nothing was written
+  symbolize: 0, 3 when the report is partial, 2 when it cannot be done
+  verify: 0 whole, 1 something differs (it says what), 2 no report, or symbols are needed to find out
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
+  show: 0, 2 when it is no report
+  signature: 0, 2 for a file that is no report
   export: 0, 2 when there is no such domain, or the file cannot be read or written
   redact, collect --redact: 1 when something private would be left or the crash would look like another (nothing is written)
   stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage
@@ -26,8 +35,11 @@ Examples:
   pvh-report collect guest1 -s vmlinux            report on guest1 into the current folder
   pvh-report collect 7 -s vmlinux -o crash.tar.gz
   pvh-report collect guest1 --dry-run             what would be taken, and from where
+  pvh-report symbolize crash.tar.gz -s vmlinux    names for a report that was made without
+  pvh-report show --html monday.tar.gz            a page to look at it with a browser
   pvh-report diff monday.tar.gz tuesday.tar.gz
   pvh-report redact crash.tar.gz                  the same without names, addresses and secrets
+  pvh-report signature monday.tar.gz --explain    what identifies the crash, and why
   pvh-report export guest1 -o guest1.vmcore       for crash, drgn and gdb
   pvh-report stash vmlinux                        keep it: from now on -s can be left out
   xl console guest1 | pvh-report decode           traces with file and line
@@ -64,7 +76,12 @@ function declare(
     )
     .argument('<domain>', 'name or number of a domain, or path of a dump file')
     .option('-s, --symbol-table <file>', "the guest kernel's vmlinux (or System.map), for names")
-    .option('-o, --output <file>', 'where to write (default: pvh-report_NAME_DIGEST.tar.gz here)')
+    .option('-o, --output <file>', 'where to write (default: pvh-report_NAME_TIME_CRASH.tar.gz here)')
+    .addOption(
+      new Option('--memory <part>', 'how much of its memory: what the stacks and names come from, or nothing')
+        .choices(['none', 'stacks'])
+        .default('stacks'),
+    )
     .option('--only <files>', 'take only these files of a report (for example "console,xl-*")', listed)
     .option('--skip <files>', 'leave these out', listed)
     .option('--timeout <seconds>', 'for each file (default: see --dry-run)')
@@ -103,14 +120,63 @@ function declare(
       done(await runExport(target, options, env, streams));
     });
   program
+    .command('symbolize')
+    .description(
+      'add names from a vmlinux to a report that was made without; prints the path of the new report',
+    )
+    .argument('<report>', 'report')
+    .requiredOption('-s, --symbol-table <file>', "the guest kernel's vmlinux (or System.map)")
+    .option('-o, --output <file>', 'where to write (default: the name of a report, _symbolized behind it)')
+    .option('--force-symbols', 'take the file although it is another kernel')
+    .action(async (report: string, options: SymbolizeOptions) => {
+      const { runSymbolize } = await import('./symbolize-command.ts');
+      done(await runSymbolize(report, options, streams));
+    });
+  program
+    .command('verify')
+    .description(
+      'check a report: container, SHA-256 of every file, and that what is derived comes from what is raw',
+    )
+    .argument('<report>', 'report')
+    .option('-s, --symbol-table <file>', 'the symbols it was made with (default: found by their build-id)')
+    .action(async (report: string, options: VerifyOptions) => {
+      const { runVerify } = await import('./verify-command.ts');
+      done(await runVerify(report, options, env, streams));
+    });
+  program
+    .command('show')
+    .description(
+      'print the summary of a report, or make a page of all of it that any browser opens without a network',
+    )
+    .argument('<report>', 'report')
+    .option('--html', 'write a page; prints its path')
+    .option('-o, --output <file>', 'where to write the page; - is stdout (default: beside the report, .html)')
+    .action(async (report: string, options: ShowOptions) => {
+      const { runShow } = await import('./show-command.ts');
+      done(await runShow(report, options, streams));
+    });
+  program
     .command('diff')
     .description('compare two reports: is it the same crash, and what differs')
     .argument('<a>', 'report')
     .argument('<b>', 'report')
     .option('--json', 'everything as JSON, nothing shortened')
-    .action(async (a: string, b: string, options: { json?: true }) => {
+    .option('--html <file>', 'write a page, too (- prints that instead)')
+    .action(async (a: string, b: string, options: DiffOptions) => {
       const { runDiff } = await import('./diff-command.ts');
-      done(await runDiff(a, b, options.json === true, streams));
+      done(await runDiff(a, b, options, streams));
+    });
+  program
+    .command('signature')
+    .description(
+      'print what identifies the crash in a report: the same from run to run and from build to build',
+    )
+    .argument('<report>', 'report')
+    .option('--explain', 'which rules led to it')
+    .option('--json', 'as JSON, steps included')
+    .action(async (report: string, options: SignatureOptions) => {
+      const { runSignature } = await import('./signature-command.ts');
+      done(await runSignature(report, options, streams));
     });
   program
     .command('redact')

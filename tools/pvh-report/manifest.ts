@@ -2,6 +2,7 @@
 import { FormatError } from '../../symbols/errors.ts';
 import { asArray, asBoolean, asNumber, asObject, asOptional, asString, parseJson } from '../shared/json.ts';
 import { sha256 } from './archive.ts';
+import { parseMemory, type TakenMemory } from './memory/target-file.ts';
 
 export const MANIFEST_SCHEMA = 'pvh-report/1';
 
@@ -69,6 +70,8 @@ export interface Manifest {
   /** Build-id of the file given with -s. */
   readonly symbolsBuildId: string | undefined;
   readonly xen: string | undefined;
+  /** How much of the guest's memory is in it; absent in reports from before there was any, or when it could not be read. */
+  readonly memory?: TakenMemory | undefined;
   readonly files: readonly ManifestFile[];
   readonly missing: readonly MissingItem[];
 }
@@ -117,6 +120,7 @@ export function parseManifest(text: string, source: string): Manifest {
     },
     symbolsBuildId: asOptional(asString, top['symbolsBuildId'], `${source}: symbolsBuildId`),
     xen: asOptional(asString, top['xen'], `${source}: xen`),
+    memory: asOptional(parseMemory, top['memory'], `${source}: memory`),
     files: asArray(top['files'], `${source}: files`).map((value) => {
       const file = asObject(value, `${source}: files`);
       return {
@@ -141,20 +145,25 @@ export function parseManifest(text: string, source: string): Manifest {
   };
 }
 
+/** Files that are absent, changed or not listed, each with what is wrong. */
+export function changedFiles(manifest: Manifest, files: ReadonlyMap<string, Uint8Array>): string[] {
+  const listed = new Set(['manifest.json', ...manifest.files.map(({ name }) => name)]);
+  return [
+    ...manifest.files.flatMap(({ name, sha256: digest }) => {
+      const bytes = files.get(name);
+      if (bytes === undefined) return [`${JSON.stringify(name)} is missing`];
+      return sha256(bytes) === digest ? [] : [`${name} is not what the manifest says: its SHA-256 differs`];
+    }),
+    ...[...files.keys()].filter((name) => !listed.has(name)).map((name) => `${name} is not in the manifest`),
+  ];
+}
+
 /** Holds the files against the manifest. @throws FormatError at the first that is absent, changed or not listed. */
 export function verifyFiles(
   manifest: Manifest,
   files: ReadonlyMap<string, Uint8Array>,
   source: string,
 ): void {
-  const listed = new Set(['manifest.json']);
-  for (const { name, sha256: digest } of manifest.files) {
-    const bytes = files.get(name);
-    if (bytes === undefined) throw new FormatError(`${JSON.stringify(name)} is missing`, { source });
-    if (sha256(bytes) !== digest)
-      throw new FormatError(`${name} is not what the manifest says: its SHA-256 differs`, { source });
-    listed.add(name);
-  }
-  for (const name of files.keys())
-    if (!listed.has(name)) throw new FormatError(`${name} is not in the manifest`, { source });
+  const [problem] = changedFiles(manifest, files);
+  if (problem !== undefined) throw new FormatError(problem, { source });
 }

@@ -19,6 +19,8 @@ export interface Report {
   readonly hostConfig: string | undefined;
   readonly xenLog: string | undefined;
   readonly signature: Signature;
+  /** As they are in the archive, by name. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
 /** The files of a report, not yet held against its manifest. */
@@ -73,7 +75,9 @@ export function reportOf({ path, digest, manifest, files }: Unpacked): Report {
       console ?? '',
       vcpus,
       manifest.shutdownVcpu,
+      { buildId: manifest.kernel.buildId, xenLog: text('xl-dmesg.txt') },
     ),
+    files,
   };
 }
 

@@ -1,99 +1,129 @@
-// What identifies a crash: how the domain ended, the message on the console, and the first frames below the machinery
-// that stops a kernel. Text and names only: addresses change with every build.
-import type { CrashFrame, CrashVcpu } from './crash.ts';
+// What identifies a crash, as one line of text that stays the same from run to run and from build to build, and how it came
+// about. Pure: from what the guest said and where its vCPUs stand; the tables are in signature/.
+import { sha256 } from './archive.ts';
+import type { CrashVcpu } from './crash.ts';
+import { crashingVcpu, type TellingFrame, tellingFrames } from './signature/frames.ts';
+import { functionName, type OnStep } from './signature/names.ts';
+import { crashTitle, type Title } from './signature/title.ts';
 
-/**
- * Functions that stop a kernel or report an exception: on top of every crash, so they tell nothing about one.
- * Linux v6.1 arch/x86/kernel/{traps,dumpstack,reboot}.c, arch/x86/mm/fault.c, arch/x86/xen, kernel/panic.c; samples/lib.
- */
-const MACHINERY = new RegExp(
-  `^(${[
-    'shutdown|die|trap|trap_entry|panic|vpanic|nmi_panic',
-    '(__)?xen_hypercall_\\w+|hypercall_page|xen_(reboot|crash_shutdown|emergency_restart|machine_halt|panic_event|hvm_\\w+)',
-    '(machine_|native_machine_)?emergency_restart|native_machine_\\w+|(__)?crash_kexec|dump_stack\\w*|show_(regs|stack|trace)\\w*',
-    'oops_(begin|end)|__die(_body|_header)?|die_addr|page_fault_oops|kernelmode_fixup_or_oops|no_context',
-    '(__)?bad_area\\w*|do_(user|kern)_addr_fault|do_error_trap|do_trap\\w*|error_entry|handle_bug|report_bug|(asm_)?exc_\\w+',
-  ].join('|')})$`,
-);
+export { functionName };
 
-/** Functions that stand everywhere between others. */
-const NOISE =
-  /^((srso|retbleed|its|zen)_\w*return_thunk|__x86_\w+_thunk\w*|v?_?printk\w*|delay_\w+|__const_udelay|__delay|(atomic_|raw_|blocking_)?notifier_call_chain)$/;
+const SCHEMA = 'pvh-report-signature/2';
 
-/** A scan finds stale words between the frames of the machinery; a longer run of others ends it. */
-const MAX_BETWEEN = 5;
-
-/** `parse_term.isra.0+0x12` is `parse_term`: compilers name the parts, people do not. */
-export const functionName = (symbol: string): string =>
-  symbol
-    .replace(/\+0x[0-9a-f]+(\/0x[0-9a-f]+)?$/, '')
-    .replace(/(\.(isra|constprop|part|cold|llvm)(\.\d+)?)+$/, '')
-    .replace(/^__(se|do)_sys_/, '__sys_');
-
-const matches = (pattern: RegExp, { symbol }: CrashFrame): boolean =>
-  symbol !== undefined && pattern.test(functionName(symbol));
-
-const isMachinery = (frame: CrashFrame): boolean => matches(MACHINERY, frame);
-
-/** The frames below the machinery; none when there is nothing else. */
-export function tellingFrames(frames: readonly CrashFrame[]): readonly CrashFrame[] {
-  const quiet = frames.filter((frame) => !matches(NOISE, frame));
-  let last = -1;
-  for (const [index, frame] of quiet.entries())
-    if (isMachinery(frame) && index - last <= MAX_BETWEEN + 1) last = index;
-  return quiet.slice(last + 1);
-}
-
-/** The vCPU that the crash is about: the one that the runtime named, the first that was stopping the kernel, the first. */
-export function crashingVcpu(vcpus: readonly CrashVcpu[], named: number | undefined): CrashVcpu | undefined {
-  const readable = vcpus.filter((vcpu) => vcpu.online && vcpu.missing === undefined);
-  return (
-    readable.find(({ id }) => id === named) ??
-    readable.find(({ frames }) => frames.some(isMachinery)) ??
-    readable[0]
-  );
-}
-
-/** Lines by which kernels say why they stop, most telling first. */
-const TITLES = [
-  /Kernel panic - not syncing: .*/,
-  /\bBUG: .*/,
-  /\bkernel BUG at .*/,
-  /\bBUG at .*/,
-  /\bgeneral protection fault\b.*/,
-  /\bOops: .*/,
-  /\bPanic: .*/,
-  /\bUnhandled exception .*/,
-];
-
-/** The message of the crash with numbers taken out, or undefined when the console has none. */
-export function crashTitle(consoleText: string): string | undefined {
-  for (const pattern of TITLES) {
-    const found = pattern.exec(consoleText);
-    if (found)
-      return found[0]
-        .trim()
-        .slice(0, 200)
-        .replace(/\b(0x)?[0-9a-f]{8,16}\b/gi, '<hex>');
-  }
-  return undefined;
+export interface SignatureStep {
+  readonly rule: string;
+  readonly did: string;
 }
 
 export interface Signature {
+  readonly version: typeof SCHEMA;
+  /** `panic: Attempted to kill init! by its own exit | do_exit | do_group_exit` */
+  readonly text: string;
+  /** The first eight hex digits of the SHA-256 of `text`. */
+  readonly sha8: string;
+  /** True without names: another build of the same kernel has another signature. */
+  readonly weak: boolean;
   /** `crash`, `reboot`, ... or the state of a domain that did not shut down. */
   readonly ending: string;
+  readonly kind: string;
+  /** The line that the guest printed, without addresses: for people. */
   readonly title: string | undefined;
+  /** Kind and message of it without what differs from run to run. */
+  readonly message: string | undefined;
   readonly vcpu: CrashVcpu | undefined;
-  readonly frames: readonly CrashFrame[];
+  /** All frames that tell, innermost first; `text` has the first of them. */
+  readonly frames: readonly TellingFrame[];
+  /** Their names in `text`. */
+  readonly names: readonly string[];
+  /** Which rule did what. */
+  readonly steps: readonly SignatureStep[];
 }
 
-/** @param named the vCPU on which the domain ended, when the runtime's log has it. */
+/** What there may be beside console and vCPUs. */
+export interface SignatureHints {
+  /** Of the guest's kernel. */
+  readonly buildId?: string | undefined;
+  /** The hypervisor's log about this domain. */
+  readonly xenLog?: string | undefined;
+}
+
+/** So many frames tell a crash from another. A panic has words of its own, further down kernels differ in how they got there. */
+const DEPTH: Readonly<Record<string, number>> = { panic: 2 };
+const USUAL_DEPTH = 3;
+/** Without names nothing can be left out, and the first frames are those that stop the kernel. */
+const WEAK_DEPTH = 8;
+
+const MAX_STEPS = 100;
+const MAX_STEP = 300;
+
+/** Kernel text moves in steps of 2 MiB, modules in pages (linux arch/x86/Kconfig: PHYSICAL_ALIGN, kernel/module). */
+function withoutSlide(address: string): string {
+  const value = BigInt(`0x${address}`);
+  const inKernel = value >= 0xffffffff80000000n && value < 0xffffffffc0000000n;
+  return `?${(value & (inKernel ? 0x1fffffn : 0xfffn)).toString(16)}`;
+}
+
+/** What a domain that said nothing died of. */
+function kindOfEnding(ending: string, xenLog: string | undefined): string {
+  if (/\bTriple fault\b/i.test(xenLog ?? '')) return 'triple fault';
+  return ending;
+}
+
+/** A kernel that kills a task for an oops leaves the stack: then the message has where it was. */
+function instructionOf(title: Title | undefined, onStep: OnStep): string[] {
+  if (title?.rip === undefined) return [];
+  onStep('instruction', `no function left on the stack; the message names ${title.rip}`);
+  return [functionName(title.rip)];
+}
+
+/** Endings that are none of a crash: what was said long before has nothing to do with it. */
+const QUIET = new Set(['poweroff', 'suspend']);
+
+/** @param endedOn the vCPU on which the domain ended, when the hypervisor's log has it. */
 export function signatureOf(
   ending: string,
-  consoleText: string,
+  console: string,
   vcpus: readonly CrashVcpu[],
-  named: number | undefined,
+  endedOn: number | undefined,
+  { buildId, xenLog }: SignatureHints = {},
 ): Signature {
-  const vcpu = crashingVcpu(vcpus, named);
-  return { ending, title: crashTitle(consoleText), vcpu, frames: tellingFrames(vcpu?.frames ?? []) };
+  const steps: SignatureStep[] = [];
+  const onStep = (rule: string, did: string): void => {
+    if (steps.length < MAX_STEPS) steps.push({ rule, did: did.slice(0, MAX_STEP) });
+  };
+  const title = QUIET.has(ending) ? undefined : crashTitle(console, onStep);
+  const kind = title?.kind ?? kindOfEnding(ending, xenLog);
+  if (title === undefined) onStep('kind', `nothing said on the console: ${kind}`);
+  const vcpu = crashingVcpu(vcpus, endedOn, title?.cpu, onStep);
+  const frames = tellingFrames(vcpu?.frames ?? [], onStep);
+  const isNamed = vcpu?.frames.some(({ symbol }) => symbol !== undefined) ?? false;
+  const named = frames.slice(0, DEPTH[kind] ?? USUAL_DEPTH).flatMap(({ name }) => name ?? []);
+  const names = isNamed
+    ? named.length > 0 || kind === 'panic'
+      ? named
+      : instructionOf(title, onStep)
+    : frames.slice(0, WEAK_DEPTH).map(({ address }) => withoutSlide(address));
+  if (!isNamed) onStep('weak', 'no names: build-id and places that do not move with the kernel');
+  const head = title === undefined || title.text === '' ? kind : `${kind}: ${title.text}`;
+  const build = isNamed || names.length === 0 ? [] : [`build ${buildId?.slice(0, 12) ?? 'unknown'}`];
+  const text = [head, ...build, ...names].join(' | ').replace(/\p{Cc}/gu, '?');
+  return {
+    version: SCHEMA,
+    text,
+    sha8: sha256(new TextEncoder().encode(text)).slice(0, 8),
+    weak: !isNamed,
+    ending,
+    kind,
+    title: title?.said,
+    message: title && head,
+    vcpu,
+    frames,
+    names,
+    steps,
+  };
+}
+
+/** signature.json. */
+export function renderSignature({ version, vcpu, frames: _, names, ...rest }: Signature): string {
+  return `${JSON.stringify({ schema: version, ...rest, vcpu: vcpu?.id, frames: names }, undefined, 1)}\n`;
 }

@@ -61,14 +61,13 @@ function runtimeSubject(registry: Registry, record: DomainRecord, around: Surrou
   return {
     subject,
     ...around,
-    evidence: (symbols) => ({
+    evidence: (file) => ({
       subject,
-      symbols,
       runtime: runtimeOf(registry, record, around.now),
       async inspect(signal) {
         try {
           const open = () => openLocation({ source: 'runtime', record }, { registry });
-          return await lookAt(open, { file: symbols?.file, search: true, env: around.env, signal });
+          return await lookAt(open, { file, search: true, env: around.env, signal });
         } catch (error) {
           if (signal.aborted) throw error;
           return asProblem(error, registry);
@@ -91,11 +90,9 @@ function targetSubject(
   return {
     subject,
     ...around,
-    evidence: (symbols) => ({
+    evidence: (file) => ({
       subject,
-      symbols,
-      inspect: (signal) =>
-        inspectTarget(target, { file: symbols?.file, search: true, env: around.env, signal }),
+      inspect: (signal) => inspectTarget(target, { file, search: true, env: around.env, signal }),
     }),
     close: () => target.close(),
   };

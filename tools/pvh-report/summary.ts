@@ -84,6 +84,10 @@ export function renderSummary(
     '',
     row('message', signature.title ?? 'none found in what the guest said'),
     row('where', place(signature)),
+    row(
+      'signature',
+      `${signature.sha8}${signature.weak ? ' (weak: no names)' : ''} ${plain(signature.text)}`,
+    ),
     row('kernel', manifest.kernel.banner ?? `build-id ${manifest.kernel.buildId ?? 'unknown'}`),
     row('symbols', symbolsLine(manifest)),
     ...facts.rows.map(([what, value]) => row(what, plain(value))),
@@ -112,6 +116,7 @@ export function renderReadme(collected: readonly (readonly [string, string])[]):
   const files = [
     ['report.txt', 'the crash on one page: read this first'],
     ['manifest.json', 'versions, SHA-256 of every file, and what is missing and why'],
+    ['signature.json', 'what identifies this crash, and how that came about'],
     ...collected,
   ] as const;
   const width = Math.max(...files.map(([name]) => name.length));
@@ -123,6 +128,12 @@ export function renderReadme(collected: readonly (readonly [string, string])[]):
     '',
     'Texts of the guest (console.log, guest.cfg, xenstore.txt, the stack in xenctx.txt) may hold names,',
     'addresses and other private data: read them before you pass the report on.',
+    ...(collected.some(([name]) => name === 'memory.core')
+      ? [
+          'memory.core has stacks and other memory of the kernel, with whatever stood there.',
+          'Symbols are added by: pvh-report symbolize REPORT.tar.gz -s vmlinux',
+        ]
+      : []),
     ...(ofHost
       ? ['Files called host-... tell of the host and of the other domains on it: read them too.']
       : []),

@@ -5,7 +5,13 @@ import { type DomainRecord, SHUTDOWN_REASONS, type VcpuRecord } from '../../core
 const REASON_LETTERS = '-rscwS';
 
 /** The six letters of xl list. A lost domain has none of xl's states. */
-export function stateLetters({ state, paused, idle, vcpus, shutdownReason }: DomainRecord): string {
+export function stateLetters({
+  state,
+  paused,
+  idle,
+  vcpus,
+  shutdownReason,
+}: Pick<DomainRecord, 'state' | 'paused' | 'idle' | 'vcpus' | 'shutdownReason'>): string {
   if (state === 'lost') return 'lost--';
   const down = state === 'shutdown';
   const running = state === 'running' && !paused && !idle;
@@ -20,7 +26,7 @@ export const reasonCode = ({ state, shutdownReason }: DomainRecord): number | un
   state === 'shutdown' && shutdownReason !== undefined ? SHUTDOWN_REASONS.indexOf(shutdownReason) : undefined;
 
 const onlineCount = ({ vcpus }: DomainRecord): number => vcpus.filter(({ online }) => online).length;
-export const totalSeconds = ({ vcpus }: DomainRecord): number =>
+export const totalSeconds = ({ vcpus }: Pick<DomainRecord, 'vcpus'>): number =>
   vcpus.reduce((sum, { seconds }) => sum + seconds, 0);
 
 export interface ListColumns {

@@ -1,26 +1,22 @@
 // Everything that two reports differ in, as data. Symmetric: comparing (b, a) gives the mirror image of (a, b).
-import { parseConfigFile } from '../../../core/domain/config-file.ts';
-import { PvhError } from '../../../symbols/errors.ts';
-import { parseHostConfig } from '../host-config.ts';
+import type { CrashVcpu } from '../crash.ts';
 import type { Report } from '../report.ts';
+import { isIdle, tellingFrames } from '../signature/frames.ts';
 import { functionName } from '../signature.ts';
 import { isRepeated } from '../xen-log.ts';
 import { type AlignedRow, align, surplus } from './align.ts';
+import { compareSettings, type SettingDifference } from './config.ts';
 import { type ConsoleDifference, compareConsoles, normaliseLine } from './console.ts';
+import type { Pair } from './pair.ts';
 import { compareRegisters, type RegisterDifference } from './registers.ts';
+import { comparePhases, type PhaseDifference } from './timing.ts';
 import { type Judgement, judge } from './verdict.ts';
-
-/** A value that the two sides have differently; absent on a side that has none. */
-export interface Pair {
-  readonly what: string;
-  readonly a?: string | undefined;
-  readonly b?: string | undefined;
-}
 
 export interface Side {
   readonly path: string;
   readonly domain: string;
   readonly kernel: string;
+  readonly signature: { readonly text: string; readonly sha8: string; readonly weak: boolean };
 }
 
 export interface Comparison {
@@ -29,14 +25,20 @@ export interface Comparison {
   readonly sides: { readonly a: Side; readonly b: Side };
   /** What else changed between the runs: the more of it, the less a verdict says. */
   readonly conditions: readonly Pair[];
+  /** How many of them, and of the settings, may have to do with a crash. */
+  readonly changed: number;
+  /** Of the vCPUs that the crashes are about, machinery included. */
   readonly stack: {
     readonly vcpu: { readonly a: number | undefined; readonly b: number | undefined };
     readonly rows: readonly AlignedRow[];
   };
+  /** Where the other vCPUs were, those that were in different functions. */
+  readonly vcpus: readonly Pair[];
   readonly registers: readonly RegisterDifference[];
-  readonly config: readonly Pair[];
+  readonly config: readonly SettingDifference[];
   /** Absent when a side has no console. */
   readonly console?: ConsoleDifference;
+  readonly timing: readonly PhaseDifference[];
   readonly xenLog: { readonly a: readonly string[]; readonly b: readonly string[] };
   readonly missing: readonly Pair[];
 }
@@ -45,36 +47,33 @@ const STACK_LIMIT = 256;
 
 const differing = (rows: readonly Pair[]): Pair[] => rows.filter(({ a, b }) => a !== b);
 
-const side = ({ path, manifest: { domain, kernel } }: Report): Side => ({
+const side = ({ path, signature: { text, sha8, weak }, manifest: { domain, kernel } }: Report): Side => ({
   path,
+  signature: { text, sha8, weak },
   domain: domain.domid === undefined ? domain.name : `${domain.name} (${domain.domid})`,
   kernel:
     kernel.banner?.replace(/^(Linux version \S+) .*?(#\d+ .*)$/, '$1 $2') ??
     `kernel ${kernel.buildId ?? kernel.sha256?.slice(0, 12) ?? 'unknown'}`,
 });
 
-const stackNames = ({ signature }: Report): string[] =>
-  signature.frames.map(({ symbol, address }) => (symbol === undefined ? address : functionName(symbol)));
+const stackNames = ({ signature: { vcpu } }: Report): string[] =>
+  (vcpu?.frames ?? []).map(({ symbol, address }) => (symbol === undefined ? address : functionName(symbol)));
 
-/** Keys and values of a configuration; one that does not parse is a single value. */
-function settings({ config, hostConfig }: Report): ReadonlyMap<string, string> {
-  if (config === undefined) return (hostConfig && parseHostConfig(hostConfig)?.settings) || new Map();
-  try {
-    const file = parseConfigFile(config, 'guest.cfg');
-    return new Map(file.names.map((name) => [name, JSON.stringify(file.value(name))]));
-  } catch (error) {
-    if (!(error instanceof PvhError)) throw error;
-    return new Map([['guest.cfg', `not readable: ${error.message.split('\n')[0]}`]]);
-  }
+/** In one or two words. */
+function whereabouts(vcpu: CrashVcpu | undefined): string | undefined {
+  if (vcpu === undefined) return undefined;
+  if (!vcpu.online) return 'offline';
+  const [first] = vcpu.frames.slice(0, 1);
+  if (first?.symbol === undefined) return vcpu.missing ?? 'no names';
+  return isIdle(vcpu) ? 'idle' : (tellingFrames(vcpu.frames)[0]?.name ?? functionName(first.symbol));
 }
 
-function compareSettings(a: Report, b: Report): Pair[] {
-  const [left, right] = [settings(a), settings(b)];
-  // xl.cfg says what was asked for, a host's list what it is: they have in common what both name.
-  const alike = (a.config === undefined) === (b.config === undefined);
-  const isCommon = (key: string): boolean => alike || (left.has(key) && right.has(key));
-  const keys = [...new Set([...left.keys(), ...right.keys()])].filter(isCommon).sort();
-  return differing(keys.map((what) => ({ what, a: left.get(what), b: right.get(what) })));
+function compareOthers(a: Report, b: Report): Pair[] {
+  const others = ({ vcpus, signature }: Report) =>
+    new Map(vcpus.filter(({ id }) => id !== signature.vcpu?.id).map((vcpu) => [vcpu.id, whereabouts(vcpu)]));
+  const [left, right] = [others(a), others(b)];
+  const ids = [...left.keys()].filter((id) => right.has(id)).sort((x, y) => x - y);
+  return differing(ids.map((id) => ({ what: `vcpu${id}`, a: left.get(id), b: right.get(id) })));
 }
 
 /** Lines of the runtime's log with the domain's number taken out. */
@@ -110,20 +109,31 @@ function compareConditions(a: Report, b: Report): Pair[] {
   ]);
 }
 
+/** Settings that the conditions have already. */
+const IN_CONDITIONS: ReadonlySet<string> = new Set(['vcpus', 'kernel']);
+
 function compareInOrder(a: Report, b: Report): Comparison {
+  const conditions = compareConditions(a, b);
+  const config = compareSettings(a, b);
+  const isNew = ({ what, harmless }: SettingDifference) => !harmless && !IN_CONDITIONS.has(what);
+  const changed = conditions.length + config.filter(isNew).length;
+  const [left, right] = [a.console ?? '', b.console ?? ''];
+  const both = a.console !== undefined && b.console !== undefined;
   return {
     schema: 'pvh-report-diff/1',
     judgement: judge(a, b),
     sides: { a: side(a), b: side(b) },
-    conditions: compareConditions(a, b),
+    conditions,
+    changed,
     stack: {
       vcpu: { a: a.signature.vcpu?.id, b: b.signature.vcpu?.id },
       rows: align(stackNames(a), stackNames(b), STACK_LIMIT),
     },
+    vcpus: compareOthers(a, b),
     registers: compareRegisters(a.signature.vcpu?.registers ?? [], b.signature.vcpu?.registers ?? []),
-    config: compareSettings(a, b),
-    ...(a.console !== undefined &&
-      b.console !== undefined && { console: compareConsoles(a.console, b.console) }),
+    config,
+    ...(both && { console: compareConsoles(left, right) }),
+    timing: both ? comparePhases(left, right) : [],
     xenLog: surplus(xenLines(a.xenLog), xenLines(b.xenLog)),
     missing: compareMissing(a, b),
   };

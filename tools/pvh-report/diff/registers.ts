@@ -8,6 +8,10 @@ export type RegisterRelation =
   | 'same symbol'
   /** Both are kernel addresses with the same last three digits: the same place in pages that lie elsewhere. */
   | 'same page offset'
+  /** Both below 4096: counts, flags, error numbers. */
+  | 'small numbers'
+  | 'kernel addresses'
+  | 'user addresses'
   | 'differs';
 
 export interface RegisterDifference {
@@ -19,7 +23,7 @@ export interface RegisterDifference {
   readonly bits?: readonly string[];
 }
 
-/** SDM vol 1 3.4.3 (RFLAGS), vol 3A 2.5 (CR0, CR4). */
+/** SDM vol 1 3.4.3 (RFLAGS), vol 3A 2.2.1 (EFER), 2.5 (CR0, CR4); AMD APM vol 2 3.1.7 (SVME). */
 const BITS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
   rflags: {
     0: 'CF',
@@ -35,20 +39,61 @@ const BITS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
     16: 'RF',
     18: 'AC',
   },
-  cr0: { 0: 'PE', 1: 'MP', 2: 'EM', 3: 'TS', 4: 'ET', 5: 'NE', 16: 'WP', 18: 'AM', 31: 'PG' },
-  cr4: { 4: 'PSE', 5: 'PAE', 7: 'PGE', 9: 'OSFXSR', 10: 'OSXMMEXCPT', 11: 'UMIP', 20: 'SMEP', 21: 'SMAP' },
+  cr0: {
+    0: 'PE',
+    1: 'MP',
+    2: 'EM',
+    3: 'TS',
+    4: 'ET',
+    5: 'NE',
+    16: 'WP',
+    18: 'AM',
+    29: 'NW',
+    30: 'CD',
+    31: 'PG',
+  },
+  cr4: {
+    0: 'VME',
+    1: 'PVI',
+    2: 'TSD',
+    3: 'DE',
+    4: 'PSE',
+    5: 'PAE',
+    6: 'MCE',
+    7: 'PGE',
+    8: 'PCE',
+    9: 'OSFXSR',
+    10: 'OSXMMEXCPT',
+    11: 'UMIP',
+    12: 'LA57',
+    13: 'VMXE',
+    14: 'SMXE',
+    16: 'FSGSBASE',
+    17: 'PCIDE',
+    18: 'OSXSAVE',
+    20: 'SMEP',
+    21: 'SMAP',
+    22: 'PKE',
+    23: 'CET',
+  },
+  efer: { 0: 'SCE', 8: 'LME', 10: 'LMA', 11: 'NXE', 12: 'SVME' },
 };
 
-const isKernelAddress = (value: bigint) => value >= 0xffff800000000000n;
+const PAGE = 0x1000n;
+/** Error numbers are negative and look like addresses. */
+const isKernelAddress = (value: bigint) => value >= 0xffff800000000000n && value < 0xfffffffffffff000n;
+/** Below, numbers are more likely than addresses (linux Documentation/admin-guide/sysctl/vm.rst: mmap_min_addr). */
+const isUserAddress = (value: bigint) => value >= 0x10000n && value < 0x0000800000000000n;
 
 function relate(a: CrashRegister, b: CrashRegister): RegisterRelation {
   if (a.value === b.value) return 'equal';
   if (a.symbol !== undefined && b.symbol !== undefined && functionName(a.symbol) === functionName(b.symbol))
     return 'same symbol';
   const [x, y] = [BigInt(`0x${a.value}`), BigInt(`0x${b.value}`)];
-  return isKernelAddress(x) && isKernelAddress(y) && (x & 0xfffn) === (y & 0xfffn)
-    ? 'same page offset'
-    : 'differs';
+  if (isKernelAddress(x) && isKernelAddress(y))
+    return (x & 0xfffn) === (y & 0xfffn) ? 'same page offset' : 'kernel addresses';
+  if (x < PAGE && y < PAGE) return 'small numbers';
+  return isUserAddress(x) && isUserAddress(y) ? 'user addresses' : 'differs';
 }
 
 function differingBits(name: string, a: string, b: string): string[] | undefined {
@@ -73,8 +118,7 @@ export function compareRegisters(
     const other = others.get(register.name);
     if (other === undefined) return [];
     const relation = relate(register, other);
-    const bits =
-      relation === 'differs' ? differingBits(register.name, register.value, other.value) : undefined;
+    const bits = relation === 'equal' ? undefined : differingBits(register.name, register.value, other.value);
     return [
       {
         name: register.name,

@@ -1,7 +1,6 @@
 // Is it the same crash? Rules in order, the first that has an answer decides and says so.
-import type { CrashFrame } from '../crash.ts';
 import type { Report } from '../report.ts';
-import { functionName } from '../signature.ts';
+import type { Signature } from '../signature.ts';
 
 export type Verdict = 'same' | 'different' | 'not comparable';
 
@@ -12,21 +11,14 @@ export interface Judgement {
   readonly rule: string;
   readonly a?: string | undefined;
   readonly b?: string | undefined;
+  /** Of the same crash in the same kernel: true when it was at another instruction of the same function. */
+  readonly otherSite?: true;
 }
 
 type Rule = (a: Report, b: Report) => Judgement | undefined;
 
-/** So many frames below the machinery must agree: further down, kernels differ in how they got there. */
-const FRAMES = 3;
-
-const names = (frames: readonly CrashFrame[]): string[] =>
-  frames.slice(0, FRAMES).flatMap(({ symbol }) => (symbol === undefined ? [] : [functionName(symbol)]));
-
-const addresses = (frames: readonly CrashFrame[]): string[] =>
-  frames.slice(0, FRAMES).map(({ address }) => address);
-
 const hasEvidence = ({ signature, console }: Report): boolean =>
-  signature.frames.length > 0 || signature.title !== undefined || Boolean(console);
+  signature.frames.length > 0 || signature.message !== undefined || Boolean(console);
 
 function sameKernel(a: Report, b: Report): boolean {
   const [x, y] = [a.manifest.kernel, b.manifest.kernel];
@@ -34,29 +26,48 @@ function sameKernel(a: Report, b: Report): boolean {
   return x.sha256 !== undefined && x.sha256 === y.sha256;
 }
 
-function compareStacks(
-  a: readonly string[],
-  b: readonly string[],
-  of: string,
-  agreed: string,
-): Judgement | undefined {
-  if (a.length === 0 || b.length === 0) return undefined;
-  const count = Math.min(a.length, b.length);
-  const differing = a.slice(0, count).findIndex((entry, index) => entry !== b[index]);
+/** Places in the same function of the same kernel that are not the same. */
+function isOtherSite(a: Report, b: Report): boolean {
+  const [x, y] = [a.signature.frames[0]?.symbol, b.signature.frames[0]?.symbol];
+  return sameKernel(a, b) && x !== undefined && y !== undefined && x !== y;
+}
+
+const agreeing = (count: number, [one, more]: readonly [string, string]): string =>
+  count === 1 ? `first ${one} agrees` : `first ${count} ${more} agree`;
+
+function compareStacks(a: Report, b: Report): Judgement | undefined {
+  const [x, y] = [a.signature, b.signature];
+  if (x.names.length === 0 || y.names.length === 0 || x.weak !== y.weak) return undefined;
+  if (x.weak && !sameKernel(a, b)) return undefined;
+  const of = x.weak ? 'address' : 'function';
+  const count = Math.min(x.names.length, y.names.length);
+  const differing = x.names.slice(0, count).findIndex((name, index) => name !== y.names[index]);
+  // Without names the first addresses are those that stop a kernel: any difference is one.
   if (differing >= 0)
     return {
       verdict: 'different',
-      confidence: differing === 0 ? 'high' : 'medium',
-      rule: differing === 0 ? `the ${of} differs` : `the ${of} agrees, frame ${differing + 1} differs`,
-      a: a[differing],
-      b: b[differing],
+      confidence: differing === 0 && !x.weak ? 'high' : 'medium',
+      rule:
+        differing === 0
+          ? `the ${of} at the top of the stack differs${x.weak ? ' (same kernel, no names)' : ''}`
+          : `the ${of} at the top of the stack agrees, frame ${differing + 1} differs`,
+      a: x.names[differing],
+      b: y.names[differing],
     };
+  const agreed = x.message !== undefined && y.message !== undefined ? 'ending, message' : 'ending';
   return {
     verdict: 'same',
     confidence: count >= 2 ? 'high' : 'medium',
-    rule: `${agreed} and the first ${count === 1 ? 'frame agrees' : `${count} frames agree`}`,
+    rule: x.weak
+      ? `${agreed}, kernel and the ${agreeing(count, ['address', 'addresses'])}`
+      : `${agreed} and the ${agreeing(count, ['frame', 'frames'])}`,
+    ...(!x.weak && isOtherSite(a, b) && { otherSite: true }),
   };
 }
+
+/** A stack that is all machinery, and a message that says it all. */
+const isMessageOnly = ({ weak, names, message }: Signature): boolean =>
+  !weak && names.length === 0 && message !== undefined;
 
 const RULES: readonly Rule[] = [
   (a, b) =>
@@ -84,33 +95,26 @@ const RULES: readonly Rule[] = [
           b: b.ending,
         },
   ({ signature: a }, { signature: b }) =>
-    a.title === b.title || a.title === undefined || b.title === undefined
+    a.message === b.message || a.message === undefined || b.message === undefined
       ? undefined
       : {
           verdict: 'different',
           confidence: 'high',
           rule: 'the messages on the console differ',
-          a: a.title,
-          b: b.title,
+          a: a.message,
+          b: b.message,
         },
   ({ signature: a }, { signature: b }) =>
-    compareStacks(
-      names(a.frames),
-      names(b.frames),
-      'function at the top of the stack',
-      a.title !== undefined && b.title !== undefined ? 'ending, message' : 'ending',
-    ),
-  (a, b) =>
-    sameKernel(a, b)
-      ? compareStacks(
-          addresses(a.signature.frames),
-          addresses(b.signature.frames),
-          'address at the top of the stack (same kernel, no names)',
-          'ending, kernel',
-        )
+    isMessageOnly(a) && isMessageOnly(b)
+      ? {
+          verdict: 'same',
+          confidence: 'high',
+          rule: 'ending and message agree, and nothing lies below the panic',
+        }
       : undefined,
+  compareStacks,
   ({ signature: a }, { signature: b }) =>
-    a.title !== undefined && a.title === b.title
+    a.message !== undefined && a.message === b.message
       ? {
           verdict: 'same',
           confidence: 'low',

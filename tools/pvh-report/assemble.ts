@@ -1,0 +1,193 @@
+// From raw files, what is made of them and the ledger to a whole report: README.txt, report.txt, manifest.json, container. Takes
+// nothing else in: whoever has the raw files and the symbols comes to the same bytes.
+import { TextDecoder, TextEncoder } from 'node:util';
+import { type ArchiveFile, packArchive, safeName, sha256 } from './archive.ts';
+import type { Inspection, Problem, Subject } from './evidence.ts';
+import { type Facts, factsOf, type KnownFacts, type TextOf } from './facts.ts';
+import { reportName } from './file-name.ts';
+import {
+  isPartial,
+  type Manifest,
+  type ManifestFile,
+  type MissingItem,
+  parseManifest,
+  renderManifest,
+} from './manifest.ts';
+import { parseTarget, type TakenMemory } from './memory/target-file.ts';
+import { renderSignature, signatureOf } from './signature.ts';
+import { type GuestWords, renderReadme, renderSummary } from './summary.ts';
+import { vcpuOfShutdown } from './xen-log.ts';
+
+/** A file of a report with what is said of it. */
+export interface ReportFile extends ArchiveFile {
+  readonly entry: ManifestFile;
+  /** For README.txt. */
+  readonly what: string;
+}
+
+export interface Parts {
+  /** Name and version of the tool. */
+  readonly tool: string;
+  readonly subject: Pick<Subject, 'name' | 'domid' | 'uuid'> & { readonly source: Subject['source'] };
+  readonly host?: Manifest['host'];
+  readonly known: KnownFacts;
+  /** Raw and derived ones, in the order of the collectors. */
+  readonly files: readonly ReportFile[];
+  /** Whole files that are missing. */
+  readonly missing: readonly MissingItem[];
+  readonly inspection: Inspected | Problem | undefined;
+}
+
+/** What looking at the guest gave, as far as it is more than files. */
+export type Inspected = Pick<
+  Inspection,
+  'vcpus' | 'gaps' | 'guestBuildId' | 'symbolsBuildId' | 'symbolsUsed' | 'namesFromGuest'
+>;
+
+export interface Assembled {
+  /** The .tar.gz. */
+  readonly bytes: Uint8Array;
+  /** SHA-256 of the tar. */
+  readonly digest: string;
+  /** A name for the file that tells domain, time and crash. */
+  readonly fileName: string;
+  /** All files, in the order of the container. */
+  readonly files: readonly ArchiveFile[];
+  readonly manifest: Manifest;
+  readonly partial: boolean;
+}
+
+const encode = (text: string) => new TextEncoder().encode(text);
+
+const linuxBanner = (console: string): string | undefined =>
+  /Linux version [^\r\n]+/.exec(console)?.[0].slice(0, 400);
+
+/** The console if there is one, as whoever reads the report does. */
+function wordsOf(text: TextOf): GuestWords | undefined {
+  const [console, log] = [text('console.log'), text('guest-dmesg.txt')];
+  if (console !== undefined) return { heading: 'End of the console', text: console };
+  return log === undefined ? undefined : { heading: "End of the guest kernel's log", text: log };
+}
+
+/** Items of the ledger that are no files. */
+const SYMBOLS = 'symbols';
+const MEMORY = 'memory or registers';
+const VCPU = /^vcpu\d+$/;
+
+/** Whether an entry of the ledger is made anew with the derived files. */
+export const isGap = ({ item }: MissingItem): boolean =>
+  item === SYMBOLS || item === MEMORY || VCPU.test(item);
+
+/** What is missing beside whole files. */
+function gapsOf(inspected: Inspected | undefined): MissingItem[] {
+  const missing: MissingItem[] = [];
+  if (inspected && !inspected.symbolsUsed) {
+    const reason = inspected.namesFromGuest
+      ? "no file was given with -s: names come from the guest's memory, source lines are not known"
+      : 'no file was given with -s: addresses have no names';
+    missing.push({ item: SYMBOLS, reason, required: false });
+  }
+  for (const { id, online, missing: reason } of inspected?.vcpus ?? [])
+    if (reason !== undefined) missing.push({ item: `vcpu${id}`, reason, required: online });
+  for (const reason of inspected?.gaps ?? []) missing.push({ item: MEMORY, reason, required: false });
+  return missing;
+}
+
+const takenMemory = (text: TextOf, files: readonly ReportFile[]): TakenMemory | undefined => {
+  const target = text('target.json');
+  const memory = target === undefined ? undefined : parseTarget(target, 'target.json').memory;
+  const isThere = files.some(({ name }) => name === 'memory.core');
+  return memory && (isThere ? memory : { taken: 'none', frames: 0, leftOut: 0 });
+};
+
+interface Described {
+  readonly manifest: Manifest;
+  readonly facts: Facts;
+  readonly said: GuestWords | undefined;
+}
+
+/** Everything that manifest.json says but the files that are made of it. */
+function describe(parts: Parts, inspected: Inspected | undefined, text: TextOf): Described {
+  const { tool, subject, host, known, files, missing } = parts;
+  const facts = factsOf(subject.source, text, known);
+  const said = wordsOf(text);
+  const memory = takenMemory(text, files);
+  const manifest: Manifest = {
+    tool,
+    source: subject.source,
+    ...(host && { host }),
+    domain: { name: subject.name, domid: subject.domid, uuid: subject.uuid },
+    state: facts.state,
+    shutdownReason: facts.shutdownReason,
+    shutdownVcpu: vcpuOfShutdown((text('xl-dmesg.txt') ?? '').split('\n')),
+    kernel: {
+      sha256: facts.kernel.sha256,
+      buildId: inspected?.guestBuildId ?? facts.kernel.buildId,
+      banner: said && linuxBanner(said.text),
+    },
+    symbolsBuildId: inspected?.symbolsBuildId,
+    xen: facts.xen,
+    ...(memory && { memory }),
+    files: files.map(({ entry }) => entry),
+    missing: [...missing, ...gapsOf(inspected)],
+  };
+  return { manifest, facts, said };
+}
+
+/** A file that is made here. */
+const madeHere = (name: string, content: string): ReportFile => {
+  const bytes = encode(content);
+  const entry: ManifestFile = {
+    name,
+    sha256: sha256(bytes),
+    bytes: bytes.length,
+    origin: 'derived',
+    privacy: 'maybe',
+  };
+  return { name, bytes, entry, what: '' };
+};
+
+/** @throws FormatError when domain.json or target.json is damaged. */
+export async function assemble(parts: Parts): Promise<Assembled> {
+  const { files, inspection, subject, host } = parts;
+  const text = (name: string): string | undefined => {
+    const bytes = files.find((file) => file.name === name)?.bytes;
+    return bytes && new TextDecoder().decode(bytes);
+  };
+  const inspected = inspection === undefined || 'problem' in inspection ? undefined : inspection;
+  const { manifest: withoutTexts, facts, said } = describe(parts, inspected, text);
+  // Only from what is in the report: whoever reads it comes to the same.
+  const vcpus = files.some(({ name }) => name === 'crash.json') ? (inspected?.vcpus ?? []) : [];
+  const ending = facts.shutdownReason ?? facts.state;
+  const signature = signatureOf(ending, said?.text ?? '', vcpus, withoutTexts.shutdownVcpu, {
+    buildId: withoutTexts.kernel.buildId,
+    xenLog: text('xl-dmesg.txt'),
+  });
+  const readme = madeHere('README.txt', renderReadme(files.map(({ name, what }) => [name, what])));
+  const report = madeHere('report.txt', renderSummary(withoutTexts, facts, signature, vcpus, said));
+  const identity = madeHere('signature.json', renderSignature(signature));
+  const written = renderManifest({
+    ...withoutTexts,
+    files: [readme.entry, report.entry, identity.entry, ...withoutTexts.files],
+  });
+  // As a reader has it, who may have to write it again.
+  const manifest = parseManifest(written, 'manifest.json');
+  const all: readonly ArchiveFile[] = [
+    readme,
+    { name: 'manifest.json', bytes: encode(renderManifest(manifest)) },
+    report,
+    identity,
+    ...files,
+  ];
+  const folder = `pvh-report_${safeName(subject.name).slice(0, 60)}`;
+  const { bytes, digest } = await packArchive(folder, all);
+  const time = facts.guestTime ?? (host && Date.parse(host.collectedAt) / 1000);
+  return {
+    bytes,
+    digest,
+    fileName: reportName(folder, time, signature.sha8),
+    files: all,
+    manifest,
+    partial: isPartial(manifest),
+  };
+}

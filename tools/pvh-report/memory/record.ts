@@ -1,0 +1,95 @@
+// The record of a guest: target.json and memory.core, from which everything that is derived is made, at once or later.
+// memory.core is a dump-core file, for every other tool too; where a vCPU's registers are not all known it has memory alone.
+
+import { type DumpImage, writeDumpCore } from '../../../core/dump/dump-core.ts';
+import type { VcpuRegisters } from '../../../core/machine/registers.ts';
+import { openDumpCore } from '../../../core/target/dump-core.ts';
+import type { Target, TargetVcpu } from '../../../core/target/target.ts';
+import { memorySource } from '../../../symbols/bytes.ts';
+import { InternalError } from '../../../symbols/errors.ts';
+import { chooseFrames } from './choose-frames.ts';
+import { PAGE, Snapshot } from './snapshot.ts';
+import { parseTarget, renderTarget, type TakenMemory } from './target-file.ts';
+
+/** Headers, notes and the names of sections. */
+const HEADERS = 8192;
+const VCPU_BYTES = 8192;
+
+export interface TargetRecord {
+  /** target.json */
+  readonly targetJson: string;
+  /** memory.core */
+  readonly memory: Uint8Array;
+}
+
+/** Xen writes no EFER of vCPUs into a dump; a record of one that is not known would say that it is 0. */
+const isWhole = ({ registers }: TargetVcpu): boolean =>
+  registers?.efer !== undefined && registers.tr !== undefined && registers.gdtr !== undefined;
+
+function versionOf(text = ''): DumpImage['xen'] {
+  const {
+    major = '0',
+    minor = '0',
+    extra = '',
+  } = /^(?<major>\d{1,4})\.(?<minor>\d{1,4})(?<extra>.*)$/.exec(text)?.groups ?? {};
+  return { major: Number(major), minor: Number(minor), extra };
+}
+
+/** @throws InternalError for a frame that was not read. */
+function writeMemory(snapshot: Snapshot, gfns: readonly number[]): Uint8Array {
+  const { vcpus, identity } = snapshot;
+  const known = vcpus.flatMap(({ id, online, registers }, index) =>
+    registers && id === index ? [{ id, online, registers: registers satisfies VcpuRegisters }] : [],
+  );
+  const whole = known.length === vcpus.length && vcpus.every(isWhole);
+  const bytes = new Uint8Array(HEADERS + vcpus.length * VCPU_BYTES + gfns.length * (PAGE + 8) + 2 * PAGE);
+  const size = writeDumpCore(
+    { write: (offset, piece) => bytes.set(piece, offset) },
+    {
+      vcpus: whole ? known : [],
+      xen: versionOf(identity.xenVersion),
+      frames: gfns.map((gfn) => {
+        const page = snapshot.page(gfn);
+        if (!page) throw new InternalError(`frame ${gfn} was not read`);
+        return [gfn, page] as const;
+      }),
+    },
+  );
+  return bytes.subarray(0, size);
+}
+
+/** Why the memory of a target cannot be kept; undefined when it can. */
+export const notRecordable = ({ readVirtual }: Target): string | undefined =>
+  readVirtual &&
+  'this source translates addresses itself and gives no physical memory: symbols cannot be added to this report later';
+
+/**
+ * Reads what a report needs of a guest, once.
+ * @param look looks at it as a report does, without a file of symbols.
+ */
+export async function recordTarget(
+  target: Target,
+  look: (target: Target) => Promise<void>,
+): Promise<TargetRecord> {
+  const snapshot = new Snapshot(target);
+  const { gfns, leftOut } = await chooseFrames(snapshot, () => look(snapshot));
+  const memory: TakenMemory = { taken: 'stacks', frames: gfns.length, leftOut };
+  return { targetJson: renderTarget(target, memory), memory: writeMemory(snapshot, gfns) };
+}
+
+/** A guest as a report has it. @throws FormatError */
+export function openRecord({ targetJson, memory }: TargetRecord, source: string): Target {
+  const { kind, identity, lacks, vcpus, paging } = parseTarget(targetJson, `${source}: target.json`);
+  const core = openDumpCore(memorySource(`${source}: memory.core`, memory));
+  return {
+    kind,
+    description: `what ${source} has of a guest`,
+    identity,
+    lacks,
+    vcpus,
+    ...(paging && { paging }),
+    frames: core.frames,
+    readPhysical: (address, into) => core.readPhysical(address, into),
+    close: () => core.close(),
+  };
+}

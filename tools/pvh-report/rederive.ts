@@ -1,0 +1,95 @@
+// Makes a report again from its raw files, with other symbols or with the same: what is derived is derived anew.
+import { PvhError } from '../../symbols/errors.ts';
+import type { SymbolFile } from '../shared/symbol-file.ts';
+import { type Assembled, assemble, isGap, type ReportFile } from './assemble.ts';
+import { COLLECTORS } from './collectors.ts';
+import type { Inspection } from './evidence.ts';
+import { gather } from './gather.ts';
+import { deriveFromRecord } from './inspect.ts';
+import { Limits } from './limits.ts';
+import type { MissingItem, Source } from './manifest.ts';
+import type { Unpacked } from './report.ts';
+
+/** There is nothing to make it from. */
+export class NoRecordError extends PvhError {
+  constructor(path: string, why: string) {
+    super('ENORECORD', `${path}: ${why}`);
+  }
+}
+
+/** A report is some MiB: what takes longer than this was made to. */
+const SECONDS = 300;
+
+const place = (name: string): number => COLLECTORS.findIndex(({ file }) => file === name);
+
+/** What of a report's source is made from the record. */
+const derivedCollectors = (source: Source, skipped: ReadonlySet<string>) =>
+  COLLECTORS.filter(
+    ({ from, take, origin, file }) =>
+      from.includes(source) && 'inspection' in take && origin === 'derived' && !skipped.has(file),
+  );
+
+const inOrder = (missing: readonly MissingItem[]): MissingItem[] =>
+  [...missing].sort((a, b) => place(a.item) - place(b.item));
+
+/** Why a report cannot be made again. */
+function whyNoRecord({ manifest, files }: Unpacked): string | undefined {
+  if (files.has('memory.core') && files.has('target.json')) return undefined;
+  const reasons = manifest.missing
+    .filter(({ item }) => item === 'memory.core' || item === 'target.json')
+    .map(({ item, reason }) => `${item}: ${reason}`);
+  return `it has no memory of the guest, so nothing can be made again (${reasons.join('; ') || 'made before reports had any'})`;
+}
+
+export interface RederiveOptions {
+  /** Name and version that stand in the manifest. */
+  readonly tool: string;
+  readonly file: SymbolFile | undefined;
+}
+
+/** @throws NoRecordError, FormatError when raw files are damaged, OutOfTime. */
+export async function rederive(
+  report: Unpacked,
+  { tool, file }: RederiveOptions,
+): Promise<Assembled & { readonly inspection: Inspection }> {
+  const { path, manifest, files } = report;
+  const problem = whyNoRecord(report);
+  const [memory, target] = [files.get('memory.core'), files.get('target.json')];
+  if (problem !== undefined || !memory || !target) throw new NoRecordError(path, problem ?? 'no record');
+  const source = manifest.source ?? 'runtime';
+  const record = { targetJson: new TextDecoder().decode(target), memory };
+  using limits = new Limits({ timeout: SECONDS, deadline: SECONDS }, new AbortController().signal);
+  const { state, shutdownReason, kernel, xen, domain, host } = manifest;
+  const skipped = manifest.missing.filter(({ cause }) => cause === 'skipped');
+  const collectors = derivedCollectors(source, new Set(skipped.map(({ item }) => item)));
+  const signal = AbortSignal.timeout(SECONDS * 1000);
+  const derived = await deriveFromRecord(record, path, { file, search: false, env: {}, signal });
+  const inspection: Inspection = { ...derived, ...record, console: undefined };
+  const evidence = { subject: { source, ...domain }, inspect: async () => inspection };
+  const gathered = await gather(collectors, evidence, limits, () => undefined);
+  const raw = manifest.files
+    .filter(({ origin }) => origin === 'raw')
+    .map((entry): ReportFile => {
+      const row = COLLECTORS.find((each) => each.file === entry.name && each.from.includes(source));
+      return {
+        name: entry.name,
+        bytes: files.get(entry.name) ?? new Uint8Array(),
+        entry,
+        what: row?.what ?? '',
+      };
+    });
+  const isDerived = (item: string): boolean => collectors.some((each) => each.file === item);
+  const missing = manifest.missing.filter(
+    (item) => item.cause !== 'skipped' && !isGap(item) && !isDerived(item.item),
+  );
+  const assembled = await assemble({
+    tool,
+    subject: { source, ...domain },
+    ...(host && { host }),
+    known: { state, shutdownReason, kernel, xen },
+    files: [...raw, ...gathered.files].sort((a, b) => (a.name < b.name ? -1 : 1)),
+    missing: [...inOrder([...missing, ...gathered.missing]), ...skipped],
+    inspection,
+  });
+  return { ...assembled, inspection };
+}
