@@ -1,4 +1,6 @@
 // pvh-report verify: is a report whole, and does what is derived come from what is raw?
+
+import { asObject } from '../shared/json.ts';
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
 import { searchSymbols } from '../shared/symbol-search.ts';
 import { packageVersion } from '../shared/version.ts';
@@ -28,19 +30,29 @@ async function symbolsOf(
   return buildId === undefined ? undefined : (await searchSymbols({ buildId }, { env })).file;
 }
 
+/** The manifest without what `redact` wrote into it: that comes from no raw file. */
+function withoutRedaction(manifest: Uint8Array): Uint8Array {
+  const { redaction, ...rest } = asObject(JSON.parse(new TextDecoder().decode(manifest)), 'manifest.json');
+  return redaction === undefined ? manifest : Buffer.from(`${JSON.stringify(rest, undefined, 2)}\n`);
+}
+
 /** Lines about what comes out otherwise than it stands in the report. */
 async function differences(report: Unpacked, file: SymbolFile | undefined): Promise<string[]> {
   const { manifest, files, digest } = report;
   const made = await rederive(report, { tool: manifest.tool, file });
+  const written = files.get('manifest.json') ?? new Uint8Array();
+  const derivable = withoutRedaction(written);
+  const isRedacted = derivable !== written;
   const derived = new Map(made.files.map(({ name, bytes }) => [name, bytes]));
   const names = [...new Set([...files.keys(), ...derived.keys()])].sort();
   const lines = names.flatMap((name) => {
-    const [is, should] = [files.get(name), derived.get(name)];
+    const is = name === 'manifest.json' ? derivable : files.get(name);
+    const should = derived.get(name);
     if (should === undefined) return [`${name}: not made from the raw files`];
     if (is === undefined) return [`${name}: missing, the raw files give it`];
     return Buffer.compare(is, should) === 0 ? [] : [`${name}: not what the raw files give`];
   });
-  if (lines.length === 0 && made.digest !== digest)
+  if (lines.length === 0 && !isRedacted && made.digest !== digest)
     return ['the container: its files are right, but it was not packed by pvh-report'];
   // The manifest has the SHA-256 of the others.
   const others = lines.filter((line) => !line.startsWith('manifest.json: '));

@@ -62,4 +62,8 @@ test.each([
   expect(right.manifest.domain.name).not.toBe(name);
   expect(right.signature).toEqual(left.signature);
   expect(host.ok('pvh-report', 'diff', plain, redacted)).toMatch(/^same crash/);
+  // With its memory, everything that is derived comes out of the redacted raw files as it stands there.
+  const whole = join(host.stateDir, 'whole.tar.gz');
+  host.ok('pvh-report', 'redact', plain, '-q', '-o', whole, '--keep', 'memory');
+  host.ok('pvh-report', 'verify', whole, '-s', vmlinux);
 });
