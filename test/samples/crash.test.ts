@@ -154,7 +154,7 @@ describe('reports', () => {
     );
     expect([status, stdout]).toEqual([
       0,
-      expect.stringMatching(/^same crash: ending, message and the first 3 frames/),
+      expect.stringMatching(/^same crash: ending, message and the first 2 frames/),
     ]);
     expect(stdout).toContain('memory: "16" / "20"');
   });

@@ -50,7 +50,7 @@ export async function packArchive(folder: string, files: readonly ArchiveFile[])
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /**
- * The files of an archive by name, and the digest of its tar.
+ * The files of an archive by name, their folder, and the digest of its tar.
  * @throws FormatError for anything that packArchive does not write: other entry types, paths, duplicates, too much data.
  */
 export async function unpackArchive(

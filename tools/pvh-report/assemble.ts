@@ -36,6 +36,8 @@ export interface Parts {
   /** Whole files that are missing. */
   readonly missing: readonly MissingItem[];
   readonly inspection: Inspected | Problem | undefined;
+  /** What was taken from the raw files before. */
+  readonly redaction?: Manifest['redaction'];
 }
 
 /** What looking at the guest gave, as far as it is more than files. */
@@ -130,6 +132,7 @@ function describe(parts: Parts, inspected: Inspected | undefined, text: TextOf):
     ...(memory && { memory }),
     files: files.map(({ entry }) => entry),
     missing: [...missing, ...gapsOf(inspected)],
+    ...(parts.redaction && { redaction: parts.redaction }),
   };
   return { manifest, facts, said };
 }

@@ -1,6 +1,7 @@
 // pvh-report collect
 import { resolve } from 'node:path';
 import { replaceFile } from '../../core/host/files.ts';
+import { ToolFailure } from '../shared/failure.ts';
 import { Progress, stderrOutput } from '../shared/progress.ts';
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
 import { packageVersion } from '../shared/version.ts';
@@ -11,6 +12,7 @@ import { type Destination, fitReport, LIMITS } from './fit.ts';
 import { sayDropped } from './fit-command.ts';
 import { DEFAULT_DEADLINE_SECONDS, Interrupted, Limits } from './limits.ts';
 import { makePlan, renderEstimate, renderPlan } from './plan.ts';
+import { redactCollected, refusal } from './redact-command.ts';
 import { parseSeconds, select } from './selection.ts';
 import { findSubject } from './subject.ts';
 
@@ -26,6 +28,8 @@ export interface CollectOptions {
   readonly dryRun?: true;
   readonly estimate?: true;
   readonly fit?: Destination;
+  readonly redact?: true;
+  readonly redactKey?: string;
   readonly memory?: 'none' | 'stacks';
 }
 
@@ -64,8 +68,7 @@ async function fitTo(whole: Collected, fit: CollectOptions['fit'], err: Streams[
   const fitted = await fitReport(whole.bytes, 'the report', LIMITS[fit]);
   sayDropped(fitted, err);
   const { bytes, digest, manifest } = fitted;
-  const fileName = whole.fileName.replace(whole.digest.slice(0, 8), digest.slice(0, 8));
-  return { ...whole, bytes, digest, manifest, fileName };
+  return { ...whole, bytes, digest, manifest };
 }
 
 async function run(
@@ -76,6 +79,12 @@ async function run(
   { out, err }: Streams,
 ): Promise<number> {
   const { only, skip = [], memory } = options;
+  const redacts = options.redact === true || options.redactKey !== undefined;
+  if (redacts && options.fit !== undefined)
+    throw new ToolFailure(
+      ['pvh-report: --redact and --fit do not go together: collect with --redact, then pvh-report fit'],
+      EXIT.unusable,
+    );
   const unwanted = memory === 'none' ? [...skip, 'memory.core'] : skip;
   const { collectors, skipped } = select(found.subject.source, { only, skip: unwanted });
   const deadline =
@@ -101,13 +110,17 @@ async function run(
       progress.step(...step),
     );
     progress.clear();
-    const collected = await fitTo(whole, options.fit, err);
+    const redaction = redacts ? await redactCollected(whole, options.redactKey) : undefined;
+    const refused = redaction && refusal(redaction.plan.redacted, { err });
+    if (refused !== undefined) return refused;
+    const collected = await fitTo(redaction?.collected ?? whole, options.fit, err);
     complain(collected, options.quiet === true, err);
     const { digest, partial, manifest } = collected;
     if (options.estimate) out(renderEstimate(collected));
     else {
       const path = resolve(options.output ?? collected.fileName);
-      replaceFile(path, collected.bytes);
+      if (redaction) redaction.plan.write(path);
+      else replaceFile(path, collected.bytes);
       out(
         options.json ? `${JSON.stringify({ path, digest, partial, manifest }, undefined, 2)}\n` : `${path}\n`,
       );

@@ -8,6 +8,7 @@ import { EXIT, type Streams } from './exit.ts';
 import type { ExportOptions } from './export-command.ts';
 import type { FitOptions } from './fit-command.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
+import type { RedactCommandOptions } from './redact-command.ts';
 import type { ShowOptions } from './show-command.ts';
 import type { SignatureOptions } from './signature-command.ts';
 import type { StashOptions } from './stash-command.ts';
@@ -31,6 +32,7 @@ Exit status:
   show: 0, 2 when it is no report
   signature: 0, 2 for a file that is no report
   export: 0, 2 when there is no such domain, or the file cannot be read or written
+  redact, collect --redact: 1 when something private would be left or the crash would look like another (nothing is written)
   stash: 0, 1 when something was not done (it says what and why), 2 for wrong usage
   gdbserver: 0 when it was ended, 2 when it could not begin`;
 
@@ -43,6 +45,7 @@ Examples:
   pvh-report show --html monday.tar.gz            a page to look at it with a browser
   pvh-report diff monday.tar.gz tuesday.tar.gz
   pvh-report triage /srv/reports                  the same crashes together, most frequent first
+  pvh-report redact crash.tar.gz                  the same without names, addresses and secrets
   pvh-report signature monday.tar.gz --explain    what identifies the crash, and why
   pvh-report export guest1 -o guest1.vmcore       for crash, drgn and gdb
   pvh-report stash vmlinux                        keep it: from now on -s can be left out
@@ -91,6 +94,11 @@ function declare(
       new Option('--fit <where>', 'leave out what is worth least until it can be sent there').choices(
         DESTINATIONS,
       ),
+    )
+    .option('--redact', 'without names, addresses and secrets, as redact writes it')
+    .option(
+      '--redact-key <file>',
+      'key of the stand-ins (default: made for this run, kept in OUTPUT.private-map.json)',
     )
     .option('--json', 'print path, digest and manifest as JSON')
     .option('-q, --quiet', 'no progress')
@@ -214,6 +222,28 @@ function declare(
     .action(async (report: string, options: SignatureOptions) => {
       const { runSignature } = await import('./signature-command.ts');
       done(await runSignature(report, options, streams));
+    });
+  program
+    .command('redact')
+    .description('write a report without names, addresses and secrets; prints the path of the new report')
+    .argument('<report>', 'report')
+    .option('-o, --output <file>', 'where to write (default: beside it, ...-redacted.tar.gz)')
+    .option('--key <file>', 'key of the stand-ins (default: made for this run, kept in the map)')
+    .option(
+      '--map <file>',
+      'where values and stand-ins are kept, and read if it is there (default: OUTPUT.private-map.json)',
+    )
+    .option(
+      '--keep <rules>',
+      'leave alone what these rules or classes find ("ipv4,uuid"; "memory" for raw memory)',
+      listed,
+    )
+    .option('--show', 'write nothing: print what would be replaced, and by what')
+    .option('--json', 'print what was done as JSON')
+    .option('-q, --quiet', 'no table of what was replaced')
+    .action(async (report: string, options: RedactCommandOptions) => {
+      const { runRedact } = await import('./redact-command.ts');
+      done(await runRedact(report, options, streams));
     });
   program
     .command('stash')

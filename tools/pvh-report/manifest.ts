@@ -3,6 +3,7 @@ import { FormatError } from '../../symbols/errors.ts';
 import { asArray, asBoolean, asNumber, asObject, asOptional, asString, parseJson } from '../shared/json.ts';
 import { sha256 } from './archive.ts';
 import { parseMemory, type TakenMemory } from './memory/target-file.ts';
+import { parseRedaction, type Redaction } from './redaction.ts';
 
 export const MANIFEST_SCHEMA = 'pvh-report/1';
 
@@ -33,10 +34,19 @@ export interface ManifestFile {
 
 /**
  * Why something is missing: it does not exist, the user left it out, a program is not installed, only root may have it,
- * it took too long, it failed, or it was too large for where the report goes.
+ * it took too long, it failed, it was too large for where the report goes, or `redact` left it out.
  */
-export type Cause = 'absent' | 'skipped' | 'program' | 'root' | 'time' | 'failed' | 'size';
-const CAUSES: readonly Cause[] = ['absent', 'skipped', 'program', 'root', 'time', 'failed', 'size'];
+export type Cause = 'absent' | 'skipped' | 'program' | 'root' | 'time' | 'failed' | 'size' | 'redacted';
+const CAUSES: readonly Cause[] = [
+  'absent',
+  'skipped',
+  'program',
+  'root',
+  'time',
+  'failed',
+  'size',
+  'redacted',
+];
 
 export interface MissingItem {
   readonly item: string;
@@ -74,6 +84,8 @@ export interface Manifest {
   readonly memory?: TakenMemory | undefined;
   readonly files: readonly ManifestFile[];
   readonly missing: readonly MissingItem[];
+  /** Of a report that `redact` wrote. */
+  readonly redaction?: Redaction | undefined;
 }
 
 export const isPartial = (manifest: Manifest): boolean => manifest.missing.some((item) => item.required);
@@ -142,6 +154,7 @@ export function parseManifest(text: string, source: string): Manifest {
         required: asBoolean(item['required'], `${source}: missing.required`),
       };
     }),
+    redaction: asOptional(parseRedaction, top['redaction'], `${source}: redaction`),
   };
 }
 

@@ -23,7 +23,8 @@ const SECONDS = 300;
 const place = (name: string): number => COLLECTORS.findIndex(({ file }) => file === name);
 
 /** Left out because the user said so: not to be made again either. */
-const isLeftOut = ({ cause }: MissingItem): boolean => cause === 'skipped' || cause === 'size';
+const isLeftOut = ({ cause }: MissingItem): boolean =>
+  cause === 'skipped' || cause === 'size' || cause === 'redacted';
 
 /** What of a report's source is made from the record. */
 const derivedCollectors = (source: Source, skipped: ReadonlySet<string>) =>
@@ -93,6 +94,7 @@ export async function rederive(
     files: [...raw, ...gathered.files].sort((a, b) => (a.name < b.name ? -1 : 1)),
     missing: [...inOrder([...missing, ...gathered.missing]), ...skipped],
     inspection,
+    redaction: manifest.redaction,
   });
   return { ...assembled, inspection };
 }

@@ -28,8 +28,19 @@ export interface Unpacked {
   readonly path: string;
   /** SHA-256 of the uncompressed archive. */
   readonly digest: string;
+  /** The one folder of the archive. */
+  readonly folder: string;
   readonly manifest: Manifest;
   readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+/** @param path of the archive, for messages. @throws FormatError for bytes that are not a report. */
+export async function unpackedFrom(packed: Uint8Array, path: string): Promise<Unpacked> {
+  const { files, folder, digest } = await unpackArchive(packed, path);
+  const bytes = files.get('manifest.json');
+  if (bytes === undefined) throw new FormatError('no manifest.json: not a report', { source: path });
+  const manifest = parseManifest(new TextDecoder().decode(bytes), `${path}: manifest.json`);
+  return { path, digest, folder, manifest, files };
 }
 
 /** @throws FormatError for a file that is not a report; system errors as they come. */
@@ -37,16 +48,11 @@ export async function unpackReport(path: string): Promise<Unpacked> {
   const found = statSync(path);
   if (!found.isFile()) throw new FormatError('not a file', { source: path });
   if (found.size > MAX_PACKED) throw new FormatError(`larger than ${MAX_PACKED} bytes`, { source: path });
-  const { files, digest } = await unpackArchive(readFileSync(path), path);
-  const bytes = files.get('manifest.json');
-  if (bytes === undefined) throw new FormatError('no manifest.json: not a report', { source: path });
-  const manifest = parseManifest(new TextDecoder().decode(bytes), `${path}: manifest.json`);
-  return { path, digest, manifest, files };
+  return unpackedFrom(readFileSync(path), path);
 }
 
-/** @throws FormatError for a file that is not a report or was changed; system errors as they come. */
-export async function readReport(path: string): Promise<Report> {
-  const { digest, manifest, files } = await unpackReport(path);
+/** @throws FormatError for a report that was changed. */
+export function reportOf({ path, digest, manifest, files }: Unpacked): Report {
   verifyFiles(manifest, files, path);
   const text = (name: string) => {
     const content = files.get(name);
@@ -74,3 +80,6 @@ export async function readReport(path: string): Promise<Report> {
     ),
   };
 }
+
+/** @throws FormatError for a file that is not a report or was changed; system errors as they come. */
+export const readReport = async (path: string): Promise<Report> => reportOf(await unpackReport(path));

@@ -1,4 +1,5 @@
 // pvh-report verify: is a report whole, and does what is derived come from what is raw?
+
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
 import { searchSymbols } from '../shared/symbol-search.ts';
 import { packageVersion } from '../shared/version.ts';
@@ -35,7 +36,8 @@ async function differences(report: Unpacked, file: SymbolFile | undefined): Prom
   const derived = new Map(made.files.map(({ name, bytes }) => [name, bytes]));
   const names = [...new Set([...files.keys(), ...derived.keys()])].sort();
   const lines = names.flatMap((name) => {
-    const [is, should] = [files.get(name), derived.get(name)];
+    const is = files.get(name);
+    const should = derived.get(name);
     if (should === undefined) return [`${name}: not made from the raw files`];
     if (is === undefined) return [`${name}: missing, the raw files give it`];
     return Buffer.compare(is, should) === 0 ? [] : [`${name}: not what the raw files give`];

@@ -1,0 +1,300 @@
+// Takes what is private out of a report: finds values by rules, then puts stand-ins wherever the values are. Registers, words of stacks,
+// code and names of functions are evidence and stay. Reads and writes no files.
+
+import { isIP } from 'node:net';
+import type { RuleCount } from '../redaction.ts';
+import { type Document, type Edit, latin1, openDocument, withoutEscapes } from './document.ts';
+import { Finder } from './finder.ts';
+import { RULES, type Rule, type ValueClass } from './rules.ts';
+import { type Form, isWholeWord, lowerCase, type PrivateValue, type Range, type Vault } from './vault.ts';
+import { isPublicName, isSuffix } from './words.ts';
+
+/** A private value at its place in a view. */
+interface Place {
+  readonly start: number;
+  readonly end: number;
+  readonly standIn: string;
+  readonly of: PrivateValue;
+}
+
+/** A part of what a rule found. */
+interface Piece {
+  readonly class: ValueClass;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Lines of derived files are cut after 160, 200 and 400 characters. */
+const CUT_AFTER = 150;
+
+/** Whether one of `ranges` (by their starts) overlaps a place. They may overlap each other. */
+function overlaps(ranges: readonly Range[], { start, end }: Range): boolean {
+  let [low, high] = [0, ranges.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ranges[middle]?.start ?? 0) < end) low = middle + 1;
+    else high = middle;
+  }
+  // The last ones that begin before the end; a longer one that begins earlier is not far.
+  for (let index = low - 1; index >= 0 && index >= low - 8; index--)
+    if ((ranges[index]?.end ?? 0) > start) return true;
+  return false;
+}
+
+/** The labels of a host name or domain; the last one stays where it only says what kind it is. */
+function labelsOf(name: string, start: number, first: ValueClass): Piece[] {
+  if (isIP(name) !== 0 || isPublicName(name)) return [];
+  const pieces: Piece[] = [];
+  const labels = name.split('.');
+  let at = start;
+  for (const [index, label] of labels.entries()) {
+    const isEnd = index === labels.length - 1;
+    const stays =
+      label === '' || (isEnd && index > 0 && isSuffix(label.toLowerCase())) || label === 'localhost';
+    if (!stays) pieces.push({ class: index === 0 ? first : 'dns', start: at, end: at + label.length });
+    at += label.length + 1;
+  }
+  return pieces;
+}
+
+function piecesOf(rule: Rule, value: string, start: number): Piece[] {
+  if (rule.pieces)
+    return [...value.matchAll(rule.pieces)].map((found) => ({
+      class: rule.class,
+      start: start + found.index,
+      end: start + found.index + found[0].length,
+    }));
+  switch (rule.class) {
+    case 'host':
+    case 'dns':
+      return labelsOf(value.replace(/[._-]{1,253}$/, ''), start, rule.class);
+    case 'email': {
+      const [at = ''] = /@|%40/.exec(value) ?? [];
+      const [local = '', domain = ''] = value.split(at, 2);
+      if (isPublicName(domain)) return [];
+      const from = start + local.length;
+      return [{ class: 'user', start, end: from }, ...labelsOf(domain, from + at.length, 'dns')];
+    }
+    case 'user': {
+      const end = start + value.replace(/[._@+-]{1,64}$/, '').length;
+      return end > start ? [{ class: 'user', start, end }] : [];
+    }
+    case 'secret': {
+      const end = start + (value.replace(/[),.;\]}]{1,9}$/, '').length || value.length);
+      return [{ class: 'secret', start, end }];
+    }
+    default:
+      return [{ class: rule.class, start, end: start + value.length }];
+  }
+}
+
+/** What rules find in a view, in the order of the rules. A value of which a part has a stand-in already is none. */
+function* findByRules(
+  { name, view }: Document,
+  rules: readonly Rule[],
+): Generator<{ rule: Rule; piece: Piece; value: string }> {
+  for (const rule of rules) {
+    if (rule.files && !rule.files.test(name)) continue;
+    for (const found of view.matchAll(rule.pattern)) {
+      for (const [group, range] of Object.entries(found.indices?.groups ?? {})) {
+        const value = found.groups?.[group];
+        if (range === undefined || value === undefined) continue;
+        const before = view.slice(Math.max(0, range[0] - 100), range[0]);
+        if (rule.accept && !rule.accept(value, before)) continue;
+        for (const piece of piecesOf(rule, value, range[0]))
+          yield { rule, piece, value: view.slice(piece.start, piece.end) };
+      }
+    }
+  }
+}
+
+/** Lines of registers, stacks and code, as xenctx, Linux and Xen print them. */
+const MACHINE_LINE =
+  /\[<[0-9a-f]{8,16}>\]|\b(?:r[a-ds][xip]|r[sb]p|r1?\d|e?flags|[c-g]s|cr\d|dr\d|cpu|code|stack|trace|error_code|efer|gs_base)\b ?:|^[\s0-9a-f]*$|[0-9a-f]{16} [0-9a-f]{16}/i;
+
+/** Whether a place is part of a long hexadecimal number among registers and the like, or of the name of a function. */
+function isEvidence(view: string, start: number, end: number): boolean {
+  const text = view.slice(start, end);
+  if (/^[0-9a-f]+$/i.test(text)) {
+    const before = /[0-9a-f]{0,64}$/i.exec(view.slice(Math.max(0, start - 64), start))?.[0] ?? '';
+    const after = /^[0-9a-f]{0,64}/i.exec(view.slice(end, end + 64))?.[0] ?? '';
+    if (before.length + text.length + after.length >= 8) {
+      const from = view.lastIndexOf('\n', start - 1) + 1;
+      const to = view.indexOf('\n', end);
+      const line = view.slice(Math.max(from, start - 400), Math.min(to < 0 ? view.length : to, end + 400));
+      if (MACHINE_LINE.test(line)) return true;
+    }
+  }
+  return /^[\w.]{0,100}\+0x[0-9a-f]/.test(view.slice(end, end + 110)) && /^[\w.]+$/.test(text);
+}
+
+/** `DB7` for `db7` where the stand-in is `h4q`. */
+const inCaseOf = (text: string, standIn: string, { class: kind }: PrivateValue): string =>
+  kind !== 'secret' && /[A-Z]/.test(text) && !/[a-z]/.test(text) ? standIn.toUpperCase() : standIn;
+
+/** Finds forms of values; the same for what is replaced and for what must not be left. */
+class FormFinder {
+  readonly #forms: readonly Form[];
+  readonly #finder: Finder;
+
+  constructor(forms: readonly Form[]) {
+    this.#forms = forms;
+    this.#finder = new Finder(forms.map(({ text }) => text));
+  }
+
+  /** Places that are not evidence, as they come. */
+  find(view: string, onPlace: (place: Place) => void): void {
+    this.#finder.find(
+      view,
+      (start, length, index) => {
+        const form = this.#forms[index];
+        if (form === undefined) return;
+        const end = start + length;
+        const isCut = length < form.text.length;
+        if ((form.whole || isCut) && !isWholeWord(view, start, isCut ? start : end)) return;
+        if (isEvidence(view, start, end)) return;
+        const text = view.slice(start, end);
+        onPlace({
+          start,
+          end,
+          standIn: inCaseOf(text, form.standIn.slice(0, isCut ? length : undefined), form.of),
+          of: form.of,
+        });
+      },
+      CUT_AFTER,
+    );
+  }
+}
+
+/** Something private that is still there: found by a rule, or a value that the rule had found before. */
+export interface Leak {
+  readonly file: string;
+  readonly rule: string;
+  /** Of the file, or of its strings when it is JSON. */
+  readonly line: number;
+}
+
+const MAX_LEAKS = 20;
+
+const lineOf = (text: string, start: number): number => text.slice(0, start).split('\n').length;
+
+export class Redactor {
+  readonly #rules: readonly Rule[];
+  readonly #vault: Vault;
+  readonly #replacements = new Map<string, number>();
+  readonly #replaced = new Map<string, Set<string>>();
+  readonly #places = new Map<Document, Place[]>();
+  readonly #used = new Set<string>();
+  #finder: FormFinder = new FormFinder([]);
+
+  /** @param keep names of rules or classes that are left alone. */
+  constructor(vault: Vault, keep: ReadonlySet<string>) {
+    this.#vault = vault;
+    this.#rules = RULES.filter((rule) => !keep.has(rule.name) && !keep.has(rule.class));
+  }
+
+  /** Learns the values of all documents: of all before the first is replaced. @throws FormatError when they are too many. */
+  learn(documents: readonly Document[]): void {
+    // By rule, then by document: what class a value has does not depend on where it stands first.
+    const known = new Map(documents.map((document) => [document, this.#vault.knownIn(document.view)]));
+    for (const rule of this.#rules)
+      for (const document of documents)
+        for (const { piece, value } of findByRules(document, [rule]))
+          if (!overlaps(known.get(document) ?? [], piece)) this.#learnPiece(rule, piece, value, document);
+    this.#finder = new FormFinder(this.#vault.forms());
+  }
+
+  #learnPiece(rule: Rule, piece: Piece, value: string, document: Document): void {
+    if (this.#vault.isStandIn(value) || value.trim() === '') return;
+    if (rule.class !== 'secret' && isEvidence(document.view, piece.start, piece.end)) return;
+    const of = this.#vault.add(rule, piece.class, value);
+    // `password=abc,uid=0`: whether the comma is part of it is not known.
+    const first =
+      piece.class === 'secret' && !rule.pieces ? /^[^,;]{5,}(?=[,;])/.exec(value)?.[0] : undefined;
+    if (first !== undefined && !this.#vault.isStandIn(first)) this.#vault.add(rule, 'secret', first);
+    const between = /^(?:ipv4|mac)$/.test(piece.class) ? /-/.exec(value)?.[0] : undefined;
+    const text = between === undefined ? of.standIn : of.standIn.replaceAll(/[.:]/g, between);
+    const places = this.#places.get(document) ?? [];
+    this.#places.set(document, places);
+    places.push({ start: piece.start, end: piece.end, standIn: inCaseOf(value, text, of), of });
+  }
+
+  /** What is put where. Of places that overlap the first and longest counts; what it leaves of the other goes too. */
+  #edits(document: Document): Edit[] {
+    const places = [...(this.#places.get(document) ?? [])];
+    this.#finder.find(document.view, (place) => places.push(place));
+    places.sort((a, b) => a.start - b.start || b.end - a.end);
+    const edits: Edit[] = [];
+    let at = 0;
+    for (const { start, end, standIn, of } of places) {
+      if (end <= at) continue;
+      const from = Math.max(start, at);
+      const text = standIn.slice(from - start) || 'x'.repeat(end - from);
+      edits.push({ start: from, end, text });
+      at = end;
+      this.#vault.note(text);
+      this.#used.add(lowerCase(text));
+      this.#replacements.set(of.rule, (this.#replacements.get(of.rule) ?? 0) + 1);
+      const values = this.#replaced.get(of.rule) ?? new Set();
+      this.#replaced.set(of.rule, values.add(of.standIn));
+    }
+    return edits;
+  }
+
+  redact(document: Document): { readonly bytes: Uint8Array; readonly leaks: readonly Leak[] } {
+    const edits = this.#edits(document);
+    const bytes = document.render(edits);
+    return { bytes, leaks: this.#ruleLeaks(openDocument(document.name, bytes), edits) };
+  }
+
+  /** Where rules find in a result what is no stand-in, nor has one in it. */
+  #ruleLeaks(document: Document, edits: readonly Edit[]): Leak[] {
+    const { name, view } = document;
+    const ranges: Range[] = this.#vault.knownIn(view);
+    let moved = 0;
+    for (const { start, end, text } of edits) {
+      ranges.push({ start: start + moved, end: start + moved + text.length });
+      moved += text.length - (end - start);
+    }
+    ranges.sort((a, b) => a.start - b.start);
+    const found: Leak[] = [];
+    for (const { rule, piece, value } of findByRules(document, this.#rules)) {
+      if (overlaps(ranges, piece) || this.#vault.isStandIn(value) || value.trim() === '') continue;
+      if (rule.class !== 'secret' && isEvidence(view, piece.start, piece.end)) continue;
+      if (found.length < MAX_LEAKS)
+        found.push({ file: name, rule: rule.name, line: lineOf(view, piece.start) });
+    }
+    return found;
+  }
+
+  /** The same for a text that was not learned of. */
+  redactText(name: string, text: string): string {
+    const { bytes } = this.redact(openDocument(name, Buffer.from(text, 'utf8')));
+    return Buffer.from(bytes).toString('utf8');
+  }
+
+  /** Where a value that was found anywhere still is, in any form. */
+  leaks(name: string, bytes: Uint8Array): Leak[] {
+    const text = withoutEscapes(latin1(bytes));
+    const found: Leak[] = [];
+    this.#finder.find(text, ({ start, of }) => {
+      if (found.length < MAX_LEAKS) found.push({ file: name, rule: of.rule, line: lineOf(text, start) });
+    });
+    return found;
+  }
+
+  /** Stand-ins that were put somewhere. */
+  get used(): readonly string[] {
+    return [...this.#used].sort();
+  }
+
+  /** By rule, in the order of the rules. */
+  get counts(): RuleCount[] {
+    return RULES.flatMap(({ name }) => {
+      const replacements = this.#replacements.get(name);
+      return replacements === undefined
+        ? []
+        : [{ rule: name, replacements, values: this.#replaced.get(name)?.size ?? 0 }];
+    });
+  }
+}

@@ -1,0 +1,42 @@
+// What manifest.json says of a report from which `redact` took what is private: how much, by which rule, and what stands there now.
+import { FormatError } from '../../symbols/errors.ts';
+import { asArray, asNumber, asObject, asString } from '../shared/json.ts';
+
+/** What one rule replaced. */
+export interface RuleCount {
+  readonly rule: string;
+  readonly replacements: number;
+  /** Distinct ones. */
+  readonly values: number;
+}
+
+export interface Redaction {
+  readonly rules: readonly RuleCount[];
+  /** What the user wanted to be left. */
+  readonly kept: readonly string[];
+  readonly leaks: 0;
+  readonly signature: 'same';
+  /** Every stand-in: these words are nobody's. */
+  readonly standIns: readonly string[];
+}
+
+/** @throws FormatError */
+export function parseRedaction(value: unknown, place: string): Redaction {
+  const redaction = asObject(value, place);
+  const { leaks, signature } = redaction;
+  if (leaks !== 0 || signature !== 'same') throw new FormatError('not what redact writes', { source: place });
+  return {
+    rules: asArray(redaction['rules'], place).map((each) => {
+      const row = asObject(each, place);
+      return {
+        rule: asString(row['rule'], place),
+        replacements: asNumber(row['replacements'], place),
+        values: asNumber(row['values'], place),
+      };
+    }),
+    kept: asArray(redaction['kept'], place).map((each) => asString(each, place)),
+    leaks,
+    signature,
+    standIns: asArray(redaction['standIns'], place).map((each) => asString(each, place)),
+  };
+}
