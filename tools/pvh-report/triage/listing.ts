@@ -26,42 +26,40 @@ const MAX_DEPTH = 32;
 
 const isReportName = (name: string): boolean => /\.(tar\.gz|tgz)$/.test(name) && !name.startsWith('.');
 
-/** `*` and `?` in one part of a path. Looks back to the last star only, so its time is bounded by the product of the lengths. */
-function matchesPart(pattern: string, name: string): boolean {
+/**
+ * Whether items fit a pattern in which `star` stands for any number of them. Looks back to the last star only, so its time is bounded
+ * by the product of the lengths.
+ */
+function matches(
+  pattern: ArrayLike<string>,
+  items: ArrayLike<string>,
+  star: string,
+  fits: (wanted: string, item: string) => boolean,
+): boolean {
   let [at, in_] = [0, 0];
-  let star: { readonly at: number; in_: number } | undefined;
-  while (in_ < name.length) {
-    if (pattern[at] === '*') star = { at: at++, in_ };
-    else if (pattern[at] === '?' || (at < pattern.length && pattern[at] === name[in_])) {
+  let last: { readonly at: number; in_: number } | undefined;
+  while (in_ < items.length) {
+    const wanted = pattern[at];
+    if (wanted === star) last = { at: at++, in_ };
+    else if (wanted !== undefined && fits(wanted, items[in_] ?? '')) {
       at++;
       in_++;
-    } else if (star) {
-      star.in_++;
-      [at, in_] = [star.at + 1, star.in_];
+    } else if (last) {
+      last.in_++;
+      [at, in_] = [last.at + 1, last.in_];
     } else return false;
   }
-  while (pattern[at] === '*') at++;
+  while (pattern[at] === star) at++;
   return at === pattern.length;
 }
 
-/** The same trick with `**`, which stands for any folders. */
-function matchesPath(pattern: readonly string[], parts: readonly string[]): boolean {
-  let [at, in_] = [0, 0];
-  let star: { readonly at: number; in_: number } | undefined;
-  while (in_ < parts.length) {
-    const [wanted, part = ''] = [pattern[at], parts[in_]];
-    if (wanted === '**') star = { at: at++, in_ };
-    else if (wanted !== undefined && matchesPart(wanted, part)) {
-      at++;
-      in_++;
-    } else if (star) {
-      star.in_++;
-      [at, in_] = [star.at + 1, star.in_];
-    } else return false;
-  }
-  while (pattern[at] === '**') at++;
-  return at === pattern.length;
-}
+/** `*` and `?` in one part of a path. */
+const matchesPart = (pattern: string, name: string): boolean =>
+  matches(pattern, name, '*', (wanted, character) => wanted === '?' || wanted === character);
+
+/** `**` stands for any folders. */
+const matchesPath = (pattern: readonly string[], parts: readonly string[]): boolean =>
+  matches(pattern, parts, '**', matchesPart);
 
 export const isBelow = (folder: string, path: string): boolean =>
   path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
