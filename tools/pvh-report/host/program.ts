@@ -115,13 +115,19 @@ export function runProgram(
     child.once('error', (error) => finish({ kind: 'not started', why: systemError(error) ?? error.message }));
     const ended = (status: number | null, end: string | null): void =>
       finish(end === null ? { kind: 'exit', status: status ?? 0 } : { kind: 'signal', signal: end });
+    // The grace may end before this process, busy for so long, has read at all: each turn of the event loop reads.
+    const onceRead = (then: () => void, before?: number): void => {
+      const now = output.total + complaint.total;
+      if (now === before) then();
+      else setImmediate(onceRead, then, now);
+    };
     child.once('close', ended);
     // Something that it left in the background may hold its output open: nobody waits for that.
     child.once('exit', (status, end) => {
       clearTimeout(grace);
       // Nor does it outlive the program that we ended.
       if (stopped !== undefined) signalGroup(child.pid, 'SIGKILL');
-      grace = setTimeout(() => ended(status, end), GRACE_MS);
+      grace = setTimeout(() => setImmediate(onceRead, () => ended(status, end)), GRACE_MS);
     });
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
