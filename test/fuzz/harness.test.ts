@@ -40,6 +40,11 @@ describe('the harness', () => {
     expect(makeInput('x', seeds, 1, 77)).toEqual(new Uint8Array(Buffer.from(inputs[77] ?? '', 'hex')));
     expect(new Set(inputs).size).toBeGreaterThan(190);
   });
+  test('seeds stay as they are, Buffers too', () => {
+    const seeds = [Buffer.alloc(100, 1)];
+    for (let number = 0; number < 200; number++) makeInput('x', seeds, 1, number);
+    expect(seeds[0]?.every((byte) => byte === 1)).toBe(true);
+  });
   test('finds what is wrong in a reader, names the input and goes on', async () => {
     // With this seed each of the four faults comes once.
     const [seed, count] = [160, 14];

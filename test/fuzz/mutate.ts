@@ -138,7 +138,8 @@ export function makeInput(
   number: number,
 ): Uint8Array {
   const random = new Random(seedOf(`${name} ${seed}`, number));
-  let bytes: Uint8Array = random.pick(seeds).slice();
+  // A copy even of a Buffer, whose slice() is a window.
+  let bytes: Uint8Array = Uint8Array.from(random.pick(seeds));
   for (let changes = 1 + random.below(MAX_CHANGES); changes > 0 && bytes.length > 0; changes--)
     bytes = random.pick(OPERATIONS)(bytes, { random, seeds });
   return bytes;
