@@ -12,13 +12,11 @@ import { Machine } from '../machine/machine.ts';
 import { guestCpuid, parseCpuidFilters } from '../xen/cpuid.ts';
 import type { XenOptions } from '../xen/guest.ts';
 import { XenSide } from '../xen/xen-side.ts';
-import { type GuestConfig, loadGuestConfig } from './config.ts';
+import type { GuestConfig } from './config.ts';
 import { Domain } from './domain.ts';
 import type { GuestOutput } from './guest-output.ts';
 import type { StartMessage } from './protocol.ts';
 import type { DomainRecord } from './record.ts';
-import type { Registry } from './registry.ts';
-import { XenLog } from './xen-log.ts';
 
 /** The Xen that guests see and that dumps name. */
 export const XEN_VERSION: XenOptions['version'] = { major: 4, minor: 17, extra: '.0-pvh-report' };
@@ -27,7 +25,7 @@ const MIB = 1 << 20;
 const CHUNK_BYTES = 4 << 20;
 
 /** SHA-256 of a whole file, read in pieces. */
-function sha256(source: ByteSource, progress: (done: number) => void): string {
+export function digestOf(source: ByteSource, progress: (done: number) => void): string {
   const hash = createHash('sha256');
   for (let offset = 0; offset < source.size; offset += CHUNK_BYTES) {
     progress(offset);
@@ -56,33 +54,23 @@ export interface BuiltDomain {
 }
 
 /**
- * Builds the guest that the record and its config file describe.
+ * Builds the guest that a config describes. Of the record it takes number, name, UUID and the paths of kernel and ramdisk.
+ * @param report hears how far it is.
  * @throws PvhError and its kinds: what is wrong with the kernel, the ramdisk, the memory size.
  */
 export function buildDomain(
-  {
-    registry,
-    report,
-    now,
-  }: {
-    readonly registry: Registry;
-    /** Hears how far it is. */
-    readonly report: (message: StartMessage) => void;
-    readonly now: () => Date;
-  },
+  config: GuestConfig,
   record: DomainRecord,
   output: GuestOutput,
+  report: (message: StartMessage) => void,
 ): BuiltDomain {
   const { domid, name, uuid } = record;
-  const hostSeconds = Math.floor(now().getTime() / 1000);
-  const { config } = loadGuestConfig(registry.readConfig(domid), registry.files(domid).config, hostSeconds);
-  const xenLog = new XenLog(registry.xenLogPath(), now);
   const opened: FileSource[] = [];
   const open = (path: string, what: string): { source: FileSource; digest: string } => {
     const source = new FileSource(path);
     opened.push(source);
     const text = `Reading ${what} ${path}`;
-    const digest = sha256(source, (done) => report({ kind: 'progress', text, done, total: source.size }));
+    const digest = digestOf(source, (done) => report({ kind: 'progress', text, done, total: source.size }));
     return { source, digest };
   };
   try {
@@ -122,15 +110,12 @@ export function buildDomain(
       codecs: hostCodecs,
     });
     const domain = new Domain(machine, xen, XEN_VERSION);
-    const plural = vcpus > 1 ? 's' : '';
-    xenLog.append(
-      `d${domid}: ${name}: ${memoryMiB} MiB, ${vcpus} vCPU${plural}, kernel ${record.kernel.path}`,
-    );
     return {
       domain,
       config,
       record: {
         ...record,
+        builtAs: { name, uuid },
         kernel: { path: record.kernel.path, sha256: kernel.digest, buildId: boot.buildId },
         ramdisk: record.ramdisk && { path: record.ramdisk.path, sha256: ramdisk?.digest ?? '' },
         wallclock,

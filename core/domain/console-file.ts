@@ -2,7 +2,7 @@
 import { closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs';
 
 /** console.log becomes console.log.1 at this size: a guest that writes for ever cannot fill the disk. */
-const CONSOLE_BYTES = 64 << 20;
+export const CONSOLE_BYTES: number = 64 << 20;
 
 export class ConsoleFile {
   readonly #path: string;

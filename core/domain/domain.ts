@@ -3,7 +3,7 @@
 //
 // vCPUs run one after the other in slices whose length depends on nothing but the guest's own state, so that the same image,
 // configuration and input give the same run. What the host does to the guest enters between slices and is recorded with
-// the virtual time at which it did.
+// the place at which it did.
 import type { DumpImage } from '../dump/dump-core.ts';
 import type { Machine, VcpuRunState } from '../machine/machine.ts';
 import type { MachineState } from '../machine/state.ts';
@@ -43,6 +43,7 @@ export interface DomainState {
   readonly machine: MachineState;
   readonly xen: XenState;
   readonly turn: number;
+  readonly slices: number;
   readonly inputs: readonly RecordedInput[];
 }
 
@@ -57,6 +58,7 @@ export class Domain {
   readonly #version: XenOptions['version'];
   /** The vCPU whose turn is next. */
   #turn = 0;
+  #slices = 0;
   #inputs: RecordedInput[] = [];
   #end: DomainEnd | undefined;
   #onInput: (recorded: RecordedInput) => void = () => {};
@@ -80,13 +82,16 @@ export class Domain {
     return sum;
   }
 
+  /** Turns of vCPUs so far, the last one ended. */
+  get slices(): number {
+    return this.#slices;
+  }
+
   /** Runs about `instructions` instructions, always whole slices; less when nothing can run or the guest ends. */
   run(instructions: number): DomainEvent {
-    if (this.#end !== undefined) return this.#end;
     for (let left = instructions; left > 0; ) {
-      const effect = this.#xen.advance(this.#machine.now());
-      if (effect.kind === 'shutdown') return this.#stop(effect.reason, this.#turn, false);
-      this.#machine.skipTo(this.#machine.now()); // lets LAPIC timers that are due fire
+      const over = this.#settle();
+      if (over !== undefined) return over;
       const vcpu = this.#nextRunnable();
       if (vcpu === undefined) {
         this.#xen.scheduled(undefined);
@@ -95,10 +100,18 @@ export class Domain {
       this.#turn = (vcpu + 1) % this.#machine.vcpuCount;
       const before = this.#machine.retired(vcpu);
       const end = this.#runSlice(vcpu);
+      this.#slices++;
       if (end !== undefined) return end;
       left -= Math.max(1, this.#machine.retired(vcpu) - before);
     }
     return { kind: 'budget' };
+  }
+
+  /** Ends it where it is: a bug of ours, which `problem` tells, must not take the guest's state with it. */
+  fail(problem: string): DomainEnd {
+    const instruction = this.retired();
+    this.#end = { kind: 'shutdown', reason: 'crash', vcpu: 0, asked: false, problem, instruction };
+    return this.#end;
   }
 
   /** Moves virtual time of an idle guest forward, at most to where something is due. */
@@ -106,9 +119,13 @@ export class Domain {
     this.#machine.skipTo(Math.min(ns, this.#deadline() ?? ns));
   }
 
-  /** Does something to the guest now, and records it. Only between two calls of run. */
+  /** Does something to the guest now, and records it. Only between two calls of run. A guest that has ended takes nothing. */
   input(input: HostInput): void {
-    const recorded = { at: this.#machine.now(), input };
+    // Whether run was called since the last slice must not matter: a replay calls it at other times.
+    if (this.#settle() !== undefined) return;
+    this.#xen.scheduled(undefined);
+    const place = { at: this.#machine.now(), slice: this.#slices, instruction: this.retired() };
+    const recorded = { ...place, input };
     this.#inputs.push(recorded);
     this.#onInput(recorded);
     this.#apply(input);
@@ -175,6 +192,7 @@ export class Domain {
       machine: this.#machine.snapshot(),
       xen: this.#xen.snapshot(),
       turn: this.#turn,
+      slices: this.#slices,
       inputs: [...this.#inputs],
     };
   }
@@ -183,6 +201,7 @@ export class Domain {
     this.#machine.restore(state.machine);
     this.#xen.restore(state.xen);
     this.#turn = state.turn;
+    this.#slices = state.slices;
     this.#inputs = [...state.inputs];
     this.#end = undefined;
   }
@@ -228,6 +247,15 @@ export class Domain {
       if (effect.kind === 'shutdown') return this.#stop(effect.reason, vcpu, exit.kind !== 'shutdown');
       if (effect.kind !== 'continue') return undefined;
     }
+  }
+
+  /** Does what is due by now. @returns the end, if there is one. */
+  #settle(): DomainEnd | undefined {
+    if (this.#end !== undefined) return this.#end;
+    const effect = this.#xen.advance(this.#machine.now());
+    if (effect.kind === 'shutdown') return this.#stop(effect.reason, this.#turn, false);
+    this.#machine.skipTo(this.#machine.now()); // lets LAPIC timers that are due fire
+    return undefined;
   }
 
   #stop(reason: ShutdownReason, vcpu: number, asked: boolean): DomainEnd {

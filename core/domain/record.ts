@@ -4,7 +4,7 @@
 //     domain.json   this record, replaced whole (written aside, synced, renamed)
 //     config.cfg    the xl.cfg text with command-line overrides appended
 //     console.log   what the guest wrote on hvc0; console.log.1 before it when there was very much
-//     input.log     what the host did to the guest and when (virtual time), one JSON line each
+//     input.log     what the host did to the guest and when (host-input.ts), one JSON line each
 //     core.elf      only when preserved or dumped: `xl dump-core` format
 //     xenstore.txt  the xenstore tree of a preserved domain
 //     control.sock  only while a process runs the domain
@@ -55,6 +55,8 @@ export interface DomainRecord {
   readonly domid: number;
   readonly name: string;
   readonly uuid: string;
+  /** What the guest was told when it was built: neither renaming nor keeping it changes that. */
+  readonly builtAs?: { readonly name: string; readonly uuid: string } | undefined;
   readonly state: DomainState;
   /** Set when state is `shutdown`. */
   readonly shutdownReason?: ShutdownReason | undefined;

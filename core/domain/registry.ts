@@ -47,7 +47,7 @@ const filesIn = (folder: string): DomainFiles => ({
 });
 
 /** Domain ids that Xen gives to domains: 1 to 0x7fef (xen/include/public/xen.h, DOMID_FIRST_RESERVED). */
-const LAST_DOMID = 0x7fef;
+export const LAST_DOMID = 0x7fef;
 
 const STATES: readonly unknown[] = ['creating', 'running', 'shutdown', 'lost'] satisfies DomainState[];
 

@@ -6,7 +6,7 @@ import { PvhError } from '../../symbols/errors.ts';
 import { writeDumpCore } from '../dump/dump-core.ts';
 import { createFile, removeFile, temporaryBeside } from '../host/files.ts';
 import { type BuiltDomain, buildDomain } from './build-domain.ts';
-import { checkDomainName } from './config.ts';
+import { checkDomainName, loadGuestConfig } from './config.ts';
 import { ConsoleFile } from './console-file.ts';
 import { ControlServer } from './control-server.ts';
 import type { Domain, DomainEnd, DomainEvent } from './domain.ts';
@@ -102,9 +102,17 @@ export class RunningDomain {
     record: DomainRecord,
     paused: boolean,
   ): Promise<RunningDomain> {
-    const output = new GuestOutput(record.domid);
-    const built = buildDomain(options, record, output);
+    const { registry, now, report } = options;
+    const { domid } = record;
+    const output = new GuestOutput(domid);
+    const hostSeconds = Math.floor(now().getTime() / 1000);
+    const { config } = loadGuestConfig(registry.readConfig(domid), registry.files(domid).config, hostSeconds);
+    const built = buildDomain(config, record, output, report);
     const running = new RunningDomain(options, built, output, paused);
+    const plural = config.vcpus > 1 ? 's' : '';
+    running.#xenLog.append(
+      `d${domid}: ${record.name}: ${config.memoryMiB} MiB, ${config.vcpus} vCPU${plural}, kernel ${record.kernel.path}`,
+    );
     await running.#server.listen();
     running.#save();
     return running;
@@ -192,15 +200,12 @@ export class RunningDomain {
     else this.#doze(event.until);
   }
 
-  /** A bug of ours must not take the guest's state with it: it ends as a crash that is always preserved. */
   #runGuest(): DomainEvent {
     try {
       return this.#domain.run(TURN_INSTRUCTIONS);
     } catch (error) {
-      const problem = `the runtime failed: ${messageOf(error)}`;
       console.error(error);
-      const instruction = this.#domain.retired();
-      return { kind: 'shutdown', reason: 'crash', vcpu: 0, asked: false, problem, instruction };
+      return this.#domain.fail(`the runtime failed: ${messageOf(error)}`);
     }
   }
 

@@ -1,8 +1,10 @@
 // A domain as a value: scheduling, time, ends, determinism. Guests are a few instructions long.
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { apicId } from '../../core/boot/layout.ts';
 import { buildPvhGuest } from '../../core/boot/pvh.ts';
 import { Domain, type DomainEvent } from '../../core/domain/domain.ts';
+import { Replay, type ReplayEvent, type ReplayPlan } from '../../core/domain/replay.ts';
 import { Machine } from '../../core/machine/machine.ts';
 import { guestCpuid } from '../../core/xen/cpuid.ts';
 import { XenSide } from '../../core/xen/xen-side.ts';
@@ -124,19 +126,19 @@ describe('time', () => {
   });
 });
 
+/** The frames and registers of a dump, comparable. */
+const dump = ({ domain }: TestDomain): unknown => {
+  const { vcpus, sharedInfo, frames } = domain.dumpImage();
+  return {
+    vcpus,
+    sharedInfo,
+    frames: [...frames].filter(([, bytes]) => bytes?.some((byte) => byte !== 0)),
+  };
+};
+
 describe('a value', () => {
   const kernel = (): TinyKernel =>
     new TinyKernel().store(0x30_0000, 0x1234).print('one\n').sleepUntil(1e9).print('two\n').shutdown('crash');
-
-  /** The frames and registers of a dump, comparable. */
-  const dump = ({ domain }: TestDomain): unknown => {
-    const { vcpus, sharedInfo, frames } = domain.dumpImage();
-    return {
-      vcpus,
-      sharedInfo,
-      frames: [...frames].filter(([, bytes]) => bytes?.some((byte) => byte !== 0)),
-    };
-  };
 
   test('the same twice', () => {
     const [a, b] = [start(kernel()), start(kernel())];
@@ -169,5 +171,92 @@ describe('a value', () => {
     const guest = start(kernel(), 4);
     expect(finish(guest)).toMatchObject({ reason: 'crash' });
     expect(guest.domain.vcpuRecords().map(({ online }) => online)).toEqual([true, false, false, false]);
+  });
+});
+
+describe('a replay', () => {
+  const NMI = { kind: 'nmi', vcpu: 0 } as const;
+  const kernel = (): TinyKernel =>
+    new TinyKernel().awaitInput().print('one\n').sleepUntil(1e9).awaitInput().print('two\n').spin();
+
+  function replay({ domain }: TestDomain, plan: ReplayPlan): ReplayEvent {
+    const run = new Replay(domain, plan);
+    for (let turns = 0; turns < 1000; turns++) {
+      const event = run.run();
+      if (event.kind !== 'going') return event;
+    }
+    return { kind: 'going' };
+  }
+
+  /** What a host may do between two slices: run for a while, let an idle guest's time go on a little (as a pause does), type, press sysrq. */
+  const steps = fc.array(
+    fc.oneof(
+      fc.nat(300_000).map((instructions) => ({ run: instructions })),
+      fc.nat(700_000_000).map((ns) => ({ skip: ns })),
+      fc.constantFrom(
+        { kind: 'console', bytes: Buffer.from('x') } as const,
+        {
+          kind: 'sysrq',
+          key: 's',
+        } as const,
+      ),
+    ),
+    { maxLength: 20 },
+  );
+
+  test.each([1, 3])('ends as what was recorded, whenever that was run and paused: %i vCPUs', (vcpus) => {
+    fc.assert(
+      fc.property(steps, (taken) => {
+        const a = start(kernel(), vcpus);
+        let isIdle = false;
+        for (const step of taken)
+          if ('run' in step) isIdle = a.domain.run(step.run).kind === 'idle';
+          else if ('skip' in step) a.domain.skipTo(a.domain.now() + (isIdle ? step.skip : 0));
+          else {
+            a.domain.input(step);
+            isIdle = false;
+          }
+        a.domain.input(NMI);
+        const end = finish(a);
+        expect(end).toMatchObject({ kind: 'shutdown', reason: 'reboot' });
+        const b = start(kernel(), vcpus);
+        const plan = {
+          inputs: a.domain.inputs,
+          instruction: a.domain.retired(),
+          nanoseconds: a.domain.now(),
+        };
+        expect(replay(b, plan)).toEqual(end);
+        expect([b.console(), b.domain.snapshot()]).toEqual([a.console(), a.domain.snapshot()]);
+      }),
+      { seed: 5, numRuns: 12 },
+    );
+  });
+
+  const place = { at: 0, slice: 0, instruction: 0 };
+  test.each<[string, TinyKernel, Partial<ReplayPlan>, ReplayEvent['kind']]>([
+    ['runs on beyond the recorded instruction', new TinyKernel().spin(), { instruction: 500_000 }, 'past'],
+    ['lets time go on beyond the recorded one', new TinyKernel().sleepUntil(1e9).spin(), {}, 'past'],
+    ['waits for what does not come', new TinyKernel().awaitInput().spin(), {}, 'idle'],
+    [
+      'is not where an input was given',
+      new TinyKernel().spin(),
+      { instruction: 1e6, inputs: [{ ...place, slice: 1, instruction: 99, input: NMI }] },
+      'astray',
+    ],
+    [
+      'has run more when an input was given',
+      new TinyKernel().spin(),
+      { instruction: 1e6, inputs: [{ ...place, instruction: 7, input: NMI }] },
+      'astray',
+    ],
+    [
+      'ends before an input was given',
+      new TinyKernel().shutdown('crash'),
+      { instruction: 1e6, inputs: [{ at: 5e5, slice: 5, instruction: 5e5, input: NMI }] },
+      'shutdown',
+    ],
+  ])('of a guest that %s', (_, guest, plan, kind) => {
+    const whole = { inputs: [], instruction: 1000, nanoseconds: 900_000, ...plan };
+    expect(replay(start(guest), whole).kind).toBe(kind);
   });
 });

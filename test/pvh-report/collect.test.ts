@@ -130,6 +130,7 @@ test('a whole report reads back, and nothing is missing', async () => {
       'crash.json',
       'domain.json',
       'guest.cfg',
+      'input.log',
       'memory.core',
       'target.json',
       'xenctx-unwind.txt',

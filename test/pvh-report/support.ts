@@ -1,8 +1,8 @@
 // Reports made up for tests: a crash as a few lines, packed as `collect` packs it.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ArchiveFile, packArchive, sha256 } from '../../tools/pvh-report/archive.ts';
+import { type ArchiveFile, packArchive, sha256, unpackArchive } from '../../tools/pvh-report/archive.ts';
 import { renderCrash } from '../../tools/pvh-report/crash.ts';
 import { type Manifest, renderManifest } from '../../tools/pvh-report/manifest.ts';
 
@@ -92,4 +92,31 @@ export function scratchFolder(): {
     },
     remove: () => rmSync(path, { recursive: true, force: true }),
   };
+}
+
+/** New texts (bytes as characters) of files of a report. */
+export type Changes = Readonly<Record<string, (text: string) => string>>;
+
+/** A report whose files are others, and whose manifest says so. */
+export async function changed(path: string, to: string, changes: Changes): Promise<string> {
+  const { files, folder } = await unpackArchive(readFileSync(path), path);
+  let manifest = Buffer.from(files.get('manifest.json') ?? []).toString();
+  const all = [...files].map(([name, bytes]) => {
+    const change = changes[name];
+    if (change === undefined || name === 'manifest.json') return { name, bytes };
+    const before = Buffer.from(bytes).toString('latin1');
+    const after = Buffer.from(change(before), 'latin1');
+    if (after.equals(bytes)) throw new Error(`${name} is what it was`);
+    manifest = manifest
+      .replace(sha256(bytes), sha256(after))
+      .replace(`"bytes": ${bytes.length},`, `"bytes": ${after.length},`);
+    return { name, bytes: after };
+  });
+  const own = changes['manifest.json']?.(manifest) ?? manifest;
+  const { bytes } = await packArchive(
+    folder,
+    all.map((file) => (file.name === 'manifest.json' ? { ...file, bytes: Buffer.from(own) } : file)),
+  );
+  writeFileSync(to, bytes);
+  return to;
 }

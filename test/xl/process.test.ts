@@ -224,7 +224,7 @@ describe('a guest that runs', () => {
     const [status] = await once(console, 'exit');
     expect([status, seen]).toEqual([0, 'thanks\n']);
     expect(readFileSync(lab.registry.files(1).inputLog, 'utf8')).toMatch(
-      /^\{"at":\d+,"kind":"console","text":"x"\}\n$/,
+      /^\{"at":\d+,"slice":\d+,"instruction":\d+,"kind":"console","text":"x"\}\n$/,
     );
   });
 

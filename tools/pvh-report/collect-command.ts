@@ -10,6 +10,7 @@ import type { FoundSubject } from './evidence.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { type Destination, fitReport, LIMITS } from './fit.ts';
 import { sayDropped } from './fit-command.ts';
+import { interruptible, SIGNAL_STATUS } from './interruptible.ts';
 import { DEFAULT_DEADLINE_SECONDS, Interrupted, Limits } from './limits.ts';
 import { makePlan, renderEstimate, renderPlan } from './plan.ts';
 import { redactCollected, refusal } from './redact-command.ts';
@@ -31,26 +32,6 @@ export interface CollectOptions {
   readonly redact?: true;
   readonly redactKey?: string;
   readonly memory?: 'none' | 'stacks';
-}
-
-/** Exit status of a program that a signal ended, as shells count. */
-const SIGNAL_STATUS: Readonly<Partial<Record<NodeJS.Signals, number>>> = {
-  SIGHUP: 129,
-  SIGINT: 130,
-  SIGTERM: 143,
-};
-
-/** Turns signals into an abort while `work` runs; a second one ends the process as it always does. */
-async function interruptible<T>(work: (interrupt: AbortSignal) => Promise<T>): Promise<T> {
-  const interrupt = new AbortController();
-  const onSignal = (signal: NodeJS.Signals): void => interrupt.abort(new Interrupted(signal));
-  const signals = Object.keys(SIGNAL_STATUS) as NodeJS.Signals[]; // the keys above
-  for (const signal of signals) process.once(signal, onSignal);
-  try {
-    return await work(interrupt.signal);
-  } finally {
-    for (const signal of signals) process.off(signal, onSignal);
-  }
 }
 
 /** Lines about what is not in the report. */

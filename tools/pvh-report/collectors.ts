@@ -152,6 +152,15 @@ const RUNTIME_COLLECTORS: readonly Collector[] = [
   },
   {
     ...RUNTIME,
+    file: 'input.log',
+    what: 'what was done to the guest and when (typed, sysrq, NMI, shutdown), for `pvh-report replay`; empty: nothing',
+    // The runtime makes it at the first input.
+    take: { runtime: ({ files }) => (existsSync(files.inputLog) ? readFileSync(files.inputLog) : '') },
+    required: false,
+    bound: 4 * MIB,
+  },
+  {
+    ...RUNTIME,
     file: 'xenstore.txt',
     what: "the domain's part of xenstore",
     take: {

@@ -4,12 +4,18 @@ import { type DomainRecord, SHUTDOWN_REASONS } from '../../core/domain/record.ts
 import { FormatError } from '../../symbols/errors.ts';
 import { asArray, asBoolean, asNumber, asObject, asOptional, asString, parseJson } from '../shared/json.ts';
 
-/** What the facts of a report are made of. */
+/** What the facts of a report are made of, and a replay. */
 export type PortableRecord = Pick<
   DomainRecord,
+  | 'domid'
+  | 'name'
+  | 'uuid'
+  | 'builtAs'
   | 'state'
   | 'shutdownReason'
+  | 'shutdownInstruction'
   | 'kernel'
+  | 'ramdisk'
   | 'cmdline'
   | 'memoryKiB'
   | 'vcpus'
@@ -18,6 +24,7 @@ export type PortableRecord = Pick<
   | 'wallclock'
   | 'paused'
   | 'idle'
+  | 'problem'
 >;
 
 const MAX_VCPUS = 512;
@@ -46,25 +53,41 @@ function oneOf<T>(known: readonly T[], value: unknown, place: string): T {
   return found;
 }
 
+function asNamed(value: unknown, place: string): NonNullable<DomainRecord['builtAs']> {
+  const named = asObject(value, place);
+  return { name: asString(named['name'], `${place}.name`), uuid: asString(named['uuid'], `${place}.uuid`) };
+}
+
+function asFile(value: unknown, place: string): NonNullable<DomainRecord['ramdisk']> {
+  const file = asObject(value, place);
+  return {
+    path: asString(file['path'], `${place}.path`),
+    sha256: asString(file['sha256'], `${place}.sha256`),
+  };
+}
+
 /** @throws FormatError */
 export function parseRecord(text: string, source: string): PortableRecord {
   const top = asObject(parseJson(text, source), source);
   const at = (name: string): [unknown, string] => [top[name], `${source}: ${name}`];
-  const kernel = asObject(...at('kernel'));
   const wallclock = asObject(...at('wallclock'));
   const vcpus = asArray(...at('vcpus'));
   if (vcpus.length > MAX_VCPUS) throw new FormatError(`more than ${MAX_VCPUS} vCPUs`, { source });
   return {
+    domid: asNumber(...at('domid')),
+    ...asNamed(top, source),
+    builtAs: asOptional(asNamed, ...at('builtAs')),
     state: oneOf(STATES, ...at('state')),
     shutdownReason: asOptional(
       (value, place) => oneOf(SHUTDOWN_REASONS, value, place),
       ...at('shutdownReason'),
     ),
+    shutdownInstruction: asOptional(asNumber, ...at('shutdownInstruction')),
     kernel: {
-      path: asString(kernel['path'], `${source}: kernel.path`),
-      sha256: asString(kernel['sha256'], `${source}: kernel.sha256`),
-      buildId: asOptional(asString, kernel['buildId'], `${source}: kernel.buildId`),
+      ...asFile(...at('kernel')),
+      buildId: asOptional(asString, asObject(...at('kernel'))['buildId'], `${source}: kernel.buildId`),
     },
+    ramdisk: asOptional(asFile, ...at('ramdisk')),
     cmdline: asString(...at('cmdline')),
     memoryKiB: asNumber(...at('memoryKiB')),
     vcpus: vcpus.map((value) => {
@@ -83,5 +106,6 @@ export function parseRecord(text: string, source: string): PortableRecord {
     },
     paused: asBoolean(...at('paused')),
     idle: asBoolean(...at('idle')),
+    problem: asOptional(asString, ...at('problem')),
   };
 }

@@ -39,6 +39,7 @@ const BY_VALUE: readonly string[] = [
   'domain.json',
   'target.json',
   'guest.cfg',
+  'input.log',
   'xl-list-long.json',
   // What others are made from, and can be made from again.
   'memory.core',

@@ -9,6 +9,7 @@ import type { ExportOptions } from './export-command.ts';
 import type { FitOptions } from './fit-command.ts';
 import type { GdbserverOptions } from './gdbserver-command.ts';
 import type { RedactCommandOptions } from './redact-command.ts';
+import type { ReplayOptions } from './replay-command.ts';
 import type { ShowOptions } from './show-command.ts';
 import type { SignatureOptions } from './signature-command.ts';
 import type { StashOptions } from './stash-command.ts';
@@ -22,13 +23,14 @@ Exit status:
   1  diff: different crashes
   2  wrong usage, no such domain, a file that is no report; diff: the reports cannot be compared
   3  collect: the report was made, but required parts are missing (it says which and why)
-  130, 129, 143  collect: interrupted by Ctrl-C, SIGHUP, SIGTERM; nothing was written
+  130, 129, 143  collect, replay: interrupted by Ctrl-C, SIGHUP, SIGTERM; nothing was written
   triage: 0; 2 when there is nothing to read or the index is no use, 3 when some files are no reports (they are listed)
   fit: 0, 2 when the file is no report or cannot be made to fit
   mail: 0, 2 when the file is no report, 3 when the report lacks required parts
   symbolize: 0, 3 when the report is partial, 2 when it cannot be done
   verify: 0 whole, 1 something differs (it says what), 2 no report, or symbols are needed to find out
   decode: 0; 1 when there were no symbols to decode with, 2 for wrong usage
+  replay: 0 the same end, 1 another (it says what differs), 2 it cannot be replayed (it says why)
   show: 0, 2 when it is no report
   signature: 0, 2 for a file that is no report
   export: 0, 2 when there is no such domain, or the file cannot be read or written
@@ -42,6 +44,7 @@ Examples:
   pvh-report collect 7 -s vmlinux -o crash.tar.gz
   pvh-report collect guest1 --dry-run             what would be taken, and from where
   pvh-report symbolize crash.tar.gz -s vmlinux    names for a report that was made without
+  pvh-report replay crash.tar.gz --kernel vmlinuz the same run once more: does it end the same way?
   pvh-report show --html monday.tar.gz            a page to look at it with a browser
   pvh-report diff monday.tar.gz tuesday.tar.gz
   pvh-report triage /srv/reports                  the same crashes together, most frequent first
@@ -153,6 +156,23 @@ function declare(
     .action(async (report: string, options: VerifyOptions) => {
       const { runVerify } = await import('./verify-command.ts');
       done(await runVerify(report, options, env, streams));
+    });
+  program
+    .command('replay')
+    .description('run the domain of a report again, and check that it comes to the same end')
+    .argument('<report>', 'report of a domain of the runtime that ended')
+    .option(
+      '--kernel <file>',
+      'its kernel (default: where a domain of this host has it, or by its name beside the report or here)',
+    )
+    .option('--ramdisk <file>', 'its ramdisk (found like the kernel)')
+    .option('--core <file>', 'write all of its memory where it stopped, for xenctx, gdbserver and collect')
+    .option('--timeout <seconds>', 'when to give up (default: 600)')
+    .option('--json', 'as JSON')
+    .option('-q, --quiet', 'no progress')
+    .action(async (report: string, options: ReplayOptions) => {
+      const { runReplay } = await import('./replay-command.ts');
+      done(await runReplay(report, options, env, streams));
     });
   program
     .command('show')

@@ -7,7 +7,7 @@ import type { Collected } from './collect.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { readable } from './redact/document.ts';
 import { newKey, pinnedBy, readKey, readMap, renderMap } from './redact/key-file.ts';
-import { KEEPABLE, type Redacted, redactReport } from './redact/redact-report.ts';
+import { KEEPABLE, type Redacted, redactReport, whyLeftOut } from './redact/redact-report.ts';
 import { type Unpacked, unpackedFrom, unpackReport } from './report.ts';
 
 export interface RedactCommandOptions {
@@ -70,7 +70,7 @@ export function renderCounts({ counts, removed }: Redacted): string {
   return [
     ...(rows.length === 0 ? ['nothing private was found\n'] : [line('rule', 'replacements', 'values')]),
     ...rows.map((row) => line(...row)),
-    ...removed.map((name) => `left out: ${name}: holds memory of the guest\n`),
+    ...removed.map((name) => `left out: ${name}: ${whyLeftOut(name)}\n`),
   ].join('');
 }
 

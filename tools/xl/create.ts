@@ -68,7 +68,8 @@ function checkReadable(path: string, what: string): void {
   }
 }
 
-function firstRecord(domid: number, config: GuestConfig, uuid: string, now: Date): DomainRecord {
+/** The record of a domain that is to be built. */
+export function firstRecord(domid: number, config: GuestConfig, uuid: string, now: Date): DomainRecord {
   return {
     schema: 1,
     domid,

@@ -52,6 +52,20 @@ const isMemory = ({ name, bytes }: ArchiveFile): boolean => {
   );
 };
 
+const INPUT_LOG = 'input.log';
+/** A password that was typed stands there as what it is; with another one the guest would not do what it did. */
+const isTyped = ({ name, bytes }: ArchiveFile): boolean =>
+  name === INPUT_LOG &&
+  latin1(bytes)
+    .split('\n')
+    .some((line) => line !== '' && !/"kind":"(?:sysrq|shutdown|nmi)"/.test(line));
+
+/** Why a file is left out. */
+export const whyLeftOut = (name: string): string =>
+  `holds ${name === INPUT_LOG ? 'console input' : 'memory'} of the guest`;
+
+const REMOVED = 'left out by redact';
+
 /** Names of functions of this guest. @param files that are texts. */
 function machineryOf(files: readonly ArchiveFile[]): Set<string> {
   const names = new Set<string>();
@@ -96,14 +110,14 @@ function rewriteManifest(
     ...asArray(top['missing'], 'manifest.json: missing'),
     ...removed.map((item) => ({
       item,
-      reason: 'holds memory of the guest: left out by redact (--keep memory keeps it as it is)',
+      reason: `${whyLeftOut(item)}: ${item === INPUT_LOG ? REMOVED : `${REMOVED} (--keep memory keeps it as it is)`}`,
       cause: 'redacted',
       required: false,
     })),
   ];
   const { memory } = top;
   const noMemory =
-    typeof memory === 'object' && removed.length > 0
+    typeof memory === 'object' && removed.some((name) => name !== INPUT_LOG)
       ? { memory: { ...memory, taken: 'none', frames: 0 } }
       : {};
   return `${JSON.stringify({ ...top, ...noMemory, files: entries, missing, redaction }, undefined, 2)}\n`;
@@ -131,8 +145,9 @@ export async function redactReport(
   const { files, folder, path } = unpacked;
   const report = reportOf(unpacked);
   const all = [...files].map(([name, bytes]) => ({ name, bytes }));
-  const removed = keep.has(MEMORY) ? [] : all.filter(isMemory).map(({ name }) => name);
-  const texts = all.filter((file) => !isMemory(file));
+  const left = all.filter((file) => isTyped(file) || (isMemory(file) && !keep.has(MEMORY)));
+  const removed = left.map(({ name }) => name);
+  const texts = all.filter((file) => !isMemory(file) && !isTyped(file));
   const documents = texts.map(({ name, bytes }) => openDocument(name, bytes));
   const manifestBytes = files.get('manifest.json') ?? new Uint8Array();
   const { rules = [], kept = [], standIns = [] } = unpacked.manifest.redaction ?? {};
