@@ -44,6 +44,7 @@ Examples:
   pvh-report symbolize crash.tar.gz -s vmlinux    names for a report that was made without
   pvh-report show --html monday.tar.gz            a page to look at it with a browser
   pvh-report diff monday.tar.gz tuesday.tar.gz
+  pvh-report diff monday.tar.gz tuesday.tar.gz --ignore timing --baseline other-mondays/*.tar.gz
   pvh-report triage /srv/reports                  the same crashes together, most frequent first
   pvh-report redact crash.tar.gz                  the same without names, addresses and secrets
   pvh-report signature monday.tar.gz --explain    what identifies the crash, and why
@@ -171,6 +172,16 @@ function declare(
     .description('compare two reports: is it the same crash, and what differs')
     .argument('<a>', 'report')
     .argument('<b>', 'report')
+    .option(
+      '--ignore <pattern>',
+      'leave out sections, or what has such a name in one: "registers,timing", "config:vif*", "console:*crng*"',
+      listed,
+    )
+    .option('--only <section>', 'leave out everything else; patterns as for --ignore', listed)
+    .option(
+      '--baseline <report...>',
+      'reports (named after A and B) that should be like A: what A and they differ in is noise, and left out',
+    )
     .option('--json', 'everything as JSON, nothing shortened')
     .option('--html <file>', 'write a page, too (- prints that instead)')
     .action(async (a: string, b: string, options: DiffOptions) => {
