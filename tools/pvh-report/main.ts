@@ -192,7 +192,10 @@ function declare(
     .command('triage')
     .description('group many reports by crash signature: how often, since when, on which kernels')
     .argument('[place...]', 'folders, files, or patterns like "reports/**/web*.tar.gz"')
-    .option('--index <folder>', 'where the index is kept (default: .pvh-triage in the first folder)')
+    .option(
+      '--index <place>',
+      'where the index is kept: a folder (default: .pvh-triage in the first one), or s3://bucket/prefix',
+    )
     .option('--no-update', 'answer from the index as it is, without looking at the files')
     .option('--sql <query>', 'one SELECT over the table reports (DESCRIBE reports names its columns)')
     .option('--since <when>', 'only reports since then: a date, or 12h, 7d, 4w')
@@ -201,7 +204,7 @@ function declare(
     .option('-q, --quiet', 'no progress')
     .action(async (places: readonly string[], options: TriageOptions) => {
       const { runTriage } = await import('./triage-command.ts');
-      done(await runTriage(places, options, streams));
+      done(await runTriage(places, options, env, streams));
     });
   program
     .command('fit')
