@@ -1,7 +1,8 @@
-// An index of `pvh-report triage` in a bucket, on a server of the S3 protocol on loopback.
+// An index of `pvh-report triage` in a bucket, on a server of the S3 protocol on loopback: s3rver, or the one that PVH_TEST_S3
+// names (http://host:port), with a bucket `reports` and `S3RVER` for both keys.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFileSync, existsSync, readdirSync, renameSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import S3rver from '@20minutes/s3rver';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -27,20 +28,18 @@ const env: Record<string, string | undefined> = {
   AWS_REGION: 'eu-west-1',
 };
 beforeAll(async () => {
-  const { port } = await server.run();
-  env['AWS_ENDPOINT_URL'] = `http://127.0.0.1:${port}`;
+  env['AWS_ENDPOINT_URL'] = process.env['PVH_TEST_S3'] ?? `http://127.0.0.1:${(await server.run()).port}`;
 });
 afterAll(async () => {
-  await server.close();
+  if (process.env['PVH_TEST_S3'] === undefined) await server.close();
   store.remove();
 });
 
 let folder: ReturnType<typeof scratchFolder>;
 let url: string;
-let tests = 0;
 beforeEach(({ onTestFinished }) => {
   folder = scratchFolder();
-  url = `s3://reports/team ü/${++tests}`;
+  url = `s3://reports/team ü/${basename(folder.path)}`;
   onTestFinished(() => folder.remove());
 });
 
