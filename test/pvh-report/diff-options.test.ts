@@ -147,7 +147,7 @@ describe('--ignore and --only', () => {
     const whole = await diff(a, b, '--json');
     const options = ['--ignore', 'registers,console', '--ignore', 'config:memory', '--ignore', 'config:no'];
     const said = [
-      'the verdict is about all there is: it rests on what is left out of console',
+      'the verdict is not changed by what is left out, but rests on some of it: console',
       'left out: registers, console',
       'ignored: config:memory (1), config:no (nothing)',
     ];

@@ -11,7 +11,7 @@ export function leftOutLines(leftOut: LeftOut | undefined): string[] {
   const others = baselines.filter(({ verdict }) => verdict !== 'same');
   return [
     ...(decisive.length > 0
-      ? [`the verdict is about all there is: it rests on what is left out of ${decisive.join(' and ')}`]
+      ? [`the verdict is not changed by what is left out, but rests on some of it: ${decisive.join(', ')}`]
       : []),
     ...(others.length > 0
       ? [
