@@ -362,10 +362,10 @@ describe('questions', () => {
   });
 });
 
-test('object storage is refused with what to do', async () => {
+test('reports on object storage are refused with what to do', async () => {
   const { status, err } = await run('s3://bucket/reports');
   expect(status).toBe(2);
-  expect(err).toMatch(/httpfs/);
+  expect(err).toMatch(/only the index can be elsewhere: --index s3:/);
 });
 
 test('a link in the place of the index is not followed unless the user says so', async () => {

@@ -47,6 +47,7 @@ Examples:
   pvh-report replay crash.tar.gz --kernel vmlinuz the same run once more: does it end the same way?
   pvh-report show --html monday.tar.gz            a page to look at it with a browser
   pvh-report diff monday.tar.gz tuesday.tar.gz
+  pvh-report diff monday.tar.gz tuesday.tar.gz --ignore timing --baseline other-mondays/*.tar.gz
   pvh-report triage /srv/reports                  the same crashes together, most frequent first
   pvh-report redact crash.tar.gz                  the same without names, addresses and secrets
   pvh-report signature monday.tar.gz --explain    what identifies the crash, and why
@@ -191,6 +192,16 @@ function declare(
     .description('compare two reports: is it the same crash, and what differs')
     .argument('<a>', 'report')
     .argument('<b>', 'report')
+    .option(
+      '--ignore <pattern>',
+      'leave out sections, or what has such a name in one: "registers,timing", "config:vif*", "console:*crng*"',
+      listed,
+    )
+    .option('--only <section>', 'leave out everything else; patterns as for --ignore', listed)
+    .option(
+      '--baseline <report...>',
+      'reports (named after A and B) that should be like A: what A and they differ in is noise, and left out',
+    )
     .option('--json', 'everything as JSON, nothing shortened')
     .option('--html <file>', 'write a page, too (- prints that instead)')
     .action(async (a: string, b: string, options: DiffOptions) => {
@@ -201,7 +212,10 @@ function declare(
     .command('triage')
     .description('group many reports by crash signature: how often, since when, on which kernels')
     .argument('[place...]', 'folders, files, or patterns like "reports/**/web*.tar.gz"')
-    .option('--index <folder>', 'where the index is kept (default: .pvh-triage in the first folder)')
+    .option(
+      '--index <place>',
+      'where the index is kept: a folder (default: .pvh-triage in the first one), or s3://bucket/prefix',
+    )
     .option('--no-update', 'answer from the index as it is, without looking at the files')
     .option('--sql <query>', 'one SELECT over the table reports (DESCRIBE reports names its columns)')
     .option('--since <when>', 'only reports since then: a date, or 12h, 7d, 4w')
@@ -210,7 +224,7 @@ function declare(
     .option('-q, --quiet', 'no progress')
     .action(async (places: readonly string[], options: TriageOptions) => {
       const { runTriage } = await import('./triage-command.ts');
-      done(await runTriage(places, options, streams));
+      done(await runTriage(places, options, env, streams));
     });
   program
     .command('fit')

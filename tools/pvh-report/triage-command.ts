@@ -4,11 +4,13 @@ import { join, resolve } from 'node:path';
 import { cleanJson } from '../shared/clean-text.ts';
 import { ToolFailure } from '../shared/failure.ts';
 import { Progress, stderrOutput } from '../shared/progress.ts';
+import { cacheDirectory } from '../shared/state-dir.ts';
 import { EXIT, type Streams } from './exit.ts';
+import { Bucket, isBucketUrl } from './triage/bucket.ts';
 import { Database } from './triage/duckdb.ts';
 import { renderTriage, triage } from './triage/groups.ts';
 import { type Place, placeOf } from './triage/listing.ts';
-import { Index } from './triage/parts.ts';
+import { Index, type IndexPlace } from './triage/parts.ts';
 import { ask, renderAnswer } from './triage/query.ts';
 import { Names, update } from './triage/update.ts';
 
@@ -54,18 +56,33 @@ function parseSince(text: string, now: Date): string {
   return date.toISOString();
 }
 
-/** An index on object storage takes an extension of DuckDB, which is not part of the package. */
 function refuseRemote(path: string): void {
   if (/^[a-z][a-z0-9]+:\/\//i.test(path))
     throw usage(
       `${path}: not a folder of this machine`,
-      'DuckDB reads object storage with its extension httpfs, which is not in the package @duckdb/node-api;',
-      'the index is plain Parquet: docs/triage.md shows how to keep and query it there',
+      'only the index can be elsewhere: --index s3://bucket/prefix',
     );
 }
 
+type Env = Readonly<Record<string, string | undefined>>;
+
+async function indexPlace(
+  places: readonly Place[],
+  index: string | undefined,
+  env: Env,
+): Promise<IndexPlace> {
+  if (index !== undefined && isBucketUrl(index)) {
+    const bucket = await Bucket.open(index, env);
+    return { folder: join(cacheDirectory(env), 'triage', bucket.id), bucket };
+  }
+  return { folder: indexFolder(places, index) };
+}
+
 function indexFolder(places: readonly Place[], index: string | undefined): string {
-  if (index !== undefined) return resolve(index);
+  if (index !== undefined) {
+    refuseRemote(index);
+    return resolve(index);
+  }
   const [first] = places;
   if (first === undefined) throw usage('no folder of reports, and no --index DIR');
   const folder = join(first.base, '.pvh-triage');
@@ -88,19 +105,20 @@ async function createViews(database: Database, updated: boolean, since: string |
 export async function runTriage(
   args: readonly string[],
   options: TriageOptions,
+  env: Env,
   { out, err }: Streams,
   now: () => Date = () => new Date(),
 ): Promise<number> {
-  for (const path of [...args, options.index ?? '']) refuseRemote(path);
+  for (const path of args) refuseRemote(path);
   const limit = parseLimit(options.limit, options.sql === undefined ? DEFAULT_GROUPS : DEFAULT_ROWS);
   const since = options.since === undefined ? undefined : parseSince(options.since, now());
   const places = args.map(placeOf);
-  const folder = indexFolder(places, options.index);
   if (options.update && places.length === 0)
     throw usage('no folder of reports; --no-update asks the index as it is');
-  const names = new Names(folder);
+  const place = await indexPlace(places, options.index, env);
+  const names = new Names(place.folder);
   using database = await Database.open();
-  const index = await Index.open(folder, database, options.update);
+  const index = await Index.open(place, database, options.update);
   if (options.update) {
     const progress = new Progress(
       options.quiet
@@ -126,7 +144,7 @@ export async function runTriage(
     else out(renderAnswer(answer));
     return EXIT.ok;
   }
-  const result = await triage(database, folder, limit, (name) => names.onDisk(name));
+  const result = await triage(database, index.name, limit, (name) => names.onDisk(name));
   if (options.json) json(result);
   else out(renderTriage(result));
   return result.unreadable > 0 ? EXIT.partial : EXIT.ok;

@@ -1,7 +1,8 @@
 // Everything that two reports differ in, as data. Symmetric: comparing (b, a) gives the mirror image of (a, b).
-import type { CrashVcpu } from '../crash.ts';
+import type { CrashFrame, CrashVcpu } from '../crash.ts';
 import type { Report } from '../report.ts';
 import { isIdle, tellingFrames } from '../signature/frames.ts';
+import { crashTitle } from '../signature/title.ts';
 import { functionName } from '../signature.ts';
 import { isRepeated } from '../xen-log.ts';
 import { type AlignedRow, align, surplus } from './align.ts';
@@ -9,6 +10,8 @@ import { compareSettings, type SettingDifference } from './config.ts';
 import { type ConsoleDifference, compareConsoles, normaliseLine } from './console.ts';
 import type { Pair } from './pair.ts';
 import { compareRegisters, type RegisterDifference } from './registers.ts';
+import { EVERYTHING, type Scope, type Section } from './scope.ts';
+import { CountingSieve, type LeftOut, type Noise, type Sieve } from './sieve.ts';
 import { comparePhases, type PhaseDifference } from './timing.ts';
 import { type Judgement, judge } from './verdict.ts';
 
@@ -41,6 +44,8 @@ export interface Comparison {
   readonly timing: readonly PhaseDifference[];
   readonly xenLog: { readonly a: readonly string[]; readonly b: readonly string[] };
   readonly missing: readonly Pair[];
+  /** Absent when that is everything. */
+  readonly leftOut?: LeftOut;
 }
 
 const STACK_LIMIT = 256;
@@ -56,8 +61,10 @@ const side = ({ path, signature: { text, sha8, weak }, manifest: { domain, kerne
     `kernel ${kernel.buildId ?? kernel.sha256?.slice(0, 12) ?? 'unknown'}`,
 });
 
-const stackNames = ({ signature: { vcpu } }: Report): string[] =>
-  (vcpu?.frames ?? []).map(({ symbol, address }) => (symbol === undefined ? address : functionName(symbol)));
+const frameName = ({ symbol, address }: CrashFrame): string =>
+  symbol === undefined ? address : functionName(symbol);
+
+const stackNames = ({ signature: { vcpu } }: Report): string[] => (vcpu?.frames ?? []).map(frameName);
 
 /** In one or two words. */
 function whereabouts(vcpu: CrashVcpu | undefined): string | undefined {
@@ -115,13 +122,25 @@ function compareConditions(a: Report, b: Report): Pair[] {
 /** Settings that the conditions have already. */
 const IN_CONDITIONS: ReadonlySet<string> = new Set(['vcpus', 'kernel']);
 
-function compareInOrder(a: Report, b: Report): Comparison {
-  const conditions = compareConditions(a, b);
-  const config = compareSettings(a, b);
+/** What the verdict rests on, by the names of a section's rows and lines. */
+const evidenceOf =
+  (reports: readonly Report[]) =>
+  (section: Section): readonly string[] =>
+    section === 'stack'
+      ? reports.flatMap(({ signature: { frames, names } }) => frames.slice(0, names.length).map(frameName))
+      : reports.flatMap(({ console }) => {
+          const said = crashTitle(console ?? '')?.raw;
+          return said === undefined ? [] : [normaliseLine(said)];
+        });
+
+export function compareInOrder(a: Report, b: Report, sieve: Sieve): Comparison {
+  const conditions = sieve.rows('conditions', compareConditions(a, b));
+  const config = sieve.rows('config', compareSettings(a, b));
   const isNew = ({ what, harmless }: SettingDifference) => !harmless && !IN_CONDITIONS.has(what);
   const changed = conditions.length + config.filter(isNew).length;
   const [left, right] = [a.console ?? '', b.console ?? ''];
   const both = a.console !== undefined && b.console !== undefined;
+  const xenLog = surplus(xenLines(a.xenLog), xenLines(b.xenLog));
   return {
     schema: 'pvh-report-diff/1',
     judgement: judge(a, b),
@@ -130,15 +149,18 @@ function compareInOrder(a: Report, b: Report): Comparison {
     changed,
     stack: {
       vcpu: { a: a.signature.vcpu?.id, b: b.signature.vcpu?.id },
-      rows: align(stackNames(a), stackNames(b), STACK_LIMIT),
+      rows: sieve.rows('stack', align(stackNames(a), stackNames(b), STACK_LIMIT)),
     },
-    vcpus: compareOthers(a, b),
-    registers: compareRegisters(a.signature.vcpu?.registers ?? [], b.signature.vcpu?.registers ?? []),
+    vcpus: sieve.rows('vcpus', compareOthers(a, b)),
+    registers: sieve.rows(
+      'registers',
+      compareRegisters(a.signature.vcpu?.registers ?? [], b.signature.vcpu?.registers ?? []),
+    ),
     config,
-    ...(both && { console: compareConsoles(left, right) }),
-    timing: both ? comparePhases(left, right) : [],
-    xenLog: surplus(xenLines(a.xenLog), xenLines(b.xenLog)),
-    missing: compareMissing(a, b),
+    ...(both && sieve.takes('console') && { console: compareConsoles(left, right, sieve.lines) }),
+    timing: sieve.rows('timing', both ? comparePhases(left, right) : []),
+    xenLog: { a: sieve.rows('xenLog', xenLog.a), b: sieve.rows('xenLog', xenLog.b) },
+    missing: sieve.rows('missing', compareMissing(a, b)),
   };
 }
 
@@ -159,7 +181,22 @@ export function mirror<T>(value: T): T {
   return swap(value) as T; // the same shape with two keys exchanged
 }
 
-export function compareReports(a: Report, b: Report): Comparison {
-  // One order whatever the caller's: alignments break ties, and must break them the same way both times.
-  return b.digest < a.digest ? mirror(compareInOrder(b, a)) : compareInOrder(a, b);
+/** The same order whatever the caller's: alignments break ties, and must break them the same way both times. */
+export const inOrder = (a: Report, b: Report): readonly [Report, Report] =>
+  b.digest < a.digest ? [b, a] : [a, b];
+
+/** What is asked for: everything, unless it says less. */
+export interface Wanted {
+  readonly scope?: Scope;
+  /** What runs like `a` differ in. */
+  readonly noise?: Noise | undefined;
+}
+
+export function compareReports(a: Report, b: Report, { scope = EVERYTHING, noise }: Wanted = {}): Comparison {
+  const sieve = new CountingSieve(scope, noise);
+  const [first, second] = inOrder(a, b);
+  const compared = compareInOrder(first, second, sieve);
+  const comparison = first === a ? compared : mirror(compared);
+  const leftOut = sieve.leftOut(comparison.judgement, evidenceOf([a, b]));
+  return leftOut === undefined ? comparison : { ...comparison, leftOut };
 }

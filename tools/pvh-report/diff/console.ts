@@ -21,8 +21,9 @@ export interface ConsoleDifference {
   readonly surplus: { readonly a: number; readonly b: number };
   /** Paired lines whose numbers differ. */
   readonly numbers: number;
-  /** Absent when the logs agree. Line numbers count from 1 and are the same in both: all lines before have partners. */
+  /** Absent when the logs agree. All lines before it have partners. */
   readonly divergence?: {
+    /** Counts from 1, in both logs, only lines that are looked at. */
     readonly line: number;
     /** Seconds since the guest's start, as its kernel printed them. */
     readonly seconds: { readonly a?: number; readonly b?: number };
@@ -37,6 +38,23 @@ export interface ConsoleDifference {
   readonly hunks: readonly ConsoleHunk[];
   /** Lines of which the other side has none, in order; the first `MAX_LISTED`. */
   readonly only: { readonly a: readonly Template[]; readonly b: readonly Template[] };
+}
+
+/** Which lines are looked at. */
+export interface LineSieve {
+  /** @param line without what differs in any two runs. */
+  keeps(line: string): boolean;
+  /**
+   * Whether lines of these words tell nothing.
+   * @param apart so much more often one side has them. @param lines of both sides together.
+   */
+  isNoise(words: string, apart: number, lines: number): boolean;
+}
+
+/** The number of the first line without a partner; two where lines that are left out shift one side against the other. */
+export function firstPlace({ hunks: [first] }: ConsoleDifference): string {
+  const { a, b } = first?.at ?? {};
+  return a === b ? `${a}` : `${a} / ${b}`;
 }
 
 const CONTEXT = 5;
@@ -68,10 +86,20 @@ export const normaliseLine = (line: string): string =>
 interface Words {
   readonly ids: Int32Array;
   readonly lines: readonly string[];
+  readonly printed: readonly string[];
+  /** Where a line is in the log, from 0; of the end, the number of lines. */
+  placeOf(line: number): number;
 }
 
-/** @returns the logs, and a line for each number. */
-function intern(logs: readonly (readonly string[])[]): { words: Words[]; texts: readonly string[] } {
+/** Two logs; the words and a line for each number. */
+interface Interned {
+  readonly a: Words;
+  readonly b: Words;
+  readonly words: readonly string[];
+  readonly texts: readonly string[];
+}
+
+function intern(a: readonly string[], b: readonly string[]): Interned {
   const ids = new Map<string, number>();
   const texts: string[] = [];
   const idOf = (line: string): number => {
@@ -81,11 +109,36 @@ function intern(logs: readonly (readonly string[])[]): { words: Words[]; texts: 
     ids.set(template, texts.length);
     return texts.push(line) - 1;
   };
-  const words = logs.map((log) => {
-    const lines = log.map(normaliseLine);
-    return { lines, ids: Int32Array.from(lines, idOf) };
+  const wordsOf = (printed: readonly string[]): Words => {
+    const lines = printed.map(normaliseLine);
+    return { lines, printed, ids: Int32Array.from(lines, idOf), placeOf: (line) => line };
+  };
+  return { a: wordsOf(a), b: wordsOf(b), texts, words: [...ids.keys()] };
+}
+
+function select(
+  { ids, lines, printed, placeOf }: Words,
+  keeps: (line: string, id: number) => boolean,
+): Words {
+  const kept = Int32Array.from(lines.keys()).filter((at) => keeps(lines[at] ?? '', ids[at] ?? 0));
+  return {
+    ids: kept.map((at) => ids[at] ?? 0),
+    lines: Array.from(kept, (at) => lines[at] ?? ''),
+    printed: Array.from(kept, (at) => printed[at] ?? ''),
+    placeOf: (line) => placeOf(kept[line] ?? lines.length),
+  };
+}
+
+/** Leaves those lines that are to be looked at. */
+function sift({ a, b, texts, words }: Interned, sieve: LineSieve): Interned {
+  const [keptA, keptB] = [select(a, sieve.keeps), select(b, sieve.keeps)];
+  const [countA, countB] = [counts(keptA.ids, texts.length), counts(keptB.ids, texts.length)];
+  const noise = words.map((template, id) => {
+    const [inA, inB] = [countA[id] ?? 0, countB[id] ?? 0];
+    return inA + inB > 0 && sieve.isNoise(template, Math.abs(inA - inB), inA + inB);
   });
-  return { words, texts };
+  const tells = (_: string, id: number): boolean => !noise[id];
+  return { a: select(keptA, tells), b: select(keptB, tells), texts, words };
 }
 
 /** At most MAX_LINES. */
@@ -143,20 +196,34 @@ function onlyIn(these: Uint32Array, those: Uint32Array, texts: readonly string[]
 const surplusOf = (these: Uint32Array, those: Uint32Array): number =>
   these.reduce((sum, count, id) => sum + Math.max(0, count - (those[id] ?? 0)), 0);
 
-export function compareConsoles(a: string, b: string): ConsoleDifference {
+/** Words of lines without a partner, and how much more often one log has them. */
+export function unsteadyLines(a: string, b: string): ReadonlyMap<string, number> {
+  const { a: left, b: right, words } = intern(linesOf(a), linesOf(b));
+  const [countA, countB] = [counts(left.ids, words.length), counts(right.ids, words.length)];
+  const alone = new Set<number>();
+  for (const { at, lines } of hunksOf(pairUp(left.ids, right.ids), right.ids.length)) {
+    for (const id of left.ids.subarray(at.a - 1, at.a - 1 + lines.a)) alone.add(id);
+    for (const id of right.ids.subarray(at.b - 1, at.b - 1 + lines.b)) alone.add(id);
+  }
+  return new Map([...alone].map((id) => [words[id] ?? '', Math.abs((countA[id] ?? 0) - (countB[id] ?? 0))]));
+}
+
+export function compareConsoles(a: string, b: string, sieve?: LineSieve): ConsoleDifference {
   const [left, right] = [linesOf(a), linesOf(b)];
-  const { words, texts } = intern([left, right]);
-  const none: Words = { ids: new Int32Array(), lines: [] };
-  const [wordsA = none, wordsB = none] = words;
+  const all = intern(left, right);
+  const { a: wordsA, b: wordsB, texts } = sieve === undefined ? all : sift(all, sieve);
   const partner = pairUp(wordsA.ids, wordsB.ids);
   const [countA, countB] = [counts(wordsA.ids, texts.length), counts(wordsB.ids, texts.length)];
   const hunks: ConsoleHunk[] = [];
-  for (const hunk of hunksOf(partner, right.length)) if (hunks.push(hunk) >= MAX_LISTED) break;
+  for (const hunk of hunksOf(partner, wordsB.ids.length)) if (hunks.push(hunk) >= MAX_LISTED) break;
   const difference: ConsoleDifference = {
     lines: { a: left.length, b: right.length },
     surplus: { a: surplusOf(countA, countB), b: surplusOf(countB, countA) },
     numbers: partner.filter((at, index) => at >= 0 && wordsA.lines[index] !== wordsB.lines[at]).length,
-    hunks,
+    hunks: hunks.map(({ at, lines }) => ({
+      at: { a: wordsA.placeOf(at.a - 1) + 1, b: wordsB.placeOf(at.b - 1) + 1 },
+      lines,
+    })),
     only: { a: onlyIn(countA, countB, texts), b: onlyIn(countB, countA, texts) },
   };
   const [first] = hunks;
@@ -164,7 +231,7 @@ export function compareConsoles(a: string, b: string): ConsoleDifference {
   const shown = (lines: readonly string[], from: number, count: number) =>
     lines.slice(Math.max(0, from), from + count);
   const [fromA, fromB] = [first.at.a - 1, first.at.b - 1];
-  const [secondsA, secondsB] = [secondsNear(left, fromA), secondsNear(right, fromB)];
+  const [secondsA, secondsB] = [secondsNear(wordsA.printed, fromA), secondsNear(wordsB.printed, fromB)];
   return {
     ...difference,
     divergence: {

@@ -2,7 +2,8 @@
 // What a guest or a stranger wrote is shown without the characters that steer a terminal.
 import type { AlignedRow } from './align.ts';
 import type { Comparison, Side } from './compare.ts';
-import type { Template } from './console.ts';
+import { firstPlace, type Template } from './console.ts';
+import { leftOutLines } from './left-out.ts';
 import type { Pair } from './pair.ts';
 
 const MAX_LINES = 80;
@@ -34,7 +35,7 @@ function consoleLines({ console }: Comparison): string[] {
   const { a, b } = divergence.seconds;
   const when = (seconds: number | undefined) => (seconds === undefined ? '?' : `${seconds.toFixed(3)} s`);
   return [
-    `  first difference in line ${divergence.line}, at ${when(a)} / ${when(b)}; ${hunks.length} in all`,
+    `  first difference in line ${firstPlace(console)}, at ${when(a)} / ${when(b)}; ${hunks.length} in all`,
     `  A has ${lines.a} lines, B ${lines.b}; without partner ${surplus.a} / ${surplus.b}; other numbers in ${numbers}`,
     ...divergence.before.map((line) => MARK.both + line),
     ...divergence.a.map((line) => MARK.a + line),
@@ -87,7 +88,8 @@ const VERDICT_TEXT = {
 };
 
 export function renderComparison(comparison: Comparison): string {
-  const { judgement, sides, conditions, changed, stack, registers, config, xenLog, missing } = comparison;
+  const { judgement, sides, conditions, changed, stack, registers, config, xenLog, missing, leftOut } =
+    comparison;
   const verdict = judgement.otherSite
     ? `${VERDICT_TEXT.same} (the same signature, another place in the function)`
     : VERDICT_TEXT[judgement.verdict];
@@ -100,6 +102,7 @@ export function renderComparison(comparison: Comparison): string {
   const lines = [
     `${verdict}: ${because}`,
     `confidence ${judgement.confidence}`,
+    ...leftOutLines(leftOut),
     `A  ${sides.a.path}  ${sides.a.domain}  ${sides.a.kernel}`,
     `B  ${sides.b.path}  ${sides.b.domain}  ${sides.b.kernel}`,
     ...section(

@@ -1,6 +1,7 @@
 // Is it the same crash? Rules in order, the first that has an answer decides and says so.
 import type { Report } from '../report.ts';
 import type { Signature } from '../signature.ts';
+import type { Section } from './scope.ts';
 
 export type Verdict = 'same' | 'different' | 'not comparable';
 
@@ -9,6 +10,8 @@ export interface Judgement {
   readonly confidence: 'high' | 'medium' | 'low';
   /** Which rule decided, in words; `a` and `b` are what it looked at. */
   readonly rule: string;
+  /** Sections that show what it looked at; none has how a domain ended. */
+  readonly restsOn: readonly Section[];
   readonly a?: string | undefined;
   readonly b?: string | undefined;
   /** Of the same crash in the same kernel: true when it was at another instruction of the same function. */
@@ -53,6 +56,7 @@ function compareStacks(a: Report, b: Report): Judgement | undefined {
           : `the ${of} at the top of the stack agrees, frame ${differing + 1} differs`,
       a: x.names[differing],
       b: y.names[differing],
+      restsOn: ['stack'],
     };
   const agreed = x.message !== undefined && y.message !== undefined ? 'ending, message' : 'ending';
   return {
@@ -61,6 +65,7 @@ function compareStacks(a: Report, b: Report): Judgement | undefined {
     rule: x.weak
       ? `${agreed}, kernel and the ${agreeing(count, ['address', 'addresses'])}`
       : `${agreed} and the ${agreeing(count, ['frame', 'frames'])}`,
+    restsOn: agreed === 'ending' ? ['stack'] : ['stack', 'console'],
     ...(!x.weak && isOtherSite(a, b) && { otherSite: true }),
   };
 }
@@ -72,7 +77,7 @@ const isMessageOnly = ({ weak, names, message }: Signature): boolean =>
 const RULES: readonly Rule[] = [
   (a, b) =>
     a.digest === b.digest
-      ? { verdict: 'same', confidence: 'high', rule: 'the reports are identical' }
+      ? { verdict: 'same', confidence: 'high', rule: 'the reports are identical', restsOn: [] }
       : undefined,
   (a, b) =>
     hasEvidence(a) && hasEvidence(b)
@@ -83,6 +88,7 @@ const RULES: readonly Rule[] = [
           rule: 'a report has neither stack nor console',
           a: hasEvidence(a) ? 'has evidence' : 'has none',
           b: hasEvidence(b) ? 'has evidence' : 'has none',
+          restsOn: ['stack', 'console'],
         },
   ({ signature: a }, { signature: b }) =>
     a.ending === b.ending
@@ -93,6 +99,7 @@ const RULES: readonly Rule[] = [
           rule: 'the domains ended in different ways',
           a: a.ending,
           b: b.ending,
+          restsOn: [],
         },
   ({ signature: a }, { signature: b }) =>
     a.message === b.message || a.message === undefined || b.message === undefined
@@ -103,6 +110,7 @@ const RULES: readonly Rule[] = [
           rule: 'the messages on the console differ',
           a: a.message,
           b: b.message,
+          restsOn: ['console'],
         },
   ({ signature: a }, { signature: b }) =>
     isMessageOnly(a) && isMessageOnly(b)
@@ -110,6 +118,7 @@ const RULES: readonly Rule[] = [
           verdict: 'same',
           confidence: 'high',
           rule: 'ending and message agree, and nothing lies below the panic',
+          restsOn: ['stack', 'console'],
         }
       : undefined,
   compareStacks,
@@ -119,6 +128,7 @@ const RULES: readonly Rule[] = [
           verdict: 'same',
           confidence: 'low',
           rule: 'ending and message agree; there are no stacks that can be compared',
+          restsOn: ['console'],
         }
       : undefined,
 ];
@@ -132,5 +142,6 @@ export function judge(a: Report, b: Report): Judgement {
     verdict: 'not comparable',
     confidence: 'high',
     rule: 'no message on the console, and no stacks that can be compared: collect with -s and the kernel’s vmlinux',
+    restsOn: ['stack', 'console'],
   };
 }

@@ -1,9 +1,11 @@
 // The page of a comparison: what `diff` found, most decisive first. Decides nothing itself.
 import type { AlignedRow } from '../diff/align.ts';
 import type { Comparison, Side } from '../diff/compare.ts';
-import type { Template } from '../diff/console.ts';
+import { firstPlace, type Template } from '../diff/console.ts';
+import { leftOutLines } from '../diff/left-out.ts';
 import type { Pair } from '../diff/pair.ts';
 import type { RegisterDifference } from '../diff/registers.ts';
+import type { Section as SectionName } from '../diff/scope.ts';
 import { renderPage, type Section } from './document.ts';
 import { html, type Markup } from './markup.ts';
 
@@ -52,7 +54,18 @@ function sideFacts(name: string, { path, domain, kernel, signature }: Side): Mar
   } ${short(signature.text)}</dd></dl></div>`;
 }
 
-function verdict({ judgement, sides, conditions, changed }: Comparison): Section {
+const has = ({ leftOut }: Comparison, section: SectionName): boolean => !leftOut?.sections.includes(section);
+
+function changes({ conditions, changed }: Comparison): Markup {
+  return html`<h3>What else changed between the two</h3>
+${changed > 1 ? html`<p class="warning">${changed} things changed between the two: read the rest with care.</p>` : undefined}${pairs(
+  conditions,
+  'Kernel, symbols, Xen, tool and number of vCPUs are the same.',
+)}`;
+}
+
+function verdict(comparison: Comparison): Section {
+  const { judgement, sides, leftOut } = comparison;
   const { text, look } = VERDICTS[judgement.verdict];
   const looked =
     judgement.a === undefined && judgement.b === undefined
@@ -66,11 +79,7 @@ function verdict({ judgement, sides, conditions, changed }: Comparison): Section
     }</p>
 <p>Decided by: ${short(judgement.rule)}. Confidence: ${judgement.confidence}.</p>
 ${looked}<div class="pair">${sideFacts('A', sides.a)}${sideFacts('B', sides.b)}</div>
-<h3>What else changed between the two</h3>
-${changed > 1 ? html`<p class="warning">${changed} things changed between the two: read the rest with care.</p>` : undefined}${pairs(
-  conditions,
-  'Kernel, symbols, Xen, tool and number of vCPUs are the same.',
-)}`,
+${leftOutLines(leftOut).map((line) => html`<p class="note">${short(line)}</p>`)}${has(comparison, 'conditions') ? changes(comparison) : undefined}`,
   };
 }
 
@@ -81,14 +90,23 @@ const alignedRow = (row: AlignedRow): Markup =>
     row.in === 'b' ? undefined : value(row.text)
   }</td><td>${row.in === 'a' ? undefined : value(row.text)}</td></tr>\n`;
 
-const stack = ({ stack: { vcpu, rows }, vcpus }: Comparison): Section => ({
-  id: 'stack',
-  title: 'Stacks',
-  body: html`${table(
-    { columns: ['In', `A: vcpu${vcpu.a ?? '?'}`, `B: vcpu${vcpu.b ?? '?'}`], rows: rows.map(alignedRow) },
-    'Neither report has a stack.',
-  )}<h3>Other vCPUs</h3>${pairs(vcpus, 'No other vCPU was in different functions.')}`,
-});
+function stack(comparison: Comparison): Section {
+  const { vcpu, rows } = comparison.stack;
+  const columns = ['In', `A: vcpu${vcpu.a ?? '?'}`, `B: vcpu${vcpu.b ?? '?'}`];
+  return {
+    id: 'stack',
+    title: 'Stacks',
+    body: html`${
+      has(comparison, 'stack')
+        ? table({ columns, rows: rows.map(alignedRow) }, 'Neither report has a stack.')
+        : undefined
+    }${
+      has(comparison, 'vcpus')
+        ? html`<h3>Other vCPUs</h3>${pairs(comparison.vcpus, 'No other vCPU was in different functions.')}`
+        : undefined
+    }`,
+  };
+}
 
 const registerRow = ({ name, relation, a, b, bits }: RegisterDifference): Markup =>
   html`<tr class="${relation === 'differs' ? 'differs' : 'alike'}"><th scope="row"><code>${short(name)}</code></th><td class="data">${short(a)}</td><td class="data">${short(b)}</td><td>${
@@ -153,7 +171,7 @@ function consoles({ console }: Comparison): Section {
 ${
   divergence === undefined
     ? html`<p class="note">There is none: both say the same.</p>`
-    : html`<p>In line ${divergence.line}, at ${seconds(divergence.seconds.a)} / ${seconds(divergence.seconds.b)}.</p>${table(
+    : html`<p>In line ${firstPlace(console)}, at ${seconds(divergence.seconds.a)} / ${seconds(divergence.seconds.b)}.</p>${table(
         {
           columns,
           rows: [
@@ -210,14 +228,29 @@ const missing = ({ missing: rows }: Comparison): Section => ({
   body: pairs(rows, 'Both have the same parts.'),
 });
 
+type Shown = readonly [shown: (comparison: Comparison) => Section, ...of: readonly SectionName[]];
+
+const SECTIONS: readonly Shown[] = [
+  [stack, 'stack', 'vcpus'],
+  [registers, 'registers'],
+  [configuration, 'config'],
+  [consoles, 'console'],
+  [xenLog, 'xenLog'],
+  [timing, 'timing'],
+  [missing, 'missing'],
+];
+
 /** The same comparison gives the same bytes. */
 export const renderDiffPage = (comparison: Comparison): string =>
   renderPage({
     kind: 'Comparison of two reports',
     title: `${short(comparison.sides.a.domain)} and ${short(comparison.sides.b.domain)}`,
-    sections: [verdict, stack, registers, configuration, consoles, xenLog, timing, missing].map((section) =>
-      section(comparison),
-    ),
+    sections: [
+      verdict(comparison),
+      ...SECTIONS.filter(([, ...of]) => of.some((name) => has(comparison, name))).map(([section]) =>
+        section(comparison),
+      ),
+    ],
     hasConsole: false,
     footer: html`Made by pvh-report diff. This page loads nothing.`,
   });

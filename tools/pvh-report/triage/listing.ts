@@ -3,6 +3,7 @@ import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { systemError, ToolFailure } from '../../shared/failure.ts';
 import { EXIT } from '../exit.ts';
+import { matches, matchesName } from '../glob.ts';
 
 export interface ListedFile {
   readonly path: string;
@@ -26,40 +27,9 @@ const MAX_DEPTH = 32;
 
 const isReportName = (name: string): boolean => /\.(tar\.gz|tgz)$/.test(name) && !name.startsWith('.');
 
-/**
- * Whether items fit a pattern in which `star` stands for any number of them. Looks back to the last star only, so its time is bounded
- * by the product of the lengths.
- */
-function matches(
-  pattern: ArrayLike<string>,
-  items: ArrayLike<string>,
-  star: string,
-  fits: (wanted: string, item: string) => boolean,
-): boolean {
-  let [at, in_] = [0, 0];
-  let last: { readonly at: number; in_: number } | undefined;
-  while (in_ < items.length) {
-    const wanted = pattern[at];
-    if (wanted === star) last = { at: at++, in_ };
-    else if (wanted !== undefined && fits(wanted, items[in_] ?? '')) {
-      at++;
-      in_++;
-    } else if (last) {
-      last.in_++;
-      [at, in_] = [last.at + 1, last.in_];
-    } else return false;
-  }
-  while (pattern[at] === star) at++;
-  return at === pattern.length;
-}
-
-/** `*` and `?` in one part of a path. */
-const matchesPart = (pattern: string, name: string): boolean =>
-  matches(pattern, name, '*', (wanted, character) => wanted === '?' || wanted === character);
-
 /** `**` stands for any folders. */
 const matchesPath = (pattern: readonly string[], parts: readonly string[]): boolean =>
-  matches(pattern, parts, '**', matchesPart);
+  matches(pattern, parts, '**', matchesName);
 
 export const isBelow = (folder: string, path: string): boolean =>
   path.startsWith(folder.endsWith(sep) ? folder : folder + sep);

@@ -4,12 +4,28 @@
 // A part's name has the first and the last of the parts that it stands for: reports-00000007-00000007.parquet was written as
 // the seventh, reports-00000001-00000007.parquet holds everything up to it. A part that lies within another one is not read:
 // so it does not matter when the end comes between writing the one and removing the other.
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
+//
+// In a bucket nothing can be renamed or locked. There a part's name ends in a token that nobody else comes upon: so nothing is
+// overwritten, a name has one content for ever, and the folder is a copy. Others may add a part with a number that one which
+// stands for many has as well, so all parts are read, and those that were made one are removed by their names, oldest first.
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { temporaryBeside } from '../../../core/host/files.ts';
+import { replaceFile, temporaryBeside } from '../../../core/host/files.ts';
 import { withLock } from '../../../core/host/lock.ts';
 import { systemError, ToolFailure } from '../../shared/failure.ts';
 import { EXIT } from '../exit.ts';
+import type { Bucket } from './bucket.ts';
 import { type Database, literalPath, quoted } from './duckdb.ts';
 import { COLUMNS } from './row.ts';
 
@@ -23,13 +39,25 @@ interface Part {
   readonly name: string;
   readonly first: number;
   readonly last: number;
+  /** Of a part that was put into a bucket. */
+  readonly token?: string | undefined;
 }
 
-const NAME = /^reports-(\d{8})-(\d{8})\.parquet$/;
+const NAME = /^reports-(\d{8})-(\d{8})(?:-([0-9a-f]{16}))?\.parquet$/;
 const TEMPORARY = /^\.reports-.*\.tmp$/;
 
-const partName = (first: number, last: number): string =>
-  `reports-${String(first).padStart(8, '0')}-${String(last).padStart(8, '0')}.parquet`;
+const partName = (first: number, last: number, token?: string): string =>
+  `${['reports', ...[first, last].map((at) => String(at).padStart(8, '0')), ...(token ? [token] : [])].join('-')}.parquet`;
+
+/** Where the parts are. */
+export interface IndexPlace {
+  /** Of the parts, or of their copies. */
+  readonly folder: string;
+  readonly bucket?: Bucket;
+}
+
+/** While parts are fetched others may go, as often as they are made one. */
+const MAX_ROUNDS = 10;
 
 const columnNames = COLUMNS.map(({ name }) => name).join(', ');
 const columnKinds = COLUMNS.map(({ name, kind }) => `${name} ${kind}`).join(', ');
@@ -42,24 +70,34 @@ const CREATE = [
 
 export class Index {
   readonly folder: string;
+  /** As the user knows it. */
+  readonly name: string;
+  readonly #bucket: Bucket | undefined;
   readonly #database: Database;
 
-  private constructor(folder: string, database: Database) {
+  private constructor({ folder, bucket }: IndexPlace, database: Database) {
     this.folder = folder;
+    this.name = bucket?.url ?? folder;
+    this.#bucket = bucket;
     this.#database = database;
   }
 
   /** Makes the folder when `create`, and fills the table `known`. @throws ToolFailure when that cannot be. */
-  static async open(folder: string, database: Database, create: boolean): Promise<Index> {
-    const index = new Index(folder, database);
+  static async open(place: IndexPlace, database: Database, create: boolean): Promise<Index> {
+    const index = new Index(place, database);
+    const { folder } = index;
     for (const statement of CREATE) await database.run(statement);
     try {
-      if (create) mkdirSync(folder, { recursive: true });
+      if (create || place.bucket)
+        mkdirSync(folder, { recursive: true, ...(place.bucket && { mode: 0o700 }) });
       await index
-        .#locked(() => index.#load())
+        .#locked(async () => {
+          await index.#fetch();
+          await index.#load();
+        })
         .catch((error: unknown) => {
-          // Who may only read it, reads it without the lock.
-          if (create || !['EACCES', 'EROFS'].includes(codeOf(error))) throw error;
+          // Who may only read it, reads it without the lock. A copy that cannot be brought up to date is no use.
+          if (create || place.bucket || !['EACCES', 'EROFS'].includes(codeOf(error))) throw error;
           return index.#load();
         });
     } catch (error) {
@@ -76,6 +114,7 @@ export class Index {
   /** Adds the rows of the table `batch`, on disk and to `known`; the table is empty then. */
   async add(): Promise<void> {
     await this.#locked(async () => {
+      await this.#fetch();
       this.#sweep();
       const last = Math.max(0, ...this.#all().map((part) => part.last));
       await this.#write(last + 1, last + 1, `SELECT ${columnNames}, removed FROM batch`);
@@ -92,8 +131,8 @@ export class Index {
 
   #all(): Part[] {
     return readdirSync(this.folder).flatMap((name) => {
-      const [, first, last] = NAME.exec(name) ?? [];
-      return first === undefined ? [] : [{ name, first: Number(first), last: Number(last) }];
+      const [, first, last, token] = NAME.exec(name) ?? [];
+      return first === undefined ? [] : [{ name, first: Number(first), last: Number(last), token }];
     });
   }
 
@@ -101,7 +140,11 @@ export class Index {
   #parts(): Part[] {
     const all = this.#all();
     const isWithin = (inner: Part, outer: Part): boolean =>
-      inner !== outer && outer.first <= inner.first && inner.last <= outer.last;
+      inner !== outer &&
+      inner.token === undefined &&
+      outer.token === undefined &&
+      outer.first <= inner.first &&
+      inner.last <= outer.last;
     return all
       .filter((part) => !all.some((other) => isWithin(part, other)))
       .sort((a, b) => a.last - b.last || a.first - b.first);
@@ -113,6 +156,37 @@ export class Index {
     for (const name of readdirSync(this.folder))
       if (TEMPORARY.test(name) || (NAME.test(name) && !counting.has(name)))
         rmSync(join(this.folder, name), { force: true });
+  }
+
+  /** Makes the folder hold what the bucket holds. */
+  async #fetch(): Promise<void> {
+    const bucket = this.#bucket;
+    if (bucket === undefined) return;
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const there = (await bucket.list('reports-')).filter(({ name }) => NAME.test(name));
+      const names = new Set(there.map(({ name }) => name));
+      for (const { name } of this.#all())
+        if (!names.has(name)) rmSync(join(this.folder, name), { force: true });
+      let gone = false;
+      for (const { name, bytes } of there) gone ||= !(await this.#copy(bucket, name, bytes));
+      if (!gone) return;
+    }
+    throw new ToolFailure(
+      [
+        `pvh-report: index ${this.name}: others make its parts one faster than they can be fetched: try again later`,
+      ],
+      EXIT.unusable,
+    );
+  }
+
+  /** @returns false when it is not there any more. */
+  async #copy(bucket: Bucket, name: string, bytes: number): Promise<boolean> {
+    const path = join(this.folder, name);
+    const token = NAME.exec(name)?.[3];
+    if (token !== undefined && statSync(path, { throwIfNoEntry: false })?.size === bytes) return true;
+    const content = await bucket.get(name);
+    if (content !== undefined) replaceFile(path, content);
+    return content !== undefined;
   }
 
   async #load(): Promise<void> {
@@ -137,8 +211,8 @@ export class Index {
     const why = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
     return new ToolFailure(
       [
-        `pvh-report: index ${this.folder}: ${what} cannot be read: ${why}`,
-        '  it was damaged or made by another version: remove the folder, and it is made anew; or use --index DIR',
+        `pvh-report: index ${this.name}: ${what} cannot be read: ${why}`,
+        `  it was damaged or made by another version: remove ${this.#bucket ? 'that part' : 'the folder'}, and it is made anew; or use --index DIR`,
       ],
       EXIT.unusable,
       { cause },
@@ -159,7 +233,8 @@ export class Index {
 
   /** @param rows a query. */
   async #write(first: number, last: number, rows: string): Promise<void> {
-    const path = join(this.folder, partName(first, last));
+    const name = partName(first, last, this.#bucket && randomBytes(8).toString('hex'));
+    const path = join(this.folder, name);
     const temporary = temporaryBeside(path);
     try {
       await this.#database.run(
@@ -167,12 +242,14 @@ export class Index {
            (FORMAT parquet, COMPRESSION zstd, KV_METADATA {${SCHEMA_KEY}: '${INDEX_SCHEMA}'})`,
       );
       sync(temporary);
+      await this.#bucket?.put(name, readFileSync(temporary));
       renameSync(temporary, path);
       sync(this.folder);
     } catch (cause) {
+      if (cause instanceof ToolFailure) throw cause;
       const why =
         systemError(cause) ?? (cause instanceof Error ? cause.message.split('\n')[0] : String(cause));
-      throw new ToolFailure([`pvh-report: index ${this.folder}: cannot be written: ${why}`], EXIT.unusable, {
+      throw new ToolFailure([`pvh-report: index ${this.name}: cannot be written: ${why}`], EXIT.unusable, {
         cause,
       });
     } finally {
@@ -189,7 +266,10 @@ export class Index {
       Math.max(...parts.map((part) => part.last)),
     ];
     await this.#write(first, last, this.#latest(parts));
-    for (const { name } of parts) rmSync(join(this.folder, name), { force: true });
+    for (const { name } of parts) {
+      await this.#bucket?.remove(name);
+      rmSync(join(this.folder, name), { force: true });
+    }
   }
 }
 
