@@ -55,6 +55,7 @@ const ALL = [
   ...[
     'host-xl-list.txt',
     'memory.core',
+    'report.html',
     'target.json',
     'xenctx-unwind.txt',
     'xenctx.json',

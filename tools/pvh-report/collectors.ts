@@ -7,6 +7,8 @@ import { type Collector, KIB, MIB, NotThere } from './collector.ts';
 import { renderCrash } from './crash.ts';
 import { renderRecord } from './domain-file.ts';
 import { HOST_COLLECTORS } from './host-collectors.ts';
+import { MAX_PAGE } from './page-file.ts';
+import { PAGE } from './report.ts';
 
 /** Read once for all of them; the time is that of the whole. */
 const GUEST = {
@@ -82,6 +84,15 @@ const GUEST_COLLECTORS: readonly Collector[] = [
     privacy: 'maybe',
     required: false,
     bound: 64 * MIB,
+  },
+  {
+    ...GUEST,
+    file: PAGE,
+    what: 'all of this as one page: open this first, in a browser',
+    take: { others: true },
+    privacy: 'maybe',
+    required: false,
+    bound: MAX_PAGE,
   },
   {
     ...GUEST,
