@@ -142,18 +142,12 @@ function describe(parts: Parts, inspected: Inspected | undefined, text: TextOf):
 /** Last in the container: who wants the texts alone can stop before it. */
 const isMemory = ({ name }: ReportFile): boolean => name === 'memory.core';
 
-const entryOf = ({ name, bytes }: ArchiveFile): ManifestFile => ({
-  name,
-  sha256: sha256(bytes),
-  bytes: bytes.length,
-  origin: 'derived',
-  privacy: 'maybe',
-});
+const sumOf = (bytes: Uint8Array) => ({ sha256: sha256(bytes), bytes: bytes.length });
 
 /** A file that is made here. */
 const madeHere = (name: string, content: string): ReportFile => {
-  const file = { name, bytes: encode(content) };
-  return { ...file, entry: entryOf(file), what: '' };
+  const bytes = encode(content);
+  return { name, bytes, entry: { name, ...sumOf(bytes), origin: 'derived', privacy: 'maybe' }, what: '' };
 };
 
 /** Without a page that would be too large for browsers, and for the container. */
@@ -196,7 +190,9 @@ export async function assemble(parts: Parts): Promise<Assembled> {
   ];
   const { files: all, manifest } = withPage(inContainer, (some) => {
     const page = some.filter(({ name }) => name === PAGE);
-    const listed = entries.flatMap((entry) => (entry.name === PAGE ? page.map(entryOf) : [entry]));
+    const listed = entries.flatMap((entry) =>
+      entry.name === PAGE ? page.map(({ bytes }) => ({ ...entry, ...sumOf(bytes) })) : [entry],
+    );
     // As a reader has it, who may have to write it again.
     return renderManifest(parseManifest(renderManifest({ ...withoutTexts, files: listed }), 'manifest.json'));
   });

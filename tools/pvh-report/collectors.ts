@@ -32,6 +32,16 @@ function written(text: Uint8Array | undefined, absent: string): Uint8Array {
   return text;
 }
 
+/** As private as what is on it. */
+const PAGE_COLLECTOR = {
+  ...GUEST,
+  file: PAGE,
+  what: 'all of this as one page: open this first, in a browser',
+  take: { others: true },
+  required: false,
+  bound: MAX_PAGE,
+} as const;
+
 const GUEST_COLLECTORS: readonly Collector[] = [
   {
     ...GUEST,
@@ -85,15 +95,8 @@ const GUEST_COLLECTORS: readonly Collector[] = [
     required: false,
     bound: 64 * MIB,
   },
-  {
-    ...GUEST,
-    file: PAGE,
-    what: 'all of this as one page: open this first, in a browser',
-    take: { others: true },
-    privacy: 'maybe',
-    required: false,
-    bound: MAX_PAGE,
-  },
+  { ...PAGE_COLLECTOR, from: ['runtime', 'file', 'gdb'], privacy: 'maybe' },
+  { ...PAGE_COLLECTOR, from: ['xen'], privacy: 'host' },
   {
     ...GUEST,
     file: 'target.json',

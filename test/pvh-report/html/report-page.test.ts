@@ -171,6 +171,11 @@ describe.runIf(hasChromium)('in Chromium', () => {
     await page.keyboard.press('n');
     await expect.poll(() => status(page)).toBe('3 of 4 lines');
     expect(await page.locator('#console-lines .current').textContent()).toBe('vCPU 1 computes');
+    // One line is marked, whatever led to it.
+    await page.keyboard.press('j');
+    expect(await page.locator('#console-lines .current').allTextContents()).toEqual([
+      expect.stringMatching(/^Unhandled exception 0/),
+    ]);
     for (const _ of '123') await page.keyboard.press('N');
     await expect.poll(() => status(page)).toBe('4 of 4 lines');
     await page.keyboard.press('/');

@@ -151,7 +151,7 @@ ${renderLog(log, 'L')}
 ${
   notable.length === 0
     ? html`<p class="note">No line looks like an error.</p>`
-    : html`<details><summary>${notable.length} notable ${notable.length === 1 ? 'line' : 'lines'}, ${fatal} of a crash</summary><div class="scroll"><table><thead><tr><th scope="col">Line</th><th scope="col">Text</th></tr></thead><tbody>
+    : html`<details><summary>${notable.length} notable ${notable.length === 1 ? 'line' : 'lines'}, ${fatal} of a crash</summary><div class="scroll"><table><thead><tr><th scope="col" class="number">Line</th><th scope="col">Text</th></tr></thead><tbody>
 ${notable.slice(-NOTABLE).map(lineLink)}</tbody></table></div>${notable.length > NOTABLE ? html`<p class="note">The last ${NOTABLE}; j and k go through all.</p>` : undefined}</details>`
 }`,
   };
@@ -169,7 +169,7 @@ function timelineSection(guest: Log | undefined, xen: Log | undefined): Section 
       moments.length === 0
         ? html`<p class="note">Neither the guest nor the hypervisor logged anything.</p>`
         : html`<p class="note">${order} Telling lines only${leftOut > 0 ? `; ${leftOut} more are not shown` : ''}.</p>
-<div class="scroll"><table><thead><tr><th scope="col" class="fixed">Time</th><th scope="col">From</th><th scope="col">Line</th></tr></thead><tbody>
+<div class="scroll"><table><thead><tr><th scope="col" class="number">Time</th><th scope="col">From</th><th scope="col">Line</th></tr></thead><tbody>
 ${moments.map(momentRow)}</tbody></table></div>`,
   };
 }
