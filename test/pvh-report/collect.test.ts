@@ -80,13 +80,14 @@ const inspection: Inspection = {
 interface Change extends Partial<Omit<RuntimeEvidence, 'xenstore'>> {
   readonly xenstore?: string | Problem;
   readonly inspection?: Inspection | Problem;
+  readonly console?: string;
 }
 
-function evidence({ xenstore, inspection: seen, ...runtime }: Change): Evidence {
+function evidence({ xenstore, inspection: seen, console, ...runtime }: Change): Evidence {
   const registry = new Registry(join(folder.path, 'state'));
   const files = registry.files(3);
   mkdirSync(files.folder, { recursive: true });
-  writeFileSync(files.console, 'hello\r\nPanic: no root\r\n');
+  writeFileSync(files.console, console ?? 'hello\r\nPanic: no root\r\n');
   writeFileSync(files.config, 'name = "guest"\n');
   return {
     subject: { source: 'runtime', name: record.name, domid: record.domid, uuid: record.uuid },
@@ -132,6 +133,7 @@ test('a whole report reads back, and nothing is missing', async () => {
       'guest.cfg',
       'input.log',
       'memory.core',
+      'report.html',
       'target.json',
       'xenctx-unwind.txt',
       'xenctx.json',
@@ -139,6 +141,34 @@ test('a whole report reads back, and nothing is missing', async () => {
     ],
     ...['xenstore.txt', 'xl-dmesg.txt', 'xl-info.txt', 'xl-list.json', 'xl-list.txt'],
   ]);
+});
+
+test('README.txt says first of all to open the page; one that would be too large is left out, and everything says so', async () => {
+  const textsOf = async ({ bytes }: { readonly bytes: Uint8Array }) =>
+    (await unpackArchive(bytes, 'made')).files;
+  const readmeOf = async (made: { readonly bytes: Uint8Array }) =>
+    new TextDecoder().decode((await textsOf(made)).get('README.txt'));
+  const usual = await make();
+  expect((await readmeOf(usual)).split('\n')[2]).toMatch(/^ {2}report\.html +.* open this first/);
+  // What HTML writes six times as long.
+  const quotes = `${'"'.repeat(199)}\n`;
+  const large = await make({
+    console: quotes.repeat(25_000),
+    xenLog: Array(5000).fill(quotes.trim()),
+    xenstore: quotes.repeat(5000),
+  });
+  const files = await textsOf(large);
+  expect(large.manifest.missing).toEqual([
+    {
+      item: 'report.html',
+      reason: expect.stringMatching(/^it would have \d{8} bytes, 33554432 is the most$/),
+      cause: 'size',
+      required: false,
+    },
+  ]);
+  expect(files.has('report.html')).toBe(false);
+  expect(await readmeOf(large)).not.toContain('report.html');
+  expect(new TextDecoder().decode(files.get('report.txt'))).toContain('report.html: it would have');
 });
 
 test('the same evidence gives the same bytes, whoever and whenever', async () => {

@@ -55,6 +55,7 @@ const ALL = [
   ...[
     'host-xl-list.txt',
     'memory.core',
+    'report.html',
     'target.json',
     'xenctx-unwind.txt',
     'xenctx.json',
@@ -78,6 +79,7 @@ describe('a whole report of a Xen host', () => {
     expect(err).toBe('');
     const made = await open(report);
     expect(made.manifest.files.slice(3).map(({ name }) => name)).toEqual(ALL);
+    expect(made.manifest.files.find(({ name }) => name === 'report.html')?.privacy).toBe('host');
     expect(made.manifest).toMatchObject({
       source: 'xen',
       host: { collectedAt: '2026-11-22T12:00:00.000Z', root: true },

@@ -10,11 +10,12 @@ import { collectReport, crash, type Made, vmlinuxOf } from './crashed.ts';
 let host: Host;
 let plain: Made;
 let named: Made;
+let domid: number;
 const vmlinux = vmlinuxOf('deep-call-chain');
 
 beforeAll(async () => {
   host = new Host();
-  const domid = await crash(host, 'deep-call-chain');
+  domid = await crash(host, 'deep-call-chain');
   plain = collectReport(host, domid, '-o', join(host.stateDir, 'plain.tar.gz'));
   named = collectReport(host, domid, '-s', vmlinux, '-o', join(host.stateDir, 'named.tar.gz'));
 });
@@ -28,7 +29,7 @@ const verify = (path: string, ...options: string[]) => {
 /** A report with some files replaced; with `forged`, the manifest says so too. */
 async function changed(
   change: Readonly<Record<string, (text: string) => string>>,
-  { forged = false, of = plain.path, order = (all: ArchiveFile[]) => all } = {},
+  { forged = false, of = plain.path, order = (all: ArchiveFile[]) => all, without = '' } = {},
 ): Promise<string> {
   const { files } = await unpackReport(of);
   const contents = new Map(
@@ -37,8 +38,10 @@ async function changed(
       return [name, edit ? Buffer.from(edit(Buffer.from(bytes).toString('latin1')), 'latin1') : bytes];
     }),
   );
+  contents.delete(without);
   if (forged) {
     const manifest = JSON.parse(Buffer.from(files.get('manifest.json') ?? []).toString());
+    manifest.files = manifest.files.filter(({ name }: ArchiveFile) => name !== without);
     for (const file of manifest.files) {
       const bytes = contents.get(file.name) ?? new Uint8Array();
       Object.assign(file, { sha256: sha256(bytes), bytes: bytes.length });
@@ -66,6 +69,29 @@ test('a report with names takes their file, and says which', () => {
   expect(other.stdout).toMatch(/^crash\.json: not what the raw files give$/m);
 });
 
+test('a report from before there were pages is whole, and gets none', async () => {
+  const readme = (text: string): string =>
+    text
+      .replace(/^ {2}report\.html .*\n/m, '')
+      .replace('the crash on one page, as text', 'the crash on one page: read this first')
+      .replace('report.html shows all of them.\n', '');
+  const old = await changed({ 'README.txt': readme }, { forged: true, without: 'report.html' });
+  expect(verify(old)).toMatchObject({ status: 0, stderr: '' });
+  expect(host.ok('pvh-report', 'show', '--html', old, '-o', '-')).toContain('<h1>deep-call-chain');
+  const later = join(host.stateDir, 'later.tar.gz');
+  host.ok('pvh-report', 'symbolize', old, '-s', vmlinux, '-o', later);
+  expect((await unpackReport(later)).files.has('report.html')).toBe(false);
+  expect(verify(later, '-s', vmlinux)).toMatchObject({ status: 0, stderr: '' });
+});
+
+test('a report of which the page was left out is whole', async () => {
+  const { path } = collectReport(host, domid, '--skip=report.html', '-o', join(host.stateDir, 'less.tar.gz'));
+  const { files, manifest } = await unpackReport(path);
+  expect(files.has('report.html')).toBe(false);
+  expect(manifest.missing).toContainEqual(expect.objectContaining({ item: 'report.html', cause: 'skipped' }));
+  expect(verify(path)).toMatchObject({ status: 0, stderr: '' });
+});
+
 test('a changed file is named', async () => {
   const path = await changed({ 'console.log': (text) => text.replace('a', 'b') });
   expect(verify(path)).toMatchObject({
@@ -79,6 +105,11 @@ const lies: [string, Parameters<typeof changed>[0], RegExp][] = [
     'a derived text',
     { 'report.txt': (text) => text.replace('crash', 'smash') },
     /^report\.txt: not what the raw files give\n$/,
+  ],
+  [
+    'a word on the page',
+    { 'report.html': (text) => text.replace('Verdict', 'Opinion') },
+    /^report\.html: not what the raw files give\n$/,
   ],
   [
     'a register among the derived ones',

@@ -52,6 +52,8 @@ export function buildRecordingCpu() {
   buildCpu(output, '--use', 'RECORD_TRANSFERS=1', '--outFile', join(output, 'cpu.wasm'));
 }
 
+const SCRIPT = 'tools/pvh-report/html/client.js';
+
 function buildDist() {
   const output = join(root, 'dist');
   const inputs = ['tools', 'core', 'symbols'].flatMap((folder) => [...filesBelow(join(root, folder))]);
@@ -67,6 +69,8 @@ function buildDist() {
         chmodSync(join(output, `tools/bin/${bin}.js`), 0o755);
   });
   cpSync(join(root, 'core/cpu/build'), join(output, 'core/cpu/build'), { recursive: true });
+  // What runs from source puts the same script on pages.
+  cpSync(join(output, SCRIPT), join(root, SCRIPT));
 }
 
 export function build() {

@@ -14,6 +14,8 @@ import {
   renderManifest,
 } from './manifest.ts';
 import { parseTarget, type TakenMemory } from './memory/target-file.ts';
+import { MAX_PAGE, withPage } from './page-file.ts';
+import { PAGE } from './report.ts';
 import { renderSignature, signatureOf } from './signature.ts';
 import { type GuestWords, renderReadme, renderSummary } from './summary.ts';
 import { vcpuOfShutdown } from './xen-log.ts';
@@ -31,7 +33,7 @@ export interface Parts {
   readonly subject: Pick<Subject, 'name' | 'domid' | 'uuid'> & { readonly source: Subject['source'] };
   readonly host?: Manifest['host'];
   readonly known: KnownFacts;
-  /** Raw and derived ones, in the order of the collectors. */
+  /** Raw and derived ones, in the order of the collectors. That which is to be the page is empty. */
   readonly files: readonly ReportFile[];
   /** Whole files that are missing. */
   readonly missing: readonly MissingItem[];
@@ -140,17 +142,22 @@ function describe(parts: Parts, inspected: Inspected | undefined, text: TextOf):
 /** Last in the container: who wants the texts alone can stop before it. */
 const isMemory = ({ name }: ReportFile): boolean => name === 'memory.core';
 
+const sumOf = (bytes: Uint8Array) => ({ sha256: sha256(bytes), bytes: bytes.length });
+
 /** A file that is made here. */
 const madeHere = (name: string, content: string): ReportFile => {
   const bytes = encode(content);
-  const entry: ManifestFile = {
-    name,
-    sha256: sha256(bytes),
-    bytes: bytes.length,
-    origin: 'derived',
-    privacy: 'maybe',
+  return { name, bytes, entry: { name, ...sumOf(bytes), origin: 'derived', privacy: 'maybe' }, what: '' };
+};
+
+/** Without a page that would be too large for browsers, and for the container. */
+const withoutPage = (parts: Parts, bytes: number): Parts => {
+  const reason = `it would have ${bytes} bytes, ${MAX_PAGE} is the most`;
+  return {
+    ...parts,
+    files: parts.files.filter(({ name }) => name !== PAGE),
+    missing: [...parts.missing, { item: PAGE, reason, cause: 'size', required: false }],
   };
-  return { name, bytes, entry, what: '' };
 };
 
 /** @throws FormatError when domain.json or target.json is damaged. */
@@ -172,20 +179,25 @@ export async function assemble(parts: Parts): Promise<Assembled> {
   const readme = madeHere('README.txt', renderReadme(files.map(({ name, what }) => [name, what])));
   const report = madeHere('report.txt', renderSummary(withoutTexts, facts, signature, vcpus, said));
   const identity = madeHere('signature.json', renderSignature(signature));
-  const written = renderManifest({
-    ...withoutTexts,
-    files: [readme.entry, report.entry, identity.entry, ...withoutTexts.files],
-  });
-  // As a reader has it, who may have to write it again.
-  const manifest = parseManifest(written, 'manifest.json');
-  const all: readonly ArchiveFile[] = [
+  const entries = [readme.entry, report.entry, identity.entry, ...withoutTexts.files];
+  const inContainer: readonly ArchiveFile[] = [
     readme,
-    { name: 'manifest.json', bytes: encode(renderManifest(manifest)) },
+    { name: 'manifest.json', bytes: new Uint8Array() },
     report,
     identity,
     ...files.filter((file) => !isMemory(file)),
     ...files.filter(isMemory),
   ];
+  const { files: all, manifest } = withPage(inContainer, (some) => {
+    const page = some.filter(({ name }) => name === PAGE);
+    const listed = entries.flatMap((entry) =>
+      entry.name === PAGE ? page.map(({ bytes }) => ({ ...entry, ...sumOf(bytes) })) : [entry],
+    );
+    // As a reader has it, who may have to write it again.
+    return renderManifest(parseManifest(renderManifest({ ...withoutTexts, files: listed }), 'manifest.json'));
+  });
+  const size = all.find(({ name }) => name === PAGE)?.bytes.length ?? 0;
+  if (size > MAX_PAGE) return assemble(withoutPage(parts, size));
   const folder = `pvh-report_${safeName(subject.name).slice(0, 60)}`;
   const { bytes, digest } = await packArchive(folder, all);
   const time = facts.guestTime ?? (host && Date.parse(host.collectedAt) / 1000);

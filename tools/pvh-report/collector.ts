@@ -21,7 +21,9 @@ export type Take =
       readonly select?: (text: string, subject: Subject) => string;
     }
   /** Log files of the host, relative to Xen's folder: the first name that is there, with its rotated ones. @throws NotThere */
-  | { readonly logs: (subject: Subject) => readonly string[]; readonly absent: string };
+  | { readonly logs: (subject: Subject) => readonly string[]; readonly absent: string }
+  /** All other files of the report: it is empty until they are there. */
+  | { readonly others: true };
 
 export interface Collector {
   /** Its name in the report. */

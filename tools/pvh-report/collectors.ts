@@ -7,6 +7,8 @@ import { type Collector, KIB, MIB, NotThere } from './collector.ts';
 import { renderCrash } from './crash.ts';
 import { renderRecord } from './domain-file.ts';
 import { HOST_COLLECTORS } from './host-collectors.ts';
+import { MAX_PAGE } from './page-file.ts';
+import { PAGE } from './report.ts';
 
 /** Read once for all of them; the time is that of the whole. */
 const GUEST = {
@@ -29,6 +31,16 @@ function written(text: Uint8Array | undefined, absent: string): Uint8Array {
   if (text.length === 0) throw new NotThere('the guest wrote nothing on its console');
   return text;
 }
+
+/** As private as what is on it. */
+const PAGE_COLLECTOR = {
+  ...GUEST,
+  file: PAGE,
+  what: 'all of this as one page: open this first, in a browser',
+  take: { others: true },
+  required: false,
+  bound: MAX_PAGE,
+} as const;
 
 const GUEST_COLLECTORS: readonly Collector[] = [
   {
@@ -83,6 +95,8 @@ const GUEST_COLLECTORS: readonly Collector[] = [
     required: false,
     bound: 64 * MIB,
   },
+  { ...PAGE_COLLECTOR, from: ['runtime', 'file', 'gdb'], privacy: 'maybe' },
+  { ...PAGE_COLLECTOR, from: ['xen'], privacy: 'host' },
   {
     ...GUEST,
     file: 'target.json',

@@ -7,6 +7,7 @@ import { type ArchiveFile, packArchive, sha256, unpackArchive } from './archive.
 import { EXIT } from './exit.ts';
 import { boundTo } from './host/bounded-output.ts';
 import { type Manifest, type MissingItem, parseManifest, verifyFiles } from './manifest.ts';
+import { withPage } from './page-file.ts';
 import { missingLines, renderReadme } from './summary.ts';
 
 /** Where reports go. */
@@ -178,31 +179,34 @@ async function repack(
   }
   // As JSON and not as a Manifest: what a later version put there stays.
   const top = asObject(parseJson(manifestText, 'manifest.json'), 'manifest.json');
-  const entries = (top['files'] as Record<string, unknown>[]).flatMap((entry) => {
-    // parseManifest has read it
-    const name = String(entry['name']);
-    const bytes = content.get(name);
-    if (bytes === undefined) return [];
-    const note = replaced.get(name)?.note;
-    return [{ ...entry, sha256: sha256(bytes), bytes: bytes.length, ...(note !== undefined && { note }) }];
-  });
   const noMemory = top['memory'] !== undefined && !content.has('memory.core');
-  const listed = {
-    ...top,
-    ...(noMemory && { memory: { taken: 'none', frames: 0, leftOut: 0 } }),
-    files: entries,
-    missing,
+  const manifestOf = (some: readonly ArchiveFile[]): string => {
+    const contents = new Map(some.map(({ name, bytes }) => [name, bytes]));
+    const entries = (top['files'] as Record<string, unknown>[]).flatMap((entry) => {
+      // parseManifest has read it
+      const name = String(entry['name']);
+      const bytes = contents.get(name);
+      if (bytes === undefined) return [];
+      const note = replaced.get(name)?.note;
+      return [{ ...entry, sha256: sha256(bytes), bytes: bytes.length, ...(note !== undefined && { note }) }];
+    });
+    const listed = {
+      ...top,
+      ...(noMemory && { memory: { taken: 'none', frames: 0, leftOut: 0 } }),
+      files: entries,
+      missing,
+    };
+    return `${JSON.stringify(listed, undefined, 2)}\n`;
   };
-  const written = `${JSON.stringify(listed, undefined, 2)}\n`;
-  content.set('manifest.json', encode(written));
-  const { bytes, digest } = await packArchive(
-    folder,
-    [...content].map(([name, each]) => ({ name, bytes: each })),
+  const fitted = withPage(
+    [...content].map(([name, bytes]) => ({ name, bytes })),
+    manifestOf,
   );
+  const { bytes, digest } = await packArchive(folder, fitted.files);
   const cut = kept.flatMap(({ name, note }): MissingItem[] =>
     note === undefined ? [] : [{ item: name, reason: note, cause: 'size', required: false }],
   );
-  return { bytes, digest, manifest: parseManifest(written, 'manifest.json'), dropped: [...dropped, ...cut] };
+  return { bytes, digest, manifest: fitted.manifest, dropped: [...dropped, ...cut] };
 }
 
 /**

@@ -131,6 +131,7 @@ async function run(
   signal: AbortSignal,
 ): Promise<Taken> {
   const { take, bound } = collector;
+  if ('others' in take) return { content: { bytes: new Uint8Array() } };
   if ('inspection' in take) {
     if (inspection === undefined) throw new NotThere('the domain was not looked at');
     if ('problem' in inspection)

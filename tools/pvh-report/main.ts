@@ -181,7 +181,7 @@ function declare(
       'print the summary of a report, or make a page of all of it that any browser opens without a network',
     )
     .argument('<report>', 'report')
-    .option('--html', 'write a page; prints its path')
+    .option('--html', 'write a page, the same as report.html in the report; prints its path')
     .option('-o, --output <file>', 'where to write the page; - is stdout (default: beside the report, .html)')
     .action(async (report: string, options: ShowOptions) => {
       const { runShow } = await import('./show-command.ts');

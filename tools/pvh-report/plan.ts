@@ -10,6 +10,7 @@ function origin({ take }: Collector, subject: Subject, logFolder: string): strin
   try {
     if ('inspection' in take) return 'registers and memory of the guest';
     if ('runtime' in take) return 'the runtime';
+    if ('others' in take) return 'the other files of the report';
     if ('program' in take) return take.program(subject).join(' ');
     return take
       .logs(subject)
@@ -126,17 +127,15 @@ export function renderPlan({ domain, deadlineSeconds, files, skipped }: Plan, is
 }
 
 /** Sizes and times of what was collected; the archive was not written. */
-export function renderEstimate({ gathered, bytes, fileName }: Collected): string {
+export function renderEstimate({ gathered, files: made, bytes, fileName }: Collected): string {
   const { files, inspectionMilliseconds } = gathered;
+  const sizes = new Map(made.map((file) => [file.name, file.bytes.length]));
+  const sizeOf = (name: string): number => sizes.get(name) ?? 0;
   const seconds = (milliseconds: number): string => (milliseconds / 1000).toFixed(2);
-  const total = files.reduce((sum, file) => sum + file.bytes.length, 0);
+  const total = files.reduce((sum, { name }) => sum + sizeOf(name), 0);
   return `${table([
     ['FILE', 'BYTES', 'SECONDS'],
     ['(reading the domain)', '', seconds(inspectionMilliseconds)],
-    ...files.map(({ name, bytes: content, milliseconds }) => [
-      name,
-      String(content.length),
-      seconds(milliseconds),
-    ]),
+    ...files.map(({ name, milliseconds }) => [name, String(sizeOf(name)), seconds(milliseconds)]),
   ])}\n${total} bytes in ${files.length} files; ${fileName} would have ${bytes.length} bytes. Nothing was written.\n`;
 }

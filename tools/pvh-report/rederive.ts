@@ -8,7 +8,7 @@ import { gather } from './gather.ts';
 import { deriveFromRecord } from './inspect.ts';
 import { Limits } from './limits.ts';
 import type { MissingItem, Source } from './manifest.ts';
-import type { Unpacked } from './report.ts';
+import { PAGE, type Unpacked } from './report.ts';
 
 /** There is nothing to make it from. */
 export class NoRecordError extends PvhError {
@@ -30,7 +30,10 @@ const isLeftOut = ({ cause }: MissingItem): boolean =>
 const derivedCollectors = (source: Source, skipped: ReadonlySet<string>) =>
   COLLECTORS.filter(
     ({ from, take, origin, file }) =>
-      from.includes(source) && 'inspection' in take && origin === 'derived' && !skipped.has(file),
+      from.includes(source) &&
+      ('inspection' in take || 'others' in take) &&
+      origin === 'derived' &&
+      !skipped.has(file),
   );
 
 const inOrder = (missing: readonly MissingItem[]): MissingItem[] =>
@@ -65,7 +68,9 @@ export async function rederive(
   using limits = new Limits({ timeout: SECONDS, deadline: SECONDS }, new AbortController().signal);
   const { state, shutdownReason, kernel, xen, domain, host } = manifest;
   const skipped = manifest.missing.filter(isLeftOut);
-  const collectors = derivedCollectors(source, new Set(skipped.map(({ item }) => item)));
+  // A report from before there were pages is none that lacks one.
+  const unwanted = [...skipped.map(({ item }) => item), ...(files.has(PAGE) ? [] : [PAGE])];
+  const collectors = derivedCollectors(source, new Set(unwanted));
   const signal = AbortSignal.timeout(SECONDS * 1000);
   const derived = await deriveFromRecord(record, path, { file, search: false, env: {}, signal });
   const inspection: Inspection = { ...derived, ...record, console: undefined };

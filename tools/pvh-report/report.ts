@@ -6,6 +6,9 @@ import { type CrashVcpu, parseCrash } from './crash.ts';
 import { type Manifest, parseManifest, verifyFiles } from './manifest.ts';
 import { type Signature, signatureOf } from './signature.ts';
 
+/** Everything else as a page. */
+export const PAGE = 'report.html';
+
 export interface Report {
   readonly path: string;
   /** SHA-256 of the uncompressed archive. */
@@ -51,9 +54,8 @@ export async function unpackReport(path: string): Promise<Unpacked> {
   return unpackedFrom(readFileSync(path), path);
 }
 
-/** @throws FormatError for a report that was changed. */
-export function reportOf({ path, digest, manifest, files }: Unpacked): Report {
-  verifyFiles(manifest, files, path);
+/** What files say that are known to be what their manifest says. @throws FormatError for a crash.json that is none. */
+export function readFiles({ path, digest, manifest, files }: Unpacked): Report {
   const text = (name: string) => {
     const content = files.get(name);
     return content === undefined ? undefined : new TextDecoder().decode(content);
@@ -79,6 +81,12 @@ export function reportOf({ path, digest, manifest, files }: Unpacked): Report {
       { buildId: manifest.kernel.buildId, xenLog: text('xl-dmesg.txt') },
     ),
   };
+}
+
+/** @throws FormatError for a report that was changed. */
+export function reportOf(unpacked: Unpacked): Report {
+  verifyFiles(unpacked.manifest, unpacked.files, unpacked.path);
+  return readFiles(unpacked);
 }
 
 /** @throws FormatError for a file that is not a report or was changed; system errors as they come. */

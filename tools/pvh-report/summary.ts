@@ -3,6 +3,7 @@
 import type { CrashVcpu } from './crash.ts';
 import { ending, type Facts } from './facts.ts';
 import type { Manifest } from './manifest.ts';
+import { PAGE } from './report.ts';
 import { functionName, type Signature } from './signature.ts';
 
 const STACK_LINES = 24;
@@ -118,11 +119,13 @@ export function renderSummary(
 
 /** @param collected names and what they are, in the order of the report. */
 export function renderReadme(collected: readonly (readonly [string, string])[]): string {
+  const page = collected.filter(([name]) => name === PAGE);
   const files = [
-    ['report.txt', 'the crash on one page: read this first'],
+    ...page,
+    ['report.txt', `the crash on one page${page.length > 0 ? ', as text' : ': read this first'}`],
     ['manifest.json', 'versions, SHA-256 of every file, and what is missing and why'],
     ['signature.json', 'what identifies this crash, and how that came about'],
-    ...collected,
+    ...collected.filter(([name]) => name !== PAGE),
   ] as const;
   const width = Math.max(...files.map(([name]) => name.length));
   const ofHost = collected.some(([name]) => name.startsWith('host-'));
@@ -133,6 +136,7 @@ export function renderReadme(collected: readonly (readonly [string, string])[]):
     '',
     'Texts of the guest (console.log, guest.cfg, xenstore.txt, the stack in xenctx.txt) may hold names,',
     'addresses and other private data: read them before you pass the report on.',
+    ...(page.length > 0 ? ['report.html shows all of them.'] : []),
     ...(collected.some(([name]) => name === 'memory.core')
       ? [
           'memory.core has stacks and other memory of the kernel, with whatever stood there.',

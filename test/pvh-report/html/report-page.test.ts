@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type ArchiveFile, packArchive } from '../../../tools/pvh-report/archive.ts';
+import { type ArchiveFile, packArchive, unpackArchive } from '../../../tools/pvh-report/archive.ts';
 import { main } from '../../../tools/pvh-report/main.ts';
 import { renderManifest } from '../../../tools/pvh-report/manifest.ts';
 import { XlLab } from '../../support/xl-process.ts';
@@ -62,6 +62,11 @@ describe('pvh-report show', () => {
     expect(status).toBe(0);
     expect(out).toMatch(/^crash-on-vcpu1 \(domain 1\): shut down, reason crash\n/);
     expect(out).toContain('vcpu1 in average+0x28/0x30, called by compute');
+  });
+
+  test('gives what is in the report, byte for byte', async () => {
+    const { files } = await unpackArchive(readFileSync(report), report);
+    expect(Buffer.from(files.get('report.html') ?? []).equals(readFileSync(html))).toBe(true);
   });
 
   test('writes the page beside the report, or where -o says', async () => {
@@ -166,6 +171,11 @@ describe.runIf(hasChromium)('in Chromium', () => {
     await page.keyboard.press('n');
     await expect.poll(() => status(page)).toBe('3 of 4 lines');
     expect(await page.locator('#console-lines .current').textContent()).toBe('vCPU 1 computes');
+    // One line is marked, whatever led to it.
+    await page.keyboard.press('j');
+    expect(await page.locator('#console-lines .current').allTextContents()).toEqual([
+      expect.stringMatching(/^Unhandled exception 0/),
+    ]);
     for (const _ of '123') await page.keyboard.press('N');
     await expect.poll(() => status(page)).toBe('4 of 4 lines');
     await page.keyboard.press('/');

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { ArchiveFile } from '../../../tools/pvh-report/archive.ts';
 import { renderManifest } from '../../../tools/pvh-report/manifest.ts';
+import { withPage } from '../../../tools/pvh-report/page-file.ts';
 import { madeUpFiles, madeUpManifest } from '../support.ts';
 
 const GOLDEN = fileURLToPath(new URL('../../golden/xen-4.17/dom0/guest-sysrq1.log', import.meta.url));
@@ -208,10 +209,14 @@ export function corpusReport(seed: number): CorpusReport {
       { item: 'qemu-log.txt', reason: `no qemu-dm-${planted.guest}.log on ${planted.host}`, required: false },
     ],
   };
+  const places = ['manifest.json', 'report.html'].map((name) => ({ name, bytes: new Uint8Array() }));
+  const withManifest = withPage([...places, ...files], (some) =>
+    renderManifest({ ...told, files: madeUpManifest(crash, some.slice(1)).files }),
+  );
   const { pem, ipv4, mac, ...single } = planted;
   return {
     name: `pvh-report_${planted.guest}`,
-    files: [{ name: 'manifest.json', bytes: encode(renderManifest(told)) }, ...files],
+    files: withManifest.files,
     secrets: [
       ...Object.values(single),
       ...pem,

@@ -52,7 +52,7 @@ test.each([
       'muster-werke',
     ])
       expect(`${file}: ${text(after, file)}`).not.toContain(secret);
-    if (file !== 'manifest.json')
+    if (file !== 'manifest.json' && file !== 'report.html')
       expect([file, ...widths(after, file)]).toEqual([file, ...widths(before, file)]);
   }
   for (const file of ['crash.json', 'xenctx-unwind.txt', 'xenctx.txt', 'console.log'])
@@ -61,6 +61,7 @@ test.each([
   const [left, right] = [await readReport(plain), await readReport(redacted)];
   expect(right.manifest.domain.name).not.toBe(name);
   expect(right.signature).toEqual(left.signature);
+  expect(text(after, 'report.html')).toBe(host.ok('pvh-report', 'show', '--html', redacted, '-o', '-'));
   expect(host.ok('pvh-report', 'diff', plain, redacted)).toMatch(/^same crash/);
   // With its memory, everything that is derived comes out of the redacted raw files as it stands there.
   const whole = join(host.stateDir, 'whole.tar.gz');

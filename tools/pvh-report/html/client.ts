@@ -1,6 +1,8 @@
-// The script of the pages: theme, keys, search. Its functions run in the browser, from their own text, so they use nothing
-// from outside but each other. Without it a page still shows everything.
+// The script of the pages: theme, keys, search. It runs in the browser only, where document.ts puts it as the build compiled it.
+// Without it a page still shows everything.
 import type { BrowserWindow, KeyEvent, PageElement, PageRange } from './browser.ts';
+
+declare const window: BrowserWindow;
 
 interface Search {
   step(by: number): void;
@@ -111,6 +113,12 @@ function makeMarker(window: BrowserWindow, box: PageElement): { show(query: stri
   };
 }
 
+/** Marks the one line that was gone to. */
+function markCurrent({ document }: BrowserWindow, item: PageElement | undefined): void {
+  for (const old of document.querySelectorAll('#console-lines .current')) old.classList.remove('current');
+  item?.classList.add('current');
+}
+
 function setUpSearch(window: BrowserWindow): Search | undefined {
   const { document } = window;
   const box = document.getElementById('console-lines');
@@ -122,14 +130,12 @@ function setUpSearch(window: BrowserWindow): Search | undefined {
   let found: readonly number[] = [];
   let current = -1;
   const go = (to: number) => {
-    for (const old of document.querySelectorAll('#console-lines .current')) old.classList.remove('current');
     current = to;
     const item = lines?.items[found[to] ?? -1];
     status.textContent =
       input.value === '' ? '' : found.length === 0 ? 'not found' : `${to + 1} of ${found.length} lines`;
-    if (!item) return;
-    item.classList.add('current');
-    scrollBox(window, box, item);
+    markCurrent(window, item);
+    if (item) scrollBox(window, box, item);
   };
   const search = () => {
     lines ??= readLines(box);
@@ -174,11 +180,10 @@ function makeWalker(window: BrowserWindow): (by: number) => void {
   let at = -1;
   return (by) => {
     if (!box || items.length === 0) return;
-    items[at]?.classList.remove('current');
     at = at < 0 ? (by > 0 ? 0 : items.length - 1) : Math.min(Math.max(at + by, 0), items.length - 1);
     const item = items[at];
     if (!item) return;
-    item.classList.add('current');
+    markCurrent(window, item);
     box.scrollIntoView({ block: 'nearest' });
     scrollBox(window, box, item);
   };
@@ -260,10 +265,4 @@ function start(window: BrowserWindow): void {
   setUpLinks(window);
 }
 
-const PARTS = [
-  ...[setUpTheme, readLines, findLines, scrollBox, makeMarker, setUpSearch],
-  ...[makeWalker, walkSections, setUpKeys, setUpLinks, start],
-];
-
-/** The script as text. */
-export const SCRIPT: string = `'use strict';\n(() => {\n${PARTS.map(String).join('\n')}\nstart(window);\n})();`;
+start(window);

@@ -7,7 +7,7 @@ import type { Pair } from '../diff/pair.ts';
 import type { RegisterDifference } from '../diff/registers.ts';
 import type { Section as SectionName } from '../diff/scope.ts';
 import { renderPage, type Section } from './document.ts';
-import { html, type Markup } from './markup.ts';
+import { html, type Markup, type Part } from './markup.ts';
 
 /** Of each list; `diff --json` has all. */
 const MAX_ROWS = 2000;
@@ -42,8 +42,11 @@ const SHORT = 30;
 const folded = (content: Markup, count: number): Markup =>
   count > SHORT ? html`<details><summary>${count} lines</summary>${content}</details>` : content;
 
-const pairRow = ({ what, a, b }: Pair): Markup =>
-  html`<tr><th scope="row">${short(what)}</th><td>${value(a)}</td><td>${value(b)}</td></tr>\n`;
+/** @param said what the last column says of the two. */
+const comparedRow = (what: Part, a: Part, b: Part, said?: string, differs = false): Markup =>
+  html`<tr class="${differs ? 'differs' : ''}"><th scope="row">${what}</th><td>${a}</td><td>${b}</td>${said && html`<td>${said}</td>`}</tr>\n`;
+
+const pairRow = ({ what, a, b }: Pair): Markup => comparedRow(short(what), value(a), value(b));
 
 const pairs = (rows: readonly Pair[], empty: string): Markup =>
   table({ columns: ['What', 'A', 'B'], rows: rows.map(pairRow) }, empty);
@@ -108,10 +111,10 @@ function stack(comparison: Comparison): Section {
   };
 }
 
-const registerRow = ({ name, relation, a, b, bits }: RegisterDifference): Markup =>
-  html`<tr class="${relation === 'differs' ? 'differs' : 'alike'}"><th scope="row"><code>${short(name)}</code></th><td class="data">${short(a)}</td><td class="data">${short(b)}</td><td>${
-    bits && bits.length > 0 ? `bits ${bits.join(' ')}` : relation
-  }</td></tr>\n`;
+const registerRow = ({ name, relation, a, b, bits }: RegisterDifference): Markup => {
+  const said = bits && bits.length > 0 ? `bits ${bits.join(' ')}` : relation;
+  return comparedRow(value(name), value(a), value(b), said, relation === 'differs');
+};
 
 function registers({ registers: all }: Comparison): Section {
   const columns = ['Register', 'A', 'B', 'How they relate'];
@@ -134,9 +137,8 @@ const configuration = ({ config }: Comparison): Section => ({
   body: table(
     {
       columns: ['Setting', 'A', 'B', 'May matter'],
-      rows: config.map(
-        ({ what, a, b, harmless }) =>
-          html`<tr><th scope="row"><code>${short(what)}</code></th><td>${value(a)}</td><td>${value(b)}</td><td>${harmless ? 'no' : 'yes'}</td></tr>\n`,
+      rows: config.map(({ what, a, b, harmless }) =>
+        comparedRow(value(what), value(a), value(b), harmless ? 'no' : 'yes'),
       ),
     },
     'No setting differs.',
@@ -213,9 +215,8 @@ const timing = ({ timing: phases }: Comparison): Section => ({
   body: table(
     {
       columns: ['Phase', 'A', 'B', 'Differs'],
-      rows: phases.map(
-        ({ phase, a, b, differs }) =>
-          html`<tr class="${differs ? 'differs' : 'alike'}"><th scope="row">${phase}</th><td>${seconds(a)}</td><td>${seconds(b)}</td><td>${differs ? 'yes' : 'no'}</td></tr>\n`,
+      rows: phases.map(({ phase, a, b, differs }) =>
+        comparedRow(phase, seconds(a), seconds(b), differs ? 'yes' : 'no', differs),
       ),
     },
     'The consoles have no times that tell.',

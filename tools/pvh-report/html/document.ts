@@ -1,6 +1,6 @@
 // The frame of every page: head, sections and the way between them. One file, no network: what may run is named by its hash.
 import { createHash } from 'node:crypto';
-import { SCRIPT } from './client.ts';
+import { readFileSync } from 'node:fs';
 import { html, Markup, type Part } from './markup.ts';
 import { STYLE } from './style.ts';
 
@@ -22,15 +22,19 @@ export interface Page {
 
 const hashOf = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 
-const POLICY = [
-  "default-src 'none'",
-  `style-src ${hashOf(STYLE)}`,
-  `script-src ${hashOf(SCRIPT)}`,
-  "base-uri 'none'",
-  "form-action 'none'",
-  "require-trusted-types-for 'script'",
-  "trusted-types 'none'",
-].join('; ');
+const policy = (script: string): string =>
+  [
+    "default-src 'none'",
+    `style-src ${hashOf(STYLE)}`,
+    `script-src ${hashOf(script)}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+  ].join('; ');
+
+/** client.ts as one compiler made it of it: whatever runs, source or build, pages are the same bytes. */
+const readScript = (): string => readFileSync(new URL('./client.js', import.meta.url), 'utf8');
 
 const CONSOLE_KEYS = [
   ['/', 'search the console'],
@@ -51,12 +55,13 @@ ${[...(hasConsole ? CONSOLE_KEYS : []), ...KEYS].map(([key, what]) => html`<tr><
 <p><button type="button" id="help-close">Close</button></p>
 </dialog>`;
 
-export const renderPage = ({ kind, title, sections, hasConsole, footer }: Page): string =>
-  html`<!doctype html>
+export function renderPage({ kind, title, sections, hasConsole, footer }: Page): string {
+  const script = readScript();
+  return html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${POLICY}">
+<meta http-equiv="Content-Security-Policy" content="${policy(script)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <meta name="robots" content="noindex">
@@ -80,7 +85,8 @@ ${sections.map(
 </div>
 <footer><div class="frame">${footer}</div></footer>
 ${help(hasConsole)}
-<script>${new Markup(SCRIPT)}</script>
+<script type="module">${new Markup(script)}</script>
 </body>
 </html>
 `.text;
+}

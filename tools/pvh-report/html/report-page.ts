@@ -1,7 +1,7 @@
 // The page of one report: verdict, vCPUs, console, timeline, configuration, logs, files, and what is missing.
 import { PvhError } from '../../../symbols/errors.ts';
 import type { ManifestFile, MissingItem } from '../manifest.ts';
-import type { Report } from '../report.ts';
+import { PAGE, type Report } from '../report.ts';
 import { type Page, renderPage, type Section } from './document.ts';
 import { type Line, type Log, readLog, renderLog, renderText } from './log-view.ts';
 import { html, type Markup } from './markup.ts';
@@ -17,7 +17,12 @@ const NOTABLE = 200;
 
 /** Shown in their own sections, or as facts. */
 const SHOWN_ELSEWHERE = new Set([
+  'README.txt',
   'report.txt',
+  'crash.json',
+  'signature.json',
+  'target.json',
+  'xenctx.json',
   'console.log',
   'guest.cfg',
   'xl-list-long.json',
@@ -87,8 +92,7 @@ ${
     }</p>
 ${firstWords(guest)}
 ${required > 0 ? html`<p class="fatal">This report is partial: ${required} required ${required === 1 ? 'item is' : 'items are'} <a href="#missing">missing</a>.</p>` : undefined}
-<dl class="facts">${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>\n`)}<dt>ending</dt><dd>${signature.ending}</dd>
-<dt>digest</dt><dd><code>${report.digest}</code></dd></dl>
+<dl class="facts">${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>\n`)}<dt>ending</dt><dd>${signature.ending}</dd></dl>
 <details><summary class="note">How the signature came about</summary><div class="scroll"><table><thead><tr><th scope="col">Rule</th><th scope="col">Did</th></tr></thead><tbody>${signature.steps.map(
       ({ rule, did }) => html`<tr><th scope="row">${rule}</th><td>${did}</td></tr>\n`,
     )}</tbody></table></div></details>`,
@@ -147,7 +151,7 @@ ${renderLog(log, 'L')}
 ${
   notable.length === 0
     ? html`<p class="note">No line looks like an error.</p>`
-    : html`<details><summary>${notable.length} notable ${notable.length === 1 ? 'line' : 'lines'}, ${fatal} of a crash</summary><div class="scroll"><table><thead><tr><th scope="col">Line</th><th scope="col">Text</th></tr></thead><tbody>
+    : html`<details><summary>${notable.length} notable ${notable.length === 1 ? 'line' : 'lines'}, ${fatal} of a crash</summary><div class="scroll"><table><thead><tr><th scope="col" class="number">Line</th><th scope="col">Text</th></tr></thead><tbody>
 ${notable.slice(-NOTABLE).map(lineLink)}</tbody></table></div>${notable.length > NOTABLE ? html`<p class="note">The last ${NOTABLE}; j and k go through all.</p>` : undefined}</details>`
 }`,
   };
@@ -165,7 +169,7 @@ function timelineSection(guest: Log | undefined, xen: Log | undefined): Section 
       moments.length === 0
         ? html`<p class="note">Neither the guest nor the hypervisor logged anything.</p>`
         : html`<p class="note">${order} Telling lines only${leftOut > 0 ? `; ${leftOut} more are not shown` : ''}.</p>
-<div class="scroll"><table><thead><tr><th scope="col" class="fixed">Time</th><th scope="col">From</th><th scope="col">Line</th></tr></thead><tbody>
+<div class="scroll"><table><thead><tr><th scope="col" class="number">Time</th><th scope="col">From</th><th scope="col">Line</th></tr></thead><tbody>
 ${moments.map(momentRow)}</tbody></table></div>`,
   };
 }
@@ -193,15 +197,15 @@ function logs(report: Report, guestLog: string, xen: Log | undefined): Section {
   const body = files.map(({ name, command, note }) => {
     const bytes = report.files.get(name);
     if (bytes === undefined) return undefined;
-    left -= bytes.length;
+    const isText = !(bytes.includes(0) || BINARY.test(name));
+    const isShown = isText && bytes.length <= Math.min(left, MAX_TEXTS / 2);
+    if (isShown) left -= bytes.length;
     const content =
       name === 'xl-dmesg.txt' && xen
         ? html`<div class="log" role="region" aria-label="Lines of ${name}" tabindex="0">${renderLog(xen, 'X')}</div>`
-        : left < 0 || bytes.length > MAX_TEXTS / 2
-          ? html`<p class="note">Too large for this page: read it in the report.</p>`
-          : bytes.includes(0) || BINARY.test(name)
-            ? html`<p class="note">Not a text: ${bytes.length} bytes.</p>`
-            : renderText(new TextDecoder().decode(bytes));
+        : isShown
+          ? renderText(new TextDecoder().decode(bytes))
+          : html`<p class="note">${isText ? 'Too large for this page: read it in the report.' : `Not a text: ${bytes.length} bytes.`}</p>`;
     return html`<details class="file"><summary><code>${name}</code> <span class="note">${command}</span></summary>${note && html`<p class="note">${note}</p>`}${content}</details>\n`;
   });
   return { id: 'logs', title: 'Logs and other files', body: html`${body}` };
@@ -231,8 +235,15 @@ const missing = ({ manifest }: Report): Section => ({
 ${manifest.missing.slice(0, MAX_ROWS).map(missingRow)}</tbody></table></div>`,
 });
 
+/** All but the page itself, which may be among them. */
+function withoutPage(report: Report): Report {
+  const files = report.manifest.files.filter(({ name }) => name !== PAGE);
+  return { ...report, manifest: { ...report.manifest, files } };
+}
+
 /** The same report gives the same bytes. */
-export function renderReportPage(report: Report): string {
+export function renderReportPage(whole: Report): string {
+  const report = withoutPage(whole);
   const guestLog = report.files.has('console.log') ? 'console.log' : 'guest-dmesg.txt';
   const guest = report.console === undefined ? undefined : readLog(report.console);
   const xen = report.xenLog === undefined ? undefined : readLog(report.xenLog.slice(0, MAX_TEXTS / 8));
@@ -251,7 +262,7 @@ export function renderReportPage(report: Report): string {
       missing(report),
     ],
     hasConsole: guest !== undefined,
-    footer: html`Made by pvh-report from a report whose uncompressed archive has the SHA-256 <code>${report.digest}</code>. This page loads nothing.`,
+    footer: html`Made by pvh-report from the other files of this report. This page loads nothing.`,
   };
   return renderPage(page);
 }

@@ -83,7 +83,7 @@ th, td { text-align: left; vertical-align: top; padding: 0.22rem 1rem 0.22rem 0;
 thead th { color: var(--muted); font-weight: 500; white-space: nowrap; }
 tbody th { font-weight: 500; }
 tbody tr:last-child > * { border-bottom: 0; }
-td.number { text-align: right; white-space: nowrap; }
+td.number, th.number { text-align: right; white-space: nowrap; }
 td.fixed, th.fixed { white-space: nowrap; overflow-wrap: normal; }
 td.name { min-width: 9rem; }
 .plain { width: auto; }

@@ -2,9 +2,10 @@
 // of what was found left anywhere. Opens no files.
 import { asArray, asObject } from '../../shared/json.ts';
 import { type ArchiveFile, packArchive, safeName, sha256 } from '../archive.ts';
-import { type Manifest, parseManifest } from '../manifest.ts';
+import type { Manifest } from '../manifest.ts';
+import { withPage } from '../page-file.ts';
 import type { Redaction, RuleCount } from '../redaction.ts';
-import { type Report, reportOf, type Unpacked } from '../report.ts';
+import { PAGE, type Report, reportOf, type Unpacked } from '../report.ts';
 import { latin1, openDocument, readable } from './document.ts';
 import { type Leak, Redactor } from './redact.ts';
 import { RULES } from './rules.ts';
@@ -147,7 +148,8 @@ export async function redactReport(
   const all = [...files].map(([name, bytes]) => ({ name, bytes }));
   const left = all.filter((file) => isTyped(file) || (isMemory(file) && !keep.has(MEMORY)));
   const removed = left.map(({ name }) => name);
-  const texts = all.filter((file) => !isMemory(file) && !isTyped(file));
+  // The page is made anew of what is left.
+  const texts = all.filter((file) => !isMemory(file) && !isTyped(file) && file.name !== PAGE);
   const documents = texts.map(({ name, bytes }) => openDocument(name, bytes));
   const manifestBytes = files.get('manifest.json') ?? new Uint8Array();
   const { rules = [], kept = [], standIns = [] } = unpacked.manifest.redaction ?? {};
@@ -189,9 +191,8 @@ export async function redactReport(
     signature: 'same',
     standIns: [...new Set([...standIns, ...redactor.used])].sort(),
   };
-  const manifestText = rewriteManifest(redactedManifest, packed, renamed, removed, redaction);
-  const made = packed.map((file) =>
-    file.name === 'manifest.json' ? { ...file, bytes: Buffer.from(manifestText, 'utf8') } : file,
+  const { files: made, manifest } = withPage(packed, (some) =>
+    rewriteManifest(redactedManifest, some, renamed, removed, redaction),
   );
 
   const newFolder = rename(folder);
@@ -199,7 +200,8 @@ export async function redactReport(
     ...redactor.leaks('name of the folder', Buffer.from(newFolder)),
     ...made.flatMap((file) => [
       ...redactor.leaks('name of a file', Buffer.from(file.name)),
-      ...(isMemory(file) ? [] : redactor.leaks(file.name, file.bytes)),
+      // The page says what the others say, and has words of its own that may be somebody's name.
+      ...(isMemory(file) || file.name === PAGE ? [] : redactor.leaks(file.name, file.bytes)),
     ]),
   );
 
@@ -208,7 +210,7 @@ export async function redactReport(
     path,
     digest,
     folder: newFolder,
-    manifest: parseManifest(manifestText, `${path}: manifest.json`),
+    manifest,
     files: new Map(made.map((file) => [file.name, file.bytes])),
   });
   return {
