@@ -6,21 +6,15 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { packArchive, sha256, unpackArchive } from '../../../tools/pvh-report/archive.ts';
 import { compareReports } from '../../../tools/pvh-report/diff/compare.ts';
-import { main } from '../../../tools/pvh-report/main.ts';
 import { renderManifest } from '../../../tools/pvh-report/manifest.ts';
 import { readReport } from '../../../tools/pvh-report/report.ts';
 import { type MadeUpCrash, madeUpFiles, madeUpManifest, packReport, scratchFolder } from '../support.ts';
 import { XenHost } from '../xen-host.ts';
+import { KEY, pvhReport } from './run.ts';
 
 const folder = scratchFolder();
 afterAll(() => folder.remove());
-const key = folder.write('key', Buffer.from('0123456789abcdef0123456789abcdef'));
-
-async function pvhReport(...argv: string[]): Promise<{ status: number; out: string; err: string }> {
-  const [out, err]: [string[], string[]] = [[], []];
-  const status = await main(argv, {}, { out: (text) => out.push(text), err: (text) => err.push(text) });
-  return { status, out: out.join(''), err: err.join('') };
-}
+const key = folder.write('key', KEY);
 
 const crash: MadeUpCrash = {
   name: 'shop-db',
