@@ -2,12 +2,11 @@
 import { gzipSync } from 'node:zlib';
 import { FormatError } from '../../symbols/errors.ts';
 import { ToolFailure } from '../shared/failure.ts';
-import { asObject, parseJson } from '../shared/json.ts';
-import { type ArchiveFile, packArchive, sha256, unpackArchive } from './archive.ts';
+import { type ArchiveFile, packArchive, unpackArchive } from './archive.ts';
 import { EXIT } from './exit.ts';
 import { boundTo } from './host/bounded-output.ts';
+import { leaveOut } from './leave-out.ts';
 import { type Manifest, type MissingItem, parseManifest, verifyFiles } from './manifest.ts';
-import { missingLines, renderReadme } from './summary.ts';
 
 /** Where reports go. */
 export type Destination = 'mail' | 'github' | 'gitlab' | 'none';
@@ -105,31 +104,6 @@ function choose(files: readonly ArchiveFile[], room: number): Kept[] {
   return kept;
 }
 
-const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
-const decode = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes);
-
-/** Name of a file, and what it is. */
-const README_ROW = /^ {2}(\S+) +(\S.*)$/gm;
-
-/** README.txt without the files that are not there. */
-function readmeOf(text: string, isThere: (name: string) => boolean): string {
-  const rows = [...text.matchAll(README_ROW)].map(([, name = '', what = '']) => [name, what] as const);
-  const always = [...renderReadme([]).matchAll(README_ROW)].map(([, name = '']) => name);
-  return renderReadme(rows.filter(([name]) => isThere(name) && !always.includes(name)));
-}
-
-/** report.txt with another list of what is missing, which is the last that it has. */
-function summaryOf(text: string, missing: Manifest['missing']): string {
-  const at = text.lastIndexOf('\nMissing\n');
-  return at < 0 ? text : `${text.slice(0, at)}\n${missingLines(missing).join('\n')}\n`;
-}
-
-/** Whole files come first in the ledger, each with a cause; behind them what is missing of others. */
-function withFiles(missing: Manifest['missing'], dropped: readonly MissingItem[]): MissingItem[] {
-  const last = missing.findLastIndex(({ cause }) => cause !== undefined);
-  return missing.toSpliced(last + 1, 0, ...dropped);
-}
-
 export interface Fitted {
   /** The .tar.gz. */
   readonly bytes: Uint8Array;
@@ -162,46 +136,25 @@ async function repack(
       cause: 'size',
       required: false,
     }));
-  const missing = withFiles(manifest.missing, dropped);
-  const content = new Map<string, Uint8Array>(
+  const content = new Map(
     [...files]
       .filter(([name]) => isThere(name))
-      .map(([name, bytes]) => [name, replaced.get(name)?.bytes ?? bytes]),
+      .map(([name, bytes]) => [name, replaced.get(name) ?? { bytes }]),
   );
-  for (const [name, rewrite] of [
-    ['README.txt', (text: string) => readmeOf(text, isThere)],
-    ['report.txt', (text: string) => summaryOf(text, missing)],
-  ] as const) {
-    const bytes = content.get(name);
-    if (bytes) content.set(name, encode(rewrite(decode(bytes))));
-  }
-  // As JSON and not as a Manifest: what a later version put there stays.
-  const top = asObject(parseJson(manifestText, 'manifest.json'), 'manifest.json');
-  const entries = (top['files'] as Record<string, unknown>[]).flatMap((entry) => {
-    // parseManifest has read it
-    const name = String(entry['name']);
-    const bytes = content.get(name);
-    if (bytes === undefined) return [];
-    const note = replaced.get(name)?.note;
-    return [{ ...entry, sha256: sha256(bytes), bytes: bytes.length, ...(note !== undefined && { note }) }];
-  });
-  const noMemory = top['memory'] !== undefined && !content.has('memory.core');
-  const listed = {
-    ...top,
-    ...(noMemory && { memory: { taken: 'none', frames: 0, leftOut: 0 } }),
-    files: entries,
-    missing,
-  };
-  const written = `${JSON.stringify(listed, undefined, 2)}\n`;
-  content.set('manifest.json', encode(written));
+  const left = leaveOut(manifestText, content, dropped);
   const { bytes, digest } = await packArchive(
     folder,
-    [...content].map(([name, each]) => ({ name, bytes: each })),
+    [...left.files].map(([name, each]) => ({ name, bytes: each })),
   );
   const cut = kept.flatMap(({ name, note }): MissingItem[] =>
     note === undefined ? [] : [{ item: name, reason: note, cause: 'size', required: false }],
   );
-  return { bytes, digest, manifest: parseManifest(written, 'manifest.json'), dropped: [...dropped, ...cut] };
+  return {
+    bytes,
+    digest,
+    manifest: parseManifest(left.manifestText, 'manifest.json'),
+    dropped: [...dropped, ...cut],
+  };
 }
 
 /**
@@ -212,7 +165,7 @@ export async function fitReport(packed: Uint8Array, source: string, limit: Limit
   const { files, digest, folder } = await unpackArchive(packed, source);
   const manifestBytes = files.get('manifest.json');
   if (manifestBytes === undefined) throw new FormatError('no manifest.json: not a report', { source });
-  const manifestText = decode(manifestBytes);
+  const manifestText = new TextDecoder().decode(manifestBytes);
   const manifest = parseManifest(manifestText, `${source}: manifest.json`);
   verifyFiles(manifest, files, source);
   if (packed.length <= limit.bytes) return { bytes: packed, digest, manifest, dropped: [] };

@@ -1,5 +1,6 @@
 // `pvh-report redact` and `collect --redact` as a user meets them.
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -294,5 +295,53 @@ describe('collect --redact', () => {
     expect(right.signature).toEqual(left.signature);
     for (const name of ['crash.json', 'xenctx.txt', 'xenctx-unwind.txt'])
       expect(await textOf(report, name)).toBe(await textOf(plain.report, name));
+  });
+
+  test('--fit makes it small after that, and what it says of itself is right', async () => {
+    using host = new XenHost();
+    host.edit('xl', 'dom0 *$', 'virt-server-7');
+    // Random letters do not get smaller.
+    const noise = createHash('shake256', { outputLength: 150_000 }).update('').digest('base64');
+    host.log('qemu-dm-sysrq1.log', `virt-server-7\n${noise.replace(/.{70}/g, '$&\n')}`);
+    const options = { redact: true, redactKey: key } as const;
+    const whole = await host.collect(options);
+    const { status, err, report } = await host.collect({ ...options, fit: 'mail' });
+    expect([whole.status, status]).toEqual([0, 0]);
+    expect(err).toMatch(/^left out: qemu-log\.txt: \d+ bytes left out to fit into a mail/m);
+    expect(statSync(report).size).toBeLessThanOrEqual(69_000);
+
+    const { manifest, signature } = await readReport(report);
+    const left = (await readReport(whole.report)).manifest.missing;
+    expect(left).toContainEqual(expect.objectContaining({ item: 'memory.core', cause: 'redacted' }));
+    expect(manifest.missing.filter(({ cause }) => cause !== 'size')).toEqual(left);
+    expect(manifest).toMatchObject({ redaction: { leaks: 0, signature: 'same' }, memory: { taken: 'none' } });
+    expect(signature).toEqual((await readReport(whole.report)).signature);
+    for (const name of ['memory.core', 'qemu-log.txt']) {
+      expect(await textOf(report, 'README.txt')).not.toContain(name);
+      expect(await textOf(report, 'report.txt')).toMatch(new RegExp(`^Missing\\n(  .*\\n)*  ${name}: `, 'm'));
+    }
+    const { files } = await unpackArchive(readFileSync(report), report);
+    expect(Buffer.concat([...files.values()]).toString('latin1')).not.toMatch(/virt-server-7|sysrq1/);
+    expect(readFileSync(`${report}.private-map.json`, 'utf8')).toContain('virt-server-7');
+    expect(await pvhReport('verify', report)).toMatchObject({
+      status: 2,
+      err: expect.stringContaining('files are what the manifest says; '),
+    });
+    const again = join(host.folder, 'again.tar.gz');
+    await pvhReport('redact', report, '-q', '-o', again);
+    expect((await readReport(again)).digest).toBe((await readReport(report)).digest);
+  });
+
+  test('--fit that would leave out the message of the crash is refused', async () => {
+    using host = new XenHost();
+    const lines = createHash('shake256', { outputLength: 3_000_000 }).update('').digest('base64');
+    const [before, after] = [0, 2_000_000].map((start) =>
+      lines.slice(start, start + 2_000_000).replace(/.{70}/g, '$&\n'),
+    );
+    host.log('console/guest-sysrq1.log', `${before}\nKernel panic - not syncing: no root\n${after}`);
+    const { status, err, report } = await host.collect({ redact: true, fit: 'mail' });
+    expect(status).toBe(1);
+    expect(err).toMatch(/signature would not be the same: .*what --fit leaves out tells it: collect without/);
+    expect(existsSync(report)).toBe(false);
   });
 });

@@ -84,12 +84,10 @@ export function renderMap(
   before: PrivateMap | undefined,
 ): string {
   const rows = new Map<string, MapRow>();
-  for (const row of before?.values ?? []) rows.set(`${row.class} ${row.value}`, row);
-  for (const each of values) {
-    const value = readable(each.value);
-    const row = { class: each.class, rule: each.rule, value, standIn: each.standIn };
-    rows.set(`${each.class} ${value}`, row);
-  }
+  const put = (row: MapRow): unknown => rows.set(`${row.class} ${row.value} ${row.standIn}`, row);
+  for (const row of before?.values ?? []) put(row);
+  for (const { class: kind, rule, value, standIn } of values)
+    put({ class: kind, rule, value: readable(value), standIn });
   const map = {
     schema: MAP_SCHEMA,
     ...(key && { key: Buffer.from(key).toString('hex') }),
