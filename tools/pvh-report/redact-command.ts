@@ -6,7 +6,7 @@ import { ToolFailure } from '../shared/failure.ts';
 import type { Collected } from './collect.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { readable } from './redact/document.ts';
-import { newKey, pinnedBy, readKey, readMap, renderMap } from './redact/key-file.ts';
+import { newKey, readKey, readMap, renderMap } from './redact/key-file.ts';
 import { KEEPABLE, type Redacted, redactReport } from './redact/redact-report.ts';
 import { type Unpacked, unpackedFrom, unpackReport } from './report.ts';
 
@@ -49,7 +49,7 @@ export async function planRedaction(
   const before = options.map === undefined ? undefined : readMap(options.map);
   const given = options.key === undefined ? undefined : readKey(options.key);
   const key = given ?? before?.key ?? newKey();
-  const redacted = await redactReport(unpacked, { key, keep, pinned: pinnedBy(before) });
+  const redacted = await redactReport(unpacked, { key, keep, earlier: before?.values ?? [] });
   return {
     redacted,
     write(output, bytes) {

@@ -9,6 +9,7 @@ import { packArchive, sha256, unpackArchive } from '../../../tools/pvh-report/ar
 import { compareReports } from '../../../tools/pvh-report/diff/compare.ts';
 import { renderManifest } from '../../../tools/pvh-report/manifest.ts';
 import { readReport } from '../../../tools/pvh-report/report.ts';
+import { goldenSystemMap } from '../../fuzz/sample.ts';
 import { type MadeUpCrash, madeUpFiles, madeUpManifest, packReport, scratchFolder } from '../support.ts';
 import { XenHost } from '../xen-host.ts';
 import { KEY, pvhReport } from './run.ts';
@@ -344,4 +345,41 @@ describe('collect --redact', () => {
     expect(err).toMatch(/signature would not be the same: .*what --fit leaves out tells it: collect without/);
     expect(existsSync(report)).toBe(false);
   });
+});
+
+test('symbols for a redacted report with its memory bring private words back: it says so, and --map takes them out', async () => {
+  using host = new XenHost();
+  // A word of the kernel's log that no rule knows there: the name of the host.
+  host.edit('xl', 'dom0 *$', 'HWalign');
+  const map = join(host.folder, 'System.map');
+  writeFileSync(map, goldenSystemMap());
+  const [redacted, later, again] = ['redacted', 'later', 'again'].map((name) =>
+    join(host.folder, `${name}.tar.gz`),
+  ) as [string, string, string];
+  const plain = await host.collect();
+  const ok = async (...argv: string[]): Promise<string> => {
+    const { status, err } = await pvhReport(...argv);
+    expect([argv[0], status]).toEqual([argv[0], 0]);
+    return err;
+  };
+  await ok('redact', plain.report, '-o', redacted, '--keep', 'memory');
+  const log = await textOf(redacted, 'guest-dmesg.txt');
+  expect(log).not.toMatch(/giometti|HWalign/);
+  expect(await pvhReport('verify', redacted)).toMatchObject({
+    status: 1,
+    out: 'guest-dmesg.txt: not what the raw files give\n',
+    err: expect.stringContaining('it was redacted, its memory was not'),
+  });
+
+  expect(await ok('symbolize', redacted, '-s', map, '-o', later)).toContain(
+    'redact --keep memory, with --map',
+  );
+  expect(await textOf(later, 'guest-dmesg.txt')).toBe(await textOf(plain.report, 'guest-dmesg.txt'));
+  expect((await readReport(later)).manifest.redaction).toMatchObject({ leaks: 'unknown' });
+  await ok('verify', later, '-s', map);
+
+  await ok('redact', later, '-o', again, '--keep', 'memory', '--map', `${redacted}.private-map.json`);
+  expect(await textOf(again, 'guest-dmesg.txt')).toBe(log);
+  expect((await readReport(again)).manifest.redaction).toMatchObject({ leaks: 0 });
+  expect(await textOf(again, 'xenctx-unwind.txt')).toContain(' sysrq_handle_crash+0x16/0x20');
 });

@@ -7,6 +7,7 @@ import { type Manifest, type MissingItem, parseManifest } from '../manifest.ts';
 import type { Redaction, RuleCount } from '../redaction.ts';
 import { type Report, reportOf, type Unpacked } from '../report.ts';
 import { latin1, openDocument, readable } from './document.ts';
+import { type MapRow, pinnedBy } from './key-file.ts';
 import { type Leak, Redactor } from './redact.ts';
 import { RULES } from './rules.ts';
 import { type PrivateValue, Vault } from './vault.ts';
@@ -24,8 +25,8 @@ export interface RedactOptions {
   readonly key: Uint8Array;
   /** Names out of KEEPABLE. */
   readonly keep: ReadonlySet<string>;
-  /** Stand-ins of an earlier run, by `class value`. */
-  readonly pinned: ReadonlyMap<string, string>;
+  /** What an earlier run found: private here too, with the same stand-ins. */
+  readonly earlier: readonly MapRow[];
 }
 
 export interface Redacted {
@@ -113,7 +114,7 @@ function changedSignature(before: Report, after: Report, wayOut: string): string
 /** @throws FormatError for a report that was changed, or has too many private values. */
 export async function redactReport(
   unpacked: Unpacked,
-  { key, keep, pinned }: RedactOptions,
+  { key, keep, earlier }: RedactOptions,
 ): Promise<Redacted> {
   const { files, folder, path } = unpacked;
   const report = reportOf(unpacked);
@@ -123,9 +124,9 @@ export async function redactReport(
   const documents = texts.map(({ name, bytes }) => openDocument(name, bytes));
   const manifestBytes = files.get('manifest.json') ?? new Uint8Array();
   const { rules = [], kept = [], standIns = [] } = unpacked.manifest.redaction ?? {};
-  const vault = new Vault(key, machineryOf(texts), standIns, pinned);
+  const vault = new Vault(key, machineryOf(texts), standIns, pinnedBy(earlier));
   const redactor = new Redactor(vault, keep);
-  redactor.learn(documents);
+  redactor.learn(documents, earlier);
 
   const leaks: Leak[] = [];
   const renamed = new Map<string, string>();
@@ -195,7 +196,7 @@ export async function redactReport(
     digest,
     manifest,
     counts: redactor.counts,
-    values: vault.values,
+    values: redactor.values,
     removed,
     refused,
     objection,
