@@ -158,14 +158,24 @@ export function parseManifest(text: string, source: string): Manifest {
   };
 }
 
-/** Files that are absent, changed or not listed, each with what is wrong. */
+/** Texts are read whole, and held several times over. More than any collector takes. */
+const MAX_TEXT = 32 << 20;
+
+/** Files that are absent, changed, not listed or too large, each with what is wrong. */
 export function changedFiles(manifest: Manifest, files: ReadonlyMap<string, Uint8Array>): string[] {
-  const listed = new Set(['manifest.json', ...manifest.files.map(({ name }) => name)]);
+  const listed = new Set(['manifest.json']);
   return [
-    ...manifest.files.flatMap(({ name, sha256: digest }) => {
+    ...manifest.files.flatMap(({ name, sha256: digest, bytes: size }) => {
       const bytes = files.get(name);
+      if (listed.has(name)) return [`${JSON.stringify(name)} is listed twice`];
+      listed.add(name);
       if (bytes === undefined) return [`${JSON.stringify(name)} is missing`];
-      return sha256(bytes) === digest ? [] : [`${name} is not what the manifest says: its SHA-256 differs`];
+      if (bytes.length > MAX_TEXT && name !== 'memory.core')
+        return [`${name} has ${bytes.length} bytes: more than ${MAX_TEXT} no text of a report has`];
+      if (sha256(bytes) !== digest) return [`${name} is not what the manifest says: its SHA-256 differs`];
+      return bytes.length === size
+        ? []
+        : [`${name} has ${bytes.length} bytes, not ${size} as the manifest says`];
     }),
     ...[...files.keys()].filter((name) => !listed.has(name)).map((name) => `${name} is not in the manifest`),
   ];

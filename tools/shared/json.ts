@@ -3,8 +3,30 @@ import { FormatError } from '../../symbols/errors.ts';
 
 const wrong = (what: string, place: string) => new FormatError(`not ${what}`, { source: place });
 
-/** @throws FormatError unless `text` is JSON. */
+/** What a few bytes of a bomb become costs a hundred times as much as JSON. The largest file of ours has 16 MiB. */
+const MAX_CHARACTERS = 17 << 20;
+const MAX_DEPTH = 256;
+
+/** Whether lists and objects lie in each other deeper than that. */
+function isTooDeep(text: string): boolean {
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === 0x22) {
+      for (at++; at < text.length && text.charCodeAt(at) !== 0x22; at++)
+        if (text.charCodeAt(at) === 0x5c) at++;
+    } else if (code === 0x5b || code === 0x7b) {
+      if (++depth > MAX_DEPTH) return true;
+    } else if (code === 0x5d || code === 0x7d) depth--;
+  }
+  return false;
+}
+
+/** @throws FormatError unless `text` is JSON of reasonable size. */
 export function parseJson(text: string, source: string): unknown {
+  if (text.length > MAX_CHARACTERS)
+    throw new FormatError(`JSON of more than ${MAX_CHARACTERS} characters`, { source });
+  if (isTooDeep(text)) throw new FormatError(`JSON nested more than ${MAX_DEPTH} deep`, { source });
   try {
     return JSON.parse(text);
   } catch (cause) {

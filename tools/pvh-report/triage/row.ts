@@ -133,7 +133,7 @@ function reasonOf(error: unknown, path: string): string {
   return words
     .replaceAll(` (${path})`, '')
     .replaceAll(`${path}: `, '')
-    .replace(/\p{Cc}/gu, '?')
+    .replace(/[\p{Cc}\p{Cf}]/gu, '?')
     .slice(0, 500);
 }
 
