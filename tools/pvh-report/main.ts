@@ -309,14 +309,7 @@ export async function main(
     // commander has already printed; help and version are no failures.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.unusable;
     const { lines } = explainFailure('pvh-report', error, program.opts<{ debug?: true }>().debug === true);
-    for (const line of lines)
-      streams.err(
-        `${line
-          .split('\n')
-          .map(cleanText)
-          .join('\n')
-          .replace(/\p{Cf}/gu, '?')}\n`,
-      );
+    for (const line of lines) streams.err(`${line.split('\n').map(cleanText).join('\n')}\n`);
     return EXIT.unusable;
   }
 }

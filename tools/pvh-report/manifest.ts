@@ -105,6 +105,9 @@ export function renderManifest(manifest: Manifest): string {
   return `${JSON.stringify({ schema: MANIFEST_SCHEMA, ...manifest }, undefined, 2)}\n`;
 }
 
+/** Of files and of what is missing: more than a guest with 512 vCPUs that all lack something. */
+const MAX_ENTRIES = 4096;
+
 /** @throws FormatError unless it is a manifest of a schema that this version knows. */
 export function parseManifest(text: string, source: string): Manifest {
   const top = asObject(parseJson(text, source), source);
@@ -133,7 +136,7 @@ export function parseManifest(text: string, source: string): Manifest {
     symbolsBuildId: asOptional(asString, top['symbolsBuildId'], `${source}: symbolsBuildId`),
     xen: asOptional(asString, top['xen'], `${source}: xen`),
     memory: asOptional(parseMemory, top['memory'], `${source}: memory`),
-    files: asArray(top['files'], `${source}: files`).map((value) => {
+    files: asArray(top['files'], `${source}: files`, MAX_ENTRIES).map((value) => {
       const file = asObject(value, `${source}: files`);
       return {
         name: asString(file['name'], `${source}: files.name`),
@@ -145,7 +148,7 @@ export function parseManifest(text: string, source: string): Manifest {
         note: asOptional(asString, file['note'], `${source}: files.note`),
       };
     }),
-    missing: asArray(top['missing'], `${source}: missing`).map((value) => {
+    missing: asArray(top['missing'], `${source}: missing`, MAX_ENTRIES).map((value) => {
       const item = asObject(value, `${source}: missing`);
       return {
         item: asString(item['item'], `${source}: missing.item`),

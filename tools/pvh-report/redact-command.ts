@@ -2,6 +2,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { replaceFile } from '../../core/host/files.ts';
+import { cleanText } from '../shared/clean-text.ts';
 import { ToolFailure } from '../shared/failure.ts';
 import type { Collected } from './collect.ts';
 import { EXIT, type Streams } from './exit.ts';
@@ -67,8 +68,6 @@ export async function planRedaction(
   };
 }
 
-const plain = (text: string): string => text.replace(/\p{Cc}/gu, '?');
-
 /** How much was replaced, by rule. */
 export function renderCounts({ counts, removed }: Redacted): string {
   const rows = counts.map(({ rule, replacements, values }) => [rule, replacements, values] as const);
@@ -87,7 +86,7 @@ function renderValues({ values }: Redacted): string {
   const rows = values.map(({ rule, value, standIn, everywhere }) => [
     rule,
     standIn,
-    plain(readable(value)),
+    cleanText(readable(value)),
     everywhere ? '' : ' (only there: the word has other meanings)',
   ]);
   const widths = [0, 1].map((column) =>
@@ -110,7 +109,7 @@ function defaultOutput(path: string, { rename }: Redacted): string {
 /** Says why nothing may be written. @returns the exit status of that, or undefined when it may. */
 function refusal(refused: string | undefined, { err }: Pick<Streams, 'err'>): number | undefined {
   if (refused === undefined) return undefined;
-  err(`pvh-report: ${plain(refused)}; nothing was written\n`);
+  err(`pvh-report: ${cleanText(refused)}; nothing was written\n`);
   return EXIT.different;
 }
 

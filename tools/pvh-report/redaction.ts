@@ -21,6 +21,9 @@ export interface Redaction {
   readonly standIns: readonly string[];
 }
 
+/** As many values as redact takes, each in two forms. */
+const MAX_STAND_INS = 1 << 18;
+
 /** @throws FormatError */
 export function parseRedaction(value: unknown, place: string): Redaction {
   const redaction = asObject(value, place);
@@ -39,6 +42,6 @@ export function parseRedaction(value: unknown, place: string): Redaction {
     kept: asArray(redaction['kept'], place).map((each) => asString(each, place)),
     leaks,
     signature,
-    standIns: asArray(redaction['standIns'], place).map((each) => asString(each, place)),
+    standIns: asArray(redaction['standIns'], place, MAX_STAND_INS).map((each) => asString(each, place)),
   };
 }

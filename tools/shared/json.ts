@@ -1,5 +1,6 @@
 // Reading JSON that somebody else wrote: each step says what it wants, and where it did not get it.
 import { FormatError } from '../../symbols/errors.ts';
+import { cleanText } from './clean-text.ts';
 
 const wrong = (what: string, place: string) => new FormatError(`not ${what}`, { source: place });
 
@@ -39,15 +40,17 @@ export function asObject(value: unknown, place: string): Readonly<Record<string,
   return value as Readonly<Record<string, unknown>>; // just checked
 }
 
-export function asArray(value: unknown, place: string): readonly unknown[] {
+/** @param limit entries it may have. */
+export function asArray(value: unknown, place: string, limit: number = Infinity): readonly unknown[] {
   if (!Array.isArray(value)) throw wrong('a list', place);
+  if (value.length > limit) throw new FormatError(`more than ${limit} entries`, { source: place });
   return value;
 }
 
 /** Texts end up in messages and tables: nothing that steers a terminal, and not without end. */
 export function asString(value: unknown, place: string): string {
   if (typeof value !== 'string' || value.length > 4096) throw wrong('a text of reasonable length', place);
-  return value.replace(/\p{Cc}/gu, '?');
+  return cleanText(value).replaceAll('\t', '?');
 }
 
 export function asNumber(value: unknown, place: string): number {

@@ -25,6 +25,7 @@ export interface Ran {
   readonly err: string;
   /** Files that are new or changed. */
   readonly left: readonly string[];
+  readonly seconds: number;
   /** Resident memory so far. */
   readonly peakMiB: number;
 }

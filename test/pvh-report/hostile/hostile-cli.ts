@@ -18,6 +18,7 @@ const tree = (): string[] =>
 
 async function run(bundle: string, command: string, argv: readonly string[]): Promise<void> {
   const before = new Set(tree());
+  const start = performance.now();
   let [out, err] = ['', ''];
   const status = await main(argv, process.env, {
     out: (text) => {
@@ -34,6 +35,7 @@ async function run(bundle: string, command: string, argv: readonly string[]): Pr
     out: out.slice(0, 100_000),
     err: err.slice(0, 100_000),
     left: tree().filter((path) => !before.has(path)),
+    seconds: (performance.now() - start) / 1000,
     peakMiB: process.resourceUsage().maxRSS / 1024,
   };
   process.stdout.write(`${JSON.stringify(ran)}\n`);
