@@ -49,6 +49,13 @@ describe('in the folders of distributions', () => {
     file?.close();
   });
 
+  test('a build-id that is none becomes part of no path', async () => {
+    put('usr/lib/debug/outside.debug', Buffer.from('x'));
+    put('usr/lib/debug/.build-id/ab/there', Buffer.from('x'));
+    const { file, looked } = await searchSymbols({ buildId: 'ab/../../outside' }, { env, root });
+    expect([file, looked]).toEqual([undefined, []]);
+  });
+
   test('another build of the same release is passed over, and told', async () => {
     put(`usr/lib/debug/boot/vmlinux-${RELEASE}`, tinyVmlinux({ id: 0xcd }));
     const right = put(`boot/vmlinux-${RELEASE}`, tinyVmlinux({ id: ID }));

@@ -49,6 +49,13 @@ export async function packArchive(folder: string, files: readonly ArchiveFile[])
 
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
+/** What zlib answers when it is asked for `info`: @types/node does not know. */
+interface Gunzipped {
+  readonly buffer: Buffer;
+  /** `bytesWritten` is how much it took. */
+  readonly engine: { readonly bytesWritten: number };
+}
+
 /**
  * The files of an archive by name, their folder, and the digest of its tar.
  * @throws FormatError for anything that packArchive does not write: other entry types, paths, duplicates, too much data.
@@ -60,8 +67,13 @@ export async function unpackArchive(
   const refuse = (message: string, cause?: unknown) => new FormatError(message, { source, cause });
   let tar: Buffer;
   try {
-    tar = gunzipSync(packed, { maxOutputLength: MAX_UNPACKED });
+    const options = { maxOutputLength: MAX_UNPACKED, info: true };
+    const { buffer, engine } = gunzipSync(packed, options) as unknown as Gunzipped;
+    tar = buffer;
+    const behind = packed.length - engine.bytesWritten;
+    if (behind > 0) throw refuse(`${behind} bytes behind its end`);
   } catch (cause) {
+    if (cause instanceof FormatError) throw cause;
     const tooMuch = cause instanceof RangeError;
     throw refuse(tooMuch ? `unpacks to more than ${MAX_UNPACKED} bytes` : 'not a whole gzip file', cause);
   }

@@ -1,7 +1,6 @@
 // pvh-report collect
 import { resolve } from 'node:path';
 import { replaceFile } from '../../core/host/files.ts';
-import { ToolFailure } from '../shared/failure.ts';
 import { Progress, stderrOutput } from '../shared/progress.ts';
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
 import { packageVersion } from '../shared/version.ts';
@@ -13,7 +12,7 @@ import { sayDropped } from './fit-command.ts';
 import { interruptible, SIGNAL_STATUS } from './interruptible.ts';
 import { DEFAULT_DEADLINE_SECONDS, Interrupted, Limits } from './limits.ts';
 import { makePlan, renderEstimate, renderPlan } from './plan.ts';
-import { redactCollected, refusal } from './redact-command.ts';
+import { redactCollected } from './redact-command.ts';
 import { parseSeconds, select } from './selection.ts';
 import { findSubject } from './subject.ts';
 
@@ -61,11 +60,6 @@ async function run(
 ): Promise<number> {
   const { only, skip = [], memory } = options;
   const redacts = options.redact === true || options.redactKey !== undefined;
-  if (redacts && options.fit !== undefined)
-    throw new ToolFailure(
-      ['pvh-report: --redact and --fit do not go together: collect with --redact, then pvh-report fit'],
-      EXIT.unusable,
-    );
   const unwanted = memory === 'none' ? [...skip, 'memory.core'] : skip;
   const { collectors, skipped } = select(found.subject.source, { only, skip: unwanted });
   const deadline =
@@ -91,16 +85,16 @@ async function run(
       progress.step(...step),
     );
     progress.clear();
-    const redaction = redacts ? await redactCollected(whole, options.redactKey) : undefined;
-    const refused = redaction && refusal(redaction.plan.redacted, { err });
-    if (refused !== undefined) return refused;
-    const collected = await fitTo(redaction?.collected ?? whole, options.fit, err);
+    const shrink = (made: Collected): Promise<Collected> => fitTo(made, options.fit, err);
+    const redaction = redacts ? await redactCollected(whole, options.redactKey, shrink, { err }) : undefined;
+    if (redaction?.refused !== undefined) return redaction.refused;
+    const collected = redaction?.collected ?? (await shrink(whole));
     complain(collected, options.quiet === true, err);
     const { digest, partial, manifest } = collected;
     if (options.estimate) out(renderEstimate(collected));
     else {
       const path = resolve(options.output ?? collected.fileName);
-      if (redaction) redaction.plan.write(path);
+      if (redaction) redaction.write(path, collected.bytes);
       else replaceFile(path, collected.bytes);
       out(
         options.json ? `${JSON.stringify({ path, digest, partial, manifest }, undefined, 2)}\n` : `${path}\n`,

@@ -43,23 +43,17 @@ function asHex16(value: unknown, place: string): string {
 /** More than any kernel has of them; a list is refused beyond. */
 const LIMITS = { vcpus: 128, registers: 256, frames: 2048 };
 
-function bounded(value: unknown, limit: number, place: string): readonly unknown[] {
-  const list = asArray(value, place);
-  if (list.length > limit) throw new FormatError(`more than ${limit} entries`, { source: place });
-  return list;
-}
-
 /** @throws FormatError */
 export function parseCrash(text: string, source: string): CrashVcpu[] {
   const top = asObject(parseJson(text, source), source);
   if (top['schema'] !== CRASH_SCHEMA) throw new FormatError(`not of schema ${CRASH_SCHEMA}`, { source });
-  return bounded(top['vcpus'], LIMITS.vcpus, `${source}: vcpus`).map((value) => {
+  return asArray(top['vcpus'], `${source}: vcpus`, LIMITS.vcpus).map((value) => {
     const vcpu = asObject(value, `${source}: vcpus`);
     return {
       id: asNumber(vcpu['id'], `${source}: id`),
       online: asBoolean(vcpu['online'], `${source}: online`),
       missing: asOptional(asString, vcpu['missing'], `${source}: missing`),
-      registers: bounded(vcpu['registers'], LIMITS.registers, `${source}: registers`).map((each) => {
+      registers: asArray(vcpu['registers'], `${source}: registers`, LIMITS.registers).map((each) => {
         const register = asObject(each, `${source}: registers`);
         return {
           name: asString(register['name'], `${source}: registers`),
@@ -68,7 +62,7 @@ export function parseCrash(text: string, source: string): CrashVcpu[] {
         };
       }),
       trace: asString(vcpu['trace'], `${source}: trace`),
-      frames: bounded(vcpu['frames'], LIMITS.frames, `${source}: frames`).map((each) => {
+      frames: asArray(vcpu['frames'], `${source}: frames`, LIMITS.frames).map((each) => {
         const frame = asObject(each, `${source}: frames`);
         return {
           address: asHex16(frame['address'], `${source}: frames`),

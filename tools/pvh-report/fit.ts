@@ -2,13 +2,11 @@
 import { gzipSync } from 'node:zlib';
 import { FormatError } from '../../symbols/errors.ts';
 import { ToolFailure } from '../shared/failure.ts';
-import { asObject, parseJson } from '../shared/json.ts';
-import { type ArchiveFile, packArchive, sha256, unpackArchive } from './archive.ts';
+import { type ArchiveFile, packArchive, unpackArchive } from './archive.ts';
 import { EXIT } from './exit.ts';
 import { boundTo } from './host/bounded-output.ts';
+import { leaveOut } from './leave-out.ts';
 import { type Manifest, type MissingItem, parseManifest, verifyFiles } from './manifest.ts';
-import { withPage } from './page-file.ts';
-import { missingLines, renderReadme } from './summary.ts';
 
 /** Where reports go. */
 export type Destination = 'mail' | 'github' | 'gitlab' | 'none';
@@ -107,31 +105,6 @@ function choose(files: readonly ArchiveFile[], room: number): Kept[] {
   return kept;
 }
 
-const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
-const decode = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes);
-
-/** Name of a file, and what it is. */
-const README_ROW = /^ {2}(\S+) +(\S.*)$/gm;
-
-/** README.txt without the files that are not there. */
-function readmeOf(text: string, isThere: (name: string) => boolean): string {
-  const rows = [...text.matchAll(README_ROW)].map(([, name = '', what = '']) => [name, what] as const);
-  const always = [...renderReadme([]).matchAll(README_ROW)].map(([, name = '']) => name);
-  return renderReadme(rows.filter(([name]) => isThere(name) && !always.includes(name)));
-}
-
-/** report.txt with another list of what is missing, which is the last that it has. */
-function summaryOf(text: string, missing: Manifest['missing']): string {
-  const at = text.lastIndexOf('\nMissing\n');
-  return at < 0 ? text : `${text.slice(0, at)}\n${missingLines(missing).join('\n')}\n`;
-}
-
-/** Whole files come first in the ledger, each with a cause; behind them what is missing of others. */
-function withFiles(missing: Manifest['missing'], dropped: readonly MissingItem[]): MissingItem[] {
-  const last = missing.findLastIndex(({ cause }) => cause !== undefined);
-  return missing.toSpliced(last + 1, 0, ...dropped);
-}
-
 export interface Fitted {
   /** The .tar.gz. */
   readonly bytes: Uint8Array;
@@ -164,49 +137,20 @@ async function repack(
       cause: 'size',
       required: false,
     }));
-  const missing = withFiles(manifest.missing, dropped);
-  const content = new Map<string, Uint8Array>(
+  const content = new Map(
     [...files]
       .filter(([name]) => isThere(name))
-      .map(([name, bytes]) => [name, replaced.get(name)?.bytes ?? bytes]),
+      .map(([name, bytes]) => [name, replaced.get(name) ?? { bytes }]),
   );
-  for (const [name, rewrite] of [
-    ['README.txt', (text: string) => readmeOf(text, isThere)],
-    ['report.txt', (text: string) => summaryOf(text, missing)],
-  ] as const) {
-    const bytes = content.get(name);
-    if (bytes) content.set(name, encode(rewrite(decode(bytes))));
-  }
-  // As JSON and not as a Manifest: what a later version put there stays.
-  const top = asObject(parseJson(manifestText, 'manifest.json'), 'manifest.json');
-  const noMemory = top['memory'] !== undefined && !content.has('memory.core');
-  const manifestOf = (some: readonly ArchiveFile[]): string => {
-    const contents = new Map(some.map(({ name, bytes }) => [name, bytes]));
-    const entries = (top['files'] as Record<string, unknown>[]).flatMap((entry) => {
-      // parseManifest has read it
-      const name = String(entry['name']);
-      const bytes = contents.get(name);
-      if (bytes === undefined) return [];
-      const note = replaced.get(name)?.note;
-      return [{ ...entry, sha256: sha256(bytes), bytes: bytes.length, ...(note !== undefined && { note }) }];
-    });
-    const listed = {
-      ...top,
-      ...(noMemory && { memory: { taken: 'none', frames: 0, leftOut: 0 } }),
-      files: entries,
-      missing,
-    };
-    return `${JSON.stringify(listed, undefined, 2)}\n`;
-  };
-  const fitted = withPage(
-    [...content].map(([name, bytes]) => ({ name, bytes })),
-    manifestOf,
+  const left = leaveOut(manifestText, content, dropped);
+  const { bytes, digest } = await packArchive(
+    folder,
+    [...left.files].map(([name, each]) => ({ name, bytes: each })),
   );
-  const { bytes, digest } = await packArchive(folder, fitted.files);
   const cut = kept.flatMap(({ name, note }): MissingItem[] =>
     note === undefined ? [] : [{ item: name, reason: note, cause: 'size', required: false }],
   );
-  return { bytes, digest, manifest: fitted.manifest, dropped: [...dropped, ...cut] };
+  return { bytes, digest, manifest: left.manifest, dropped: [...dropped, ...cut] };
 }
 
 /**
@@ -217,7 +161,7 @@ export async function fitReport(packed: Uint8Array, source: string, limit: Limit
   const { files, digest, folder } = await unpackArchive(packed, source);
   const manifestBytes = files.get('manifest.json');
   if (manifestBytes === undefined) throw new FormatError('no manifest.json: not a report', { source });
-  const manifestText = decode(manifestBytes);
+  const manifestText = new TextDecoder().decode(manifestBytes);
   const manifest = parseManifest(manifestText, `${source}: manifest.json`);
   verifyFiles(manifest, files, source);
   if (packed.length <= limit.bytes) return { bytes: packed, digest, manifest, dropped: [] };

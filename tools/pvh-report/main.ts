@@ -1,5 +1,6 @@
 // The command line of pvh-report: reads arguments, runs one command, turns what was thrown into lines and a status.
 import { Command, CommanderError, Option } from 'commander';
+import { cleanText } from '../shared/clean-text.ts';
 import { explainFailure } from '../shared/failure.ts';
 import { packageVersion } from '../shared/version.ts';
 import type { CollectOptions } from './collect-command.ts';
@@ -342,7 +343,7 @@ export async function main(
     // commander has already printed; help and version are no failures.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.unusable;
     const { lines } = explainFailure('pvh-report', error, program.opts<{ debug?: true }>().debug === true);
-    for (const line of lines) streams.err(`${line}\n`);
+    for (const line of lines) streams.err(`${line.split('\n').map(cleanText).join('\n')}\n`);
     return EXIT.unusable;
   }
 }

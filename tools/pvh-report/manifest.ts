@@ -105,6 +105,9 @@ export function renderManifest(manifest: Manifest): string {
   return `${JSON.stringify({ schema: MANIFEST_SCHEMA, ...manifest }, undefined, 2)}\n`;
 }
 
+/** Of files and of what is missing: more than a guest with 512 vCPUs that all lack something. */
+const MAX_ENTRIES = 4096;
+
 /** @throws FormatError unless it is a manifest of a schema that this version knows. */
 export function parseManifest(text: string, source: string): Manifest {
   const top = asObject(parseJson(text, source), source);
@@ -133,7 +136,7 @@ export function parseManifest(text: string, source: string): Manifest {
     symbolsBuildId: asOptional(asString, top['symbolsBuildId'], `${source}: symbolsBuildId`),
     xen: asOptional(asString, top['xen'], `${source}: xen`),
     memory: asOptional(parseMemory, top['memory'], `${source}: memory`),
-    files: asArray(top['files'], `${source}: files`).map((value) => {
+    files: asArray(top['files'], `${source}: files`, MAX_ENTRIES).map((value) => {
       const file = asObject(value, `${source}: files`);
       return {
         name: asString(file['name'], `${source}: files.name`),
@@ -145,7 +148,7 @@ export function parseManifest(text: string, source: string): Manifest {
         note: asOptional(asString, file['note'], `${source}: files.note`),
       };
     }),
-    missing: asArray(top['missing'], `${source}: missing`).map((value) => {
+    missing: asArray(top['missing'], `${source}: missing`, MAX_ENTRIES).map((value) => {
       const item = asObject(value, `${source}: missing`);
       return {
         item: asString(item['item'], `${source}: missing.item`),
@@ -158,14 +161,24 @@ export function parseManifest(text: string, source: string): Manifest {
   };
 }
 
-/** Files that are absent, changed or not listed, each with what is wrong. */
+/** Texts are read whole, and held several times over. More than any collector takes. */
+const MAX_TEXT = 32 << 20;
+
+/** Files that are absent, changed, not listed or too large, each with what is wrong. */
 export function changedFiles(manifest: Manifest, files: ReadonlyMap<string, Uint8Array>): string[] {
-  const listed = new Set(['manifest.json', ...manifest.files.map(({ name }) => name)]);
+  const listed = new Set(['manifest.json']);
   return [
-    ...manifest.files.flatMap(({ name, sha256: digest }) => {
+    ...manifest.files.flatMap(({ name, sha256: digest, bytes: size }) => {
       const bytes = files.get(name);
+      if (listed.has(name)) return [`${JSON.stringify(name)} is listed twice`];
+      listed.add(name);
       if (bytes === undefined) return [`${JSON.stringify(name)} is missing`];
-      return sha256(bytes) === digest ? [] : [`${name} is not what the manifest says: its SHA-256 differs`];
+      if (bytes.length > MAX_TEXT && name !== 'memory.core')
+        return [`${name} has ${bytes.length} bytes: more than ${MAX_TEXT} no text of a report has`];
+      if (sha256(bytes) !== digest) return [`${name} is not what the manifest says: its SHA-256 differs`];
+      return bytes.length === size
+        ? []
+        : [`${name} has ${bytes.length} bytes, not ${size} as the manifest says`];
     }),
     ...[...files.keys()].filter((name) => !listed.has(name)).map((name) => `${name} is not in the manifest`),
   ];

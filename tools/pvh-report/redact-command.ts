@@ -2,11 +2,12 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { replaceFile } from '../../core/host/files.ts';
+import { cleanText } from '../shared/clean-text.ts';
 import { ToolFailure } from '../shared/failure.ts';
 import type { Collected } from './collect.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { readable } from './redact/document.ts';
-import { newKey, pinnedBy, readKey, readMap, renderMap } from './redact/key-file.ts';
+import { newKey, readKey, readMap, renderMap } from './redact/key-file.ts';
 import { KEEPABLE, type Redacted, redactReport, whyLeftOut } from './redact/redact-report.ts';
 import { type Unpacked, unpackedFrom, unpackReport } from './report.ts';
 
@@ -23,8 +24,11 @@ export interface RedactCommandOptions {
 /** What `redact` gives and where it goes. */
 export interface RedactionPlan {
   readonly redacted: Redacted;
-  /** Writes the map, then the report: a report never stands without the map of its stand-ins. */
-  readonly write: (output: string) => { readonly map: string };
+  /**
+   * Writes the map, then the report: a report never stands without the map of its stand-ins, nor does the one that it replaces.
+   * @param bytes of the report, as redacted or made of that.
+   */
+  readonly write: (output: string, bytes: Uint8Array) => { readonly map: string };
 }
 
 const usage = (text: string): ToolFailure => new ToolFailure([`pvh-report: ${text}`], EXIT.unusable);
@@ -46,20 +50,23 @@ export async function planRedaction(
   const before = options.map === undefined ? undefined : readMap(options.map);
   const given = options.key === undefined ? undefined : readKey(options.key);
   const key = given ?? before?.key ?? newKey();
-  const redacted = await redactReport(unpacked, { key, keep, pinned: pinnedBy(before) });
+  const redacted = await redactReport(unpacked, { key, keep, earlier: before?.values ?? [] });
   return {
     redacted,
-    write(output) {
+    write(output, bytes) {
       const map = resolve(options.map ?? `${output}.private-map.json`);
       if (map === output) throw usage('--map and the report are the same file');
-      replaceFile(map, renderMap(given ? undefined : key, redacted.values, before));
-      replaceFile(output, redacted.bytes);
+      const old = before ?? readMap(map);
+      const write = (rows: typeof old): void =>
+        replaceFile(map, renderMap(given ? undefined : key, redacted.values, rows));
+      write(old);
+      replaceFile(output, bytes);
+      // The report that was there has gone, and with it the meaning of its stand-ins.
+      if (options.map === undefined && old) write(undefined);
       return { map };
     },
   };
 }
-
-const plain = (text: string): string => text.replace(/\p{Cc}/gu, '?');
 
 /** How much was replaced, by rule. */
 export function renderCounts({ counts, removed }: Redacted): string {
@@ -79,7 +86,7 @@ function renderValues({ values }: Redacted): string {
   const rows = values.map(({ rule, value, standIn, everywhere }) => [
     rule,
     standIn,
-    plain(readable(value)),
+    cleanText(readable(value)),
     everywhere ? '' : ' (only there: the word has other meanings)',
   ]);
   const widths = [0, 1].map((column) =>
@@ -100,25 +107,45 @@ function defaultOutput(path: string, { rename }: Redacted): string {
 }
 
 /** Says why nothing may be written. @returns the exit status of that, or undefined when it may. */
-export function refusal({ refused }: Redacted, { err }: Pick<Streams, 'err'>): number | undefined {
+function refusal(refused: string | undefined, { err }: Pick<Streams, 'err'>): number | undefined {
   if (refused === undefined) return undefined;
-  err(`pvh-report: ${plain(refused)}; nothing was written\n`);
+  err(`pvh-report: ${cleanText(refused)}; nothing was written\n`);
   return EXIT.different;
 }
 
+/** What `collect` made, as it may be passed on; everything about it is of the report that is written. */
+export interface RedactedCollection {
+  readonly collected: Collected;
+  readonly write: RedactionPlan['write'];
+  /** Exit status when nothing may be written; it was said why. */
+  readonly refused: number | undefined;
+}
+
 /**
- * What `collect` made, as it may be passed on; everything about it is of the redacted report.
  * @param keyFile key of the stand-ins; undefined makes one.
+ * @param shrink makes it small enough. What that gives is looked through once more.
  */
 export async function redactCollected(
-  collected: Collected,
+  whole: Collected,
   keyFile: string | undefined,
-): Promise<{ readonly collected: Collected; readonly plan: RedactionPlan }> {
-  const unpacked = await unpackedFrom(collected.bytes, collected.fileName);
-  const plan = await planRedaction(unpacked, keyFile === undefined ? {} : { key: keyFile });
-  const { bytes, digest, manifest, rename } = plan.redacted;
-  const fileName = rename(collected.fileName);
-  return { collected: { ...collected, bytes: Buffer.from(bytes), digest, manifest, fileName }, plan };
+  shrink: (redacted: Collected) => Promise<Collected>,
+  streams: Pick<Streams, 'err'>,
+): Promise<RedactedCollection> {
+  const unpacked = await unpackedFrom(whole.bytes, whole.fileName);
+  const { redacted, write } = await planRedaction(unpacked, keyFile === undefined ? {} : { key: keyFile });
+  const { bytes, digest, manifest, rename } = redacted;
+  const made = { ...whole, bytes, digest, manifest, fileName: rename(whole.fileName) };
+  if (redacted.refused !== undefined)
+    return { collected: made, write, refused: refusal(redacted.refused, streams) };
+  const collected = await shrink(made);
+  const objection =
+    collected.digest === digest
+      ? undefined
+      : redacted.objection(
+          await unpackedFrom(collected.bytes, made.fileName),
+          'what --fit leaves out tells it: collect without',
+        );
+  return { collected, write, refused: refusal(objection, streams) };
 }
 
 /** @returns the exit status: 1 when what would be written is not what it should be. */
@@ -131,14 +158,14 @@ export async function runRedact(
   const { redacted, write } = await planRedaction(unpacked, options);
   if (options.show) {
     streams.out(renderValues(redacted) + (redacted.values.length === 0 ? '' : '\n') + renderCounts(redacted));
-    return refusal(redacted, streams) ?? EXIT.ok;
+    return refusal(redacted.refused, streams) ?? EXIT.ok;
   }
-  const refused = refusal(redacted, streams);
+  const refused = refusal(redacted.refused, streams);
   if (refused !== undefined) return refused;
   const output = resolve(options.output ?? defaultOutput(path, redacted));
   if (existsSync(output) && realpathSync(output) === realpathSync(path))
     throw usage(`${output} is the report itself: a report is never written over`);
-  const { map } = write(output);
+  const { map } = write(output, redacted.bytes);
   const { digest, counts, removed } = redacted;
   if (!options.quiet) {
     streams.err(renderCounts(redacted));

@@ -14,17 +14,22 @@ export interface Redaction {
   readonly rules: readonly RuleCount[];
   /** What the user wanted to be left. */
   readonly kept: readonly string[];
-  readonly leaks: 0;
+  /** None, or not looked for: files were made again of memory that was not redacted. */
+  readonly leaks: 0 | 'unknown';
   readonly signature: 'same';
   /** Every stand-in: these words are nobody's. */
   readonly standIns: readonly string[];
 }
 
+/** As many values as redact takes, each in two forms. */
+const MAX_STAND_INS = 1 << 18;
+
 /** @throws FormatError */
 export function parseRedaction(value: unknown, place: string): Redaction {
   const redaction = asObject(value, place);
   const { leaks, signature } = redaction;
-  if (leaks !== 0 || signature !== 'same') throw new FormatError('not what redact writes', { source: place });
+  if ((leaks !== 0 && leaks !== 'unknown') || signature !== 'same')
+    throw new FormatError('not what redact writes', { source: place });
   return {
     rules: asArray(redaction['rules'], place).map((each) => {
       const row = asObject(each, place);
@@ -37,6 +42,6 @@ export function parseRedaction(value: unknown, place: string): Redaction {
     kept: asArray(redaction['kept'], place).map((each) => asString(each, place)),
     leaks,
     signature,
-    standIns: asArray(redaction['standIns'], place).map((each) => asString(each, place)),
+    standIns: asArray(redaction['standIns'], place, MAX_STAND_INS).map((each) => asString(each, place)),
   };
 }

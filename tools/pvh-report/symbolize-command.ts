@@ -32,11 +32,16 @@ export async function runSymbolize(
   { out, err }: Streams,
 ): Promise<number> {
   const unpacked = await unpackReport(report);
-  verifyFiles(unpacked.manifest, unpacked.files, report);
+  const { manifest, files } = unpacked;
+  verifyFiles(manifest, files, report);
+  const redaction = manifest.redaction && ({ ...manifest.redaction, leaks: 'unknown' } as const);
   const file = openSymbolFile(symbolTable);
   try {
     for (const warning of file.warnings) err(`pvh-report: ${warning}\n`);
-    const made = await rederive(unpacked, { tool: `pvh-report ${packageVersion()}`, file });
+    const made = await rederive(
+      { ...unpacked, manifest: { ...manifest, redaction } },
+      { tool: `pvh-report ${packageVersion()}`, file },
+    );
     const { guestBuildId, symbolsUsed } = made.inspection;
     if (!symbolsUsed) throw fail(`pvh-report: ${symbolTable} names nothing: nothing was written`);
     if (file.buildId !== undefined && file.buildId !== guestBuildId) {
@@ -46,6 +51,10 @@ export async function runSymbolize(
       err(`pvh-report: ${what}: names may be wrong\n`);
     }
     const path = outputPath(output, made.fileName, report);
+    if (redaction)
+      err(
+        'pvh-report: it was redacted, its memory was not: what is made of that again may hold what redact had replaced; before you pass it on: pvh-report redact --keep memory, with --map if you have it\n',
+      );
     replaceFile(path, made.bytes);
     out(`${path}\n`);
     return made.partial ? EXIT.partial : EXIT.ok;

@@ -82,6 +82,8 @@ export async function runVerify(
     const tool = `pvh-report ${packageVersion()}`;
     if (lines.length > 0 && manifest.tool !== tool)
       err(`pvh-report: it was made by ${manifest.tool}, this is ${tool}: that alone may be the reason\n`);
+    if (lines.length > 0 && manifest.redaction)
+      err('pvh-report: it was redacted, its memory was not: that alone may be the reason\n');
     return lines.length === 0 ? EXIT.ok : EXIT.different;
   } catch (error) {
     if (!(error instanceof NoRecordError)) throw error;

@@ -9,7 +9,7 @@ import { followDebugLink } from './debug-link.ts';
 import { fetchDebugInfo } from './debuginfod.ts';
 import { explainFailure, systemError } from './failure.ts';
 import { Stash, stashDirectory } from './stash.ts';
-import { moduleName } from './stash-entry.ts';
+import { isBuildId, moduleName } from './stash-entry.ts';
 import { openSymbolFile, type SymbolFile } from './symbol-file.ts';
 
 export interface WantedSymbols {
@@ -36,10 +36,13 @@ export interface SearchResult {
 /** Releases come from the guest: nothing that leads out of a folder. */
 const isRelease = (text: string): boolean => /^\w[\w.+~-]*$/.test(text);
 
+/** Build-ids come from anybody's report, and become parts of paths and addresses. */
+const isAskable = (buildId: string | undefined): buildId is string =>
+  buildId !== undefined && isBuildId(buildId);
+
 /** GDB's convention, and what Debian, Fedora, Ubuntu, Arch and a kernel's own `make install` do. */
 function* places({ buildId, release }: WantedSymbols): Generator<string> {
-  if (buildId !== undefined && buildId.length > 2)
-    yield `usr/lib/debug/.build-id/${buildId.slice(0, 2)}/${buildId.slice(2)}.debug`;
+  if (isAskable(buildId)) yield `usr/lib/debug/.build-id/${buildId.slice(0, 2)}/${buildId.slice(2)}.debug`;
   if (release === undefined || !isRelease(release)) return;
   yield `usr/lib/debug/boot/vmlinux-${release}`;
   yield `usr/lib/debug/lib/modules/${release}/vmlinux`;
@@ -141,7 +144,7 @@ export async function searchSymbols(wanted: WantedSymbols, options: SearchOption
     const file = attemptFile(path, wanted, root, looked);
     if (isBest(file)) return best(file);
   }
-  const fetched = buildId === undefined ? undefined : await fetchDebugInfo(buildId, stash, { env, progress });
+  const fetched = !isAskable(buildId) ? undefined : await fetchDebugInfo(buildId, stash, { env, progress });
   looked.push(...(fetched?.failures ?? []));
   const file = fetched?.found ? attempt('stash', wanted, looked, stashed) : undefined;
   if (file) return best(file);

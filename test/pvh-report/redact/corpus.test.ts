@@ -4,20 +4,14 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { packArchive, unpackArchive } from '../../../tools/pvh-report/archive.ts';
 import { renderReportPage } from '../../../tools/pvh-report/html/report-page.ts';
-import { main } from '../../../tools/pvh-report/main.ts';
 import { readReport } from '../../../tools/pvh-report/report.ts';
 import { scratchFolder } from '../support.ts';
 import { corpusReport, EVIDENCE } from './corpus.ts';
+import { KEY, pvhReport } from './run.ts';
 
 const folder = scratchFolder();
 afterAll(() => folder.remove());
-const key = folder.write('key', Buffer.from('0123456789abcdef0123456789abcdef'));
-
-async function pvhReport(...argv: string[]): Promise<{ status: number; out: string; err: string }> {
-  const [out, err]: [string[], string[]] = [[], []];
-  const status = await main(argv, {}, { out: (text) => out.push(text), err: (text) => err.push(text) });
-  return { status, out: out.join(''), err: err.join('') };
-}
+const key = folder.write('key', KEY);
 
 /** Columns of every line, as a terminal counts them. */
 const widths = (text: string): number[] => text.split('\n').map((line) => [...line].length);

@@ -1,26 +1,22 @@
 // `pvh-report redact` and `collect --redact` as a user meets them.
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { packArchive, sha256, unpackArchive } from '../../../tools/pvh-report/archive.ts';
 import { compareReports } from '../../../tools/pvh-report/diff/compare.ts';
-import { main } from '../../../tools/pvh-report/main.ts';
 import { renderManifest } from '../../../tools/pvh-report/manifest.ts';
 import { readReport } from '../../../tools/pvh-report/report.ts';
+import { goldenSystemMap } from '../../fuzz/sample.ts';
 import { type MadeUpCrash, madeUpFiles, madeUpManifest, packReport, scratchFolder } from '../support.ts';
 import { XenHost } from '../xen-host.ts';
+import { KEY, pvhReport } from './run.ts';
 
 const folder = scratchFolder();
 afterAll(() => folder.remove());
-const key = folder.write('key', Buffer.from('0123456789abcdef0123456789abcdef'));
-
-async function pvhReport(...argv: string[]): Promise<{ status: number; out: string; err: string }> {
-  const [out, err]: [string[], string[]] = [[], []];
-  const status = await main(argv, {}, { out: (text) => out.push(text), err: (text) => err.push(text) });
-  return { status, out: out.join(''), err: err.join('') };
-}
+const key = folder.write('key', KEY);
 
 const crash: MadeUpCrash = {
   name: 'shop-db',
@@ -301,4 +297,89 @@ describe('collect --redact', () => {
     for (const name of ['crash.json', 'xenctx.txt', 'xenctx-unwind.txt'])
       expect(await textOf(report, name)).toBe(await textOf(plain.report, name));
   });
+
+  test('--fit makes it small after that, and what it says of itself is right', async () => {
+    using host = new XenHost();
+    host.edit('xl', 'dom0 *$', 'virt-server-7');
+    // Random letters do not get smaller.
+    const noise = createHash('shake256', { outputLength: 150_000 }).update('').digest('base64');
+    host.log('qemu-dm-sysrq1.log', `virt-server-7\n${noise.replace(/.{70}/g, '$&\n')}`);
+    const options = { redact: true, redactKey: key } as const;
+    const whole = await host.collect(options);
+    const { status, err, report } = await host.collect({ ...options, fit: 'mail' });
+    expect([whole.status, status]).toEqual([0, 0]);
+    expect(err).toMatch(/^left out: qemu-log\.txt: \d+ bytes left out to fit into a mail/m);
+    expect(statSync(report).size).toBeLessThanOrEqual(69_000);
+
+    const { manifest, signature } = await readReport(report);
+    const left = (await readReport(whole.report)).manifest.missing;
+    expect(left).toContainEqual(expect.objectContaining({ item: 'memory.core', cause: 'redacted' }));
+    expect(manifest.missing.filter(({ cause }) => cause !== 'size')).toEqual(left);
+    expect(manifest).toMatchObject({ redaction: { leaks: 0, signature: 'same' }, memory: { taken: 'none' } });
+    expect(signature).toEqual((await readReport(whole.report)).signature);
+    for (const name of ['memory.core', 'qemu-log.txt']) {
+      expect(await textOf(report, 'README.txt')).not.toContain(name);
+      expect(await textOf(report, 'report.txt')).toMatch(new RegExp(`^Missing\\n(  .*\\n)*  ${name}: `, 'm'));
+    }
+    const { files } = await unpackArchive(readFileSync(report), report);
+    expect(Buffer.concat([...files.values()]).toString('latin1')).not.toMatch(/virt-server-7|sysrq1/);
+    expect(readFileSync(`${report}.private-map.json`, 'utf8')).toContain('virt-server-7');
+    expect(await pvhReport('verify', report)).toMatchObject({
+      status: 2,
+      err: expect.stringContaining('files are what the manifest says; '),
+    });
+    const again = join(host.folder, 'again.tar.gz');
+    await pvhReport('redact', report, '-q', '-o', again);
+    expect((await readReport(again)).digest).toBe((await readReport(report)).digest);
+  });
+
+  test('--fit that would leave out the message of the crash is refused', async () => {
+    using host = new XenHost();
+    const lines = createHash('shake256', { outputLength: 3_000_000 }).update('').digest('base64');
+    const [before, after] = [0, 2_000_000].map((start) =>
+      lines.slice(start, start + 2_000_000).replace(/.{70}/g, '$&\n'),
+    );
+    host.log('console/guest-sysrq1.log', `${before}\nKernel panic - not syncing: no root\n${after}`);
+    const { status, err, report } = await host.collect({ redact: true, fit: 'mail' });
+    expect(status).toBe(1);
+    expect(err).toMatch(/signature would not be the same: .*what --fit leaves out tells it: collect without/);
+    expect(existsSync(report)).toBe(false);
+  });
+});
+
+test('symbols for a redacted report with its memory bring private words back: it says so, and --map takes them out', async () => {
+  using host = new XenHost();
+  // A word of the kernel's log that no rule knows there: the name of the host.
+  host.edit('xl', 'dom0 *$', 'HWalign');
+  const map = join(host.folder, 'System.map');
+  writeFileSync(map, goldenSystemMap());
+  const [redacted, later, again] = ['redacted', 'later', 'again'].map((name) =>
+    join(host.folder, `${name}.tar.gz`),
+  ) as [string, string, string];
+  const plain = await host.collect();
+  const ok = async (...argv: string[]): Promise<string> => {
+    const { status, err } = await pvhReport(...argv);
+    expect([argv[0], status]).toEqual([argv[0], 0]);
+    return err;
+  };
+  await ok('redact', plain.report, '-o', redacted, '--keep', 'memory');
+  const log = await textOf(redacted, 'guest-dmesg.txt');
+  expect(log).not.toMatch(/giometti|HWalign/);
+  expect(await pvhReport('verify', redacted)).toMatchObject({
+    status: 1,
+    out: 'guest-dmesg.txt: not what the raw files give\nreport.html: not what the raw files give\n',
+    err: expect.stringContaining('it was redacted, its memory was not'),
+  });
+
+  expect(await ok('symbolize', redacted, '-s', map, '-o', later)).toContain(
+    'redact --keep memory, with --map',
+  );
+  expect(await textOf(later, 'guest-dmesg.txt')).toBe(await textOf(plain.report, 'guest-dmesg.txt'));
+  expect((await readReport(later)).manifest.redaction).toMatchObject({ leaks: 'unknown' });
+  await ok('verify', later, '-s', map);
+
+  await ok('redact', later, '-o', again, '--keep', 'memory', '--map', `${redacted}.private-map.json`);
+  expect(await textOf(again, 'guest-dmesg.txt')).toBe(log);
+  expect((await readReport(again)).manifest.redaction).toMatchObject({ leaks: 0 });
+  expect(await textOf(again, 'xenctx-unwind.txt')).toContain(' sysrq_handle_crash+0x16/0x20');
 });

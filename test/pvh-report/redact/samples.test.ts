@@ -52,9 +52,22 @@ test.each([
       'muster-werke',
     ])
       expect(`${file}: ${text(after, file)}`).not.toContain(secret);
-    if (file !== 'manifest.json' && file !== 'report.html')
+    if (!['manifest.json', 'README.txt', 'report.txt', 'report.html'].includes(file))
       expect([file, ...widths(after, file)]).toEqual([file, ...widths(before, file)]);
   }
+  // These say that memory.core is not there.
+  const page = (files: typeof before): string => text(files, 'report.txt').replace(/\nMissing\n.*/s, '');
+  expect(
+    page(after)
+      .split('\n')
+      .map(({ length }) => length),
+  ).toEqual(
+    page(before)
+      .split('\n')
+      .map(({ length }) => length),
+  );
+  expect(text(after, 'report.txt')).toContain('\n  memory.core: holds memory of the guest: left out');
+  expect(text(after, 'README.txt')).not.toContain('memory.core');
   for (const file of ['crash.json', 'xenctx-unwind.txt', 'xenctx.txt', 'console.log'])
     expect(text(after, file)).toBe(text(before, file));
   expect(text(after, 'guest.cfg')).not.toContain(`"${name}"`);

@@ -1,5 +1,6 @@
 // A file of a report as text that rules can read, and back. A text is itself; of JSON the strings are shown, one line each, as
 // `parent:key="value"`, and go back into their places. Characters are bytes (latin1), so that nothing is lost of a file in any encoding.
+import { parseJson } from '../../shared/json.ts';
 
 /** Puts `text` where `start` to `end` of the view was. */
 export interface Edit {
@@ -144,7 +145,7 @@ function jsonDocument(name: string, bytes: Uint8Array): Document {
 const isJson = (name: string, bytes: Uint8Array): boolean => {
   if (!name.endsWith('.json')) return false;
   try {
-    JSON.parse(Buffer.from(bytes).toString('utf8'));
+    parseJson(Buffer.from(bytes).toString('utf8'), name);
     return true;
   } catch {
     return false;

@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { FormatError } from '../../../symbols/errors.ts';
 import { asArray, asObject, asString, parseJson } from '../../shared/json.ts';
-import { readable } from './document.ts';
+import { latin1, readable } from './document.ts';
+import { VALUE_CLASSES, type ValueClass } from './rules.ts';
 import { lowerCase, type PrivateValue } from './vault.ts';
 
 const MAP_SCHEMA = 'pvh-report-private-map/1';
@@ -13,8 +14,8 @@ const MIN_KEY_BYTES = 16;
 const MAX_KEY_BYTES = 4096;
 const MAX_MAP_BYTES = 64 << 20;
 
-interface MapRow {
-  readonly class: string;
+export interface MapRow {
+  readonly class: ValueClass;
   readonly rule: string;
   readonly value: string;
   readonly standIn: string;
@@ -45,6 +46,12 @@ function text(value: unknown, place: string): string {
   return value;
 }
 
+function asClass(value: unknown, place: string): ValueClass {
+  const known = VALUE_CLASSES.find((each) => each === value);
+  if (known === undefined) throw new FormatError('a class of values that is not known', { source: place });
+  return known;
+}
+
 /** The map of an earlier run; undefined when there is none at this path. @throws FormatError */
 export function readMap(path: string): PrivateMap | undefined {
   if (!existsSync(path)) return undefined;
@@ -59,7 +66,7 @@ export function readMap(path: string): PrivateMap | undefined {
       const place = `${path}: values`;
       const row = asObject(each, place);
       return {
-        class: text(row['class'], place),
+        class: asClass(row['class'], place),
         rule: text(row['rule'], place),
         value: text(row['value'], place),
         standIn: text(row['standIn'], place),
@@ -69,13 +76,8 @@ export function readMap(path: string): PrivateMap | undefined {
 }
 
 /** Stand-ins by `class value`, as a vault wants them. */
-export const pinnedBy = (map: PrivateMap | undefined): Map<string, string> =>
-  new Map(
-    map?.values.map((row) => [
-      `${row.class} ${lowerCase(Buffer.from(row.value, 'utf8').toString('latin1'))}`,
-      row.standIn,
-    ]),
-  );
+export const pinnedBy = (rows: readonly MapRow[]): Map<string, string> =>
+  new Map(rows.map((row) => [`${row.class} ${lowerCase(latin1(Buffer.from(row.value)))}`, row.standIn]));
 
 /** @param before what the map had already: stays. */
 export function renderMap(
@@ -84,12 +86,10 @@ export function renderMap(
   before: PrivateMap | undefined,
 ): string {
   const rows = new Map<string, MapRow>();
-  for (const row of before?.values ?? []) rows.set(`${row.class} ${row.value}`, row);
-  for (const each of values) {
-    const value = readable(each.value);
-    const row = { class: each.class, rule: each.rule, value, standIn: each.standIn };
-    rows.set(`${each.class} ${value}`, row);
-  }
+  const put = (row: MapRow): unknown => rows.set(`${row.class} ${row.value} ${row.standIn}`, row);
+  for (const row of before?.values ?? []) put(row);
+  for (const { class: kind, rule, value, standIn } of values)
+    put({ class: kind, rule, value: readable(value), standIn });
   const map = {
     schema: MAP_SCHEMA,
     ...(key && { key: Buffer.from(key).toString('hex') }),

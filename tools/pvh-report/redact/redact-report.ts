@@ -1,12 +1,13 @@
 // A report without what is private, or the reason why there is none: names and addresses gone, the crash still the same crash, nothing
 // of what was found left anywhere. Opens no files.
 import { asArray, asObject } from '../../shared/json.ts';
-import { type ArchiveFile, packArchive, safeName, sha256 } from '../archive.ts';
-import type { Manifest } from '../manifest.ts';
-import { withPage } from '../page-file.ts';
+import { type ArchiveFile, packArchive, safeName } from '../archive.ts';
+import { leaveOut } from '../leave-out.ts';
+import type { Manifest, MissingItem } from '../manifest.ts';
 import type { Redaction, RuleCount } from '../redaction.ts';
 import { PAGE, type Report, reportOf, type Unpacked } from '../report.ts';
 import { latin1, openDocument, readable } from './document.ts';
+import { type MapRow, pinnedBy } from './key-file.ts';
 import { type Leak, Redactor } from './redact.ts';
 import { RULES } from './rules.ts';
 import { type PrivateValue, Vault } from './vault.ts';
@@ -24,8 +25,8 @@ export interface RedactOptions {
   readonly key: Uint8Array;
   /** Names out of KEEPABLE. */
   readonly keep: ReadonlySet<string>;
-  /** Stand-ins of an earlier run, by `class value`. */
-  readonly pinned: ReadonlyMap<string, string>;
+  /** What an earlier run found: private here too, with the same stand-ins. */
+  readonly earlier: readonly MapRow[];
 }
 
 export interface Redacted {
@@ -36,8 +37,10 @@ export interface Redacted {
   readonly values: readonly PrivateValue[];
   /** Files that were left out. */
   readonly removed: readonly string[];
-  /** Why it must not be written: something private is left, or the crash would look like another one. */
+  /** Why it must not be written. */
   readonly refused: string | undefined;
+  /** Why what was made of it must not be written: something private is left, or the crash would look like another one. */
+  readonly objection: (made: Unpacked, wayOut: string) => string | undefined;
   /** A text of the report's own, such as its file's name, without what is private. */
   readonly rename: (text: string) => string;
 }
@@ -65,8 +68,6 @@ const isTyped = ({ name, bytes }: ArchiveFile): boolean =>
 export const whyLeftOut = (name: string): string =>
   `holds ${name === INPUT_LOG ? 'console input' : 'memory'} of the guest`;
 
-const REMOVED = 'left out by redact';
-
 /** Names of functions of this guest. @param files that are texts. */
 function machineryOf(files: readonly ArchiveFile[]): Set<string> {
   const names = new Set<string>();
@@ -89,40 +90,23 @@ function addCounts(before: readonly RuleCount[], now: readonly RuleCount[]): Rul
   return [...sums.values()];
 }
 
-/** The manifest without what is private, about the files as they are now. */
-function rewriteManifest(
-  redacted: string,
-  files: readonly ArchiveFile[],
-  renamed: ReadonlyMap<string, string>,
-  removed: readonly string[],
-  redaction: Redaction,
-): string {
-  const top = asObject(JSON.parse(redacted), 'manifest.json');
-  const listed = new Map(files.map((file) => [file.name, file]));
-  const entries = asArray(top['files'], 'manifest.json: files').flatMap((value) => {
+/** The manifest with the names that files have now. */
+function renameFiles(manifestText: string, renamed: ReadonlyMap<string, string>): string {
+  const top = asObject(JSON.parse(manifestText), 'manifest.json');
+  const files = asArray(top['files'], 'manifest.json: files').map((value) => {
     const entry = asObject(value, 'manifest.json: files');
     const name = String(entry['name']);
-    const file = listed.get(renamed.get(name) ?? name);
-    return file === undefined
-      ? []
-      : [{ ...entry, name: file.name, sha256: sha256(file.bytes), bytes: file.bytes.length }];
+    return { ...entry, name: renamed.get(name) ?? name };
   });
-  const missing = [
-    ...asArray(top['missing'], 'manifest.json: missing'),
-    ...removed.map((item) => ({
-      item,
-      reason: `${whyLeftOut(item)}: ${item === INPUT_LOG ? REMOVED : `${REMOVED} (--keep memory keeps it as it is)`}`,
-      cause: 'redacted',
-      required: false,
-    })),
-  ];
-  const { memory } = top;
-  const noMemory =
-    typeof memory === 'object' && removed.some((name) => name !== INPUT_LOG)
-      ? { memory: { ...memory, taken: 'none', frames: 0 } }
-      : {};
-  return `${JSON.stringify({ ...top, ...noMemory, files: entries, missing, redaction }, undefined, 2)}\n`;
+  return JSON.stringify({ ...top, files });
 }
+
+const leftOut = (item: string): MissingItem => ({
+  item,
+  reason: `${whyLeftOut(item)}: left out by redact${item === INPUT_LOG ? '' : ' (--keep memory keeps it as it is)'}`,
+  cause: 'redacted',
+  required: false,
+});
 
 const where = (leaks: readonly Leak[]): string =>
   leaks.map(({ file, rule, line }) => `${file}:${line} (${rule})`).join(', ');
@@ -130,18 +114,19 @@ const where = (leaks: readonly Leak[]): string =>
 /** What identifies the crash, evidence included. */
 const identity = ({ signature }: Report): string => JSON.stringify(signature);
 
-function changedSignature(before: Report, after: Report): string | undefined {
+/** @param wayOut where it is the message that tells another crash. */
+function changedSignature(before: Report, after: Report, wayOut: string): string | undefined {
   if (identity(before) === identity(after)) return undefined;
   const [was, is] = [before.signature.title, after.signature.title];
   return was === is
     ? 'the crash signature would not be the same'
-    : `the crash signature would not be the same: its message ${JSON.stringify(was)} would be ${JSON.stringify(is)}; if you may show that, --keep the rule that found it (see redact --show)`;
+    : `the crash signature would not be the same: its message ${JSON.stringify(was)} would be ${JSON.stringify(is ?? 'none')}; ${wayOut}`;
 }
 
 /** @throws FormatError for a report that was changed, or has too many private values. */
 export async function redactReport(
   unpacked: Unpacked,
-  { key, keep, pinned }: RedactOptions,
+  { key, keep, earlier }: RedactOptions,
 ): Promise<Redacted> {
   const { files, folder, path } = unpacked;
   const report = reportOf(unpacked);
@@ -153,9 +138,9 @@ export async function redactReport(
   const documents = texts.map(({ name, bytes }) => openDocument(name, bytes));
   const manifestBytes = files.get('manifest.json') ?? new Uint8Array();
   const { rules = [], kept = [], standIns = [] } = unpacked.manifest.redaction ?? {};
-  const vault = new Vault(key, machineryOf(texts), standIns, pinned);
+  const vault = new Vault(key, machineryOf(texts), standIns, pinnedBy(earlier));
   const redactor = new Redactor(vault, keep);
-  redactor.learn(documents);
+  redactor.learn(documents, earlier);
 
   const leaks: Leak[] = [];
   const renamed = new Map<string, string>();
@@ -191,37 +176,44 @@ export async function redactReport(
     signature: 'same',
     standIns: [...new Set([...standIns, ...redactor.used])].sort(),
   };
-  const { files: made, manifest } = withPage(packed, (some) =>
-    rewriteManifest(redactedManifest, some, renamed, removed, redaction),
+  const { files: made, manifest } = leaveOut(
+    renameFiles(redactedManifest, renamed),
+    new Map(packed.map((file) => [file.name, file])),
+    removed.map(leftOut),
+    { redaction },
   );
 
+  const objection: Redacted['objection'] = (of, wayOut) => {
+    const found = [
+      ...leaks,
+      ...redactor.leaks('name of the folder', Buffer.from(of.folder)),
+      ...[...of.files].flatMap(([name, content]) => [
+        ...redactor.leaks('name of a file', Buffer.from(name)),
+        // The page says what the others say, and has words of its own that may be somebody's name.
+        ...(isMemory({ name, bytes: content }) || name === PAGE ? [] : redactor.leaks(name, content)),
+      ]),
+    ];
+    if (found.length > 0) return `something private would be left: ${where(found)}`;
+    return changedSignature(report, reportOf(of), wayOut);
+  };
   const newFolder = rename(folder);
-  leaks.push(
-    ...redactor.leaks('name of the folder', Buffer.from(newFolder)),
-    ...made.flatMap((file) => [
-      ...redactor.leaks('name of a file', Buffer.from(file.name)),
-      // The page says what the others say, and has words of its own that may be somebody's name.
-      ...(isMemory(file) || file.name === PAGE ? [] : redactor.leaks(file.name, file.bytes)),
-    ]),
+  const { bytes, digest } = await packArchive(
+    newFolder,
+    [...made].map(([name, each]) => ({ name, bytes: each })),
   );
-
-  const { bytes, digest } = await packArchive(newFolder, made);
-  const after = reportOf({
-    path,
-    digest,
-    folder: newFolder,
-    manifest,
-    files: new Map(made.map((file) => [file.name, file.bytes])),
-  });
+  const refused = objection(
+    { path, digest, folder: newFolder, manifest, files: made },
+    'if you may show that, --keep the rule that found it (see redact --show)',
+  );
   return {
     bytes,
     digest,
-    manifest: after.manifest,
+    manifest,
     counts: redactor.counts,
-    values: vault.values,
+    values: redactor.values,
     removed,
-    refused:
-      leaks.length > 0 ? `something private would be left: ${where(leaks)}` : changedSignature(report, after),
+    refused,
+    objection,
     rename,
   };
 }

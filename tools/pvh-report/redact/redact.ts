@@ -5,6 +5,7 @@ import { isIP } from 'node:net';
 import type { RuleCount } from '../redaction.ts';
 import { type Document, type Edit, latin1, openDocument, withoutEscapes } from './document.ts';
 import { Finder } from './finder.ts';
+import type { MapRow } from './key-file.ts';
 import { RULES, type Rule, type ValueClass } from './rules.ts';
 import { type Form, isWholeWord, lowerCase, type PrivateValue, type Range, type Vault } from './vault.ts';
 import { isPublicName, isSuffix } from './words.ts';
@@ -193,8 +194,15 @@ export class Redactor {
     this.#rules = RULES.filter((rule) => !keep.has(rule.name) && !keep.has(rule.class));
   }
 
-  /** Learns the values of all documents: of all before the first is replaced. @throws FormatError when they are too many. */
-  learn(documents: readonly Document[]): void {
+  /**
+   * Learns the values of all documents: of all before the first is replaced. @throws FormatError when they are too many.
+   * @param earlier what was found before, elsewhere.
+   */
+  learn(documents: readonly Document[], earlier: readonly MapRow[] = []): void {
+    for (const row of earlier) {
+      const rule = this.#rules.find(({ name }) => name === row.rule);
+      if (rule) this.#vault.add(rule, row.class, latin1(Buffer.from(row.value)));
+    }
     // By rule, then by document: what class a value has does not depend on where it stands first.
     const known = new Map(documents.map((document) => [document, this.#vault.knownIn(document.view)]));
     for (const rule of this.#rules)
@@ -281,6 +289,12 @@ export class Redactor {
       if (found.length < MAX_LEAKS) found.push({ file: name, rule: of.rule, line: lineOf(text, start) });
     });
     return found;
+  }
+
+  /** Those for which a stand-in was put somewhere. */
+  get values(): PrivateValue[] {
+    const replaced = new Set([...this.#replaced.values()].flatMap((each) => [...each]));
+    return this.#vault.values.filter(({ standIn }) => replaced.has(standIn));
   }
 
   /** Stand-ins that were put somewhere. */

@@ -7,17 +7,19 @@ import { isIPv6 } from 'node:net';
 import { SUFFIX_PATTERN } from './words.ts';
 
 /** What a value is: says how its stand-in looks. */
-export type ValueClass =
-  | 'host'
-  | 'user'
-  | 'domain'
-  | 'dns'
-  | 'email'
-  | 'ipv4'
-  | 'ipv6'
-  | 'mac'
-  | 'uuid'
-  | 'secret';
+export const VALUE_CLASSES = [
+  'host',
+  'user',
+  'domain',
+  'dns',
+  'email',
+  'ipv4',
+  'ipv6',
+  'mac',
+  'uuid',
+  'secret',
+] as const;
+export type ValueClass = (typeof VALUE_CLASSES)[number];
 
 export interface Rule {
   readonly name: string;

@@ -1,4 +1,5 @@
 // What the index keeps of one report: a row. Reads one file, never fails: what cannot be read is a row that says why.
+import { cleanText } from '../../shared/clean-text.ts';
 import { systemError } from '../../shared/failure.ts';
 import { asNumber, asObject, parseJson } from '../../shared/json.ts';
 import { isPartial } from '../manifest.ts';
@@ -130,11 +131,7 @@ export const releaseOf = (banner: string | undefined): string | undefined =>
 /** Why a report cannot be read, without its path. Whatever it is, it must not keep others from being read. */
 function reasonOf(error: unknown, path: string): string {
   const words = systemError(error) ?? (error instanceof Error ? error.message : String(error));
-  return words
-    .replaceAll(` (${path})`, '')
-    .replaceAll(`${path}: `, '')
-    .replace(/\p{Cc}/gu, '?')
-    .slice(0, 500);
+  return cleanText(words.replaceAll(` (${path})`, '').replaceAll(`${path}: `, '')).slice(0, 500);
 }
 
 export interface NamedFile extends ListedFile {
