@@ -1,18 +1,23 @@
 // pvh-report collect
-import { resolve } from 'node:path';
-import { replaceFile } from '../../core/host/files.ts';
+import { dirname, resolve } from 'node:path';
+import { replaceFileBy } from '../../core/host/files.ts';
 import { ToolFailure } from '../shared/failure.ts';
 import { Progress, stderrOutput } from '../shared/progress.ts';
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
 import { packageVersion } from '../shared/version.ts';
+import { IMAGE, packedSize, piecesOf } from './archive.ts';
 import { type Collected, collect } from './collect.ts';
+import type { Collector } from './collector.ts';
 import type { FoundSubject } from './evidence.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { type Destination, fitReport, LIMITS } from './fit.ts';
 import { sayDropped } from './fit-command.ts';
 import { DEFAULT_DEADLINE_SECONDS, Interrupted, Limits } from './limits.ts';
+import type { ImageOrder } from './memory/image-order.ts';
+import { Spool } from './memory/spool.ts';
 import { makePlan, renderEstimate, renderPlan } from './plan.ts';
 import { redactCollected, refusal } from './redact-command.ts';
+import { unpackedOf } from './report.ts';
 import { parseSeconds, select } from './selection.ts';
 import { findSubject } from './subject.ts';
 
@@ -30,7 +35,7 @@ export interface CollectOptions {
   readonly fit?: Destination;
   readonly redact?: true;
   readonly redactKey?: string;
-  readonly memory?: 'none' | 'stacks';
+  readonly memory?: 'none' | 'stacks' | 'kernel' | 'all';
 }
 
 /** Exit status of a program that a signal ended, as shells count. */
@@ -65,10 +70,27 @@ function complain({ manifest }: Collected, quiet: boolean, err: Streams['err']):
 /** The report as it goes out: what is too much for there is left out. */
 async function fitTo(whole: Collected, fit: CollectOptions['fit'], err: Streams['err']): Promise<Collected> {
   if (fit === undefined) return whole;
-  const fitted = await fitReport(whole.bytes, 'the report', LIMITS[fit]);
+  const fitted = await fitReport(unpackedOf(whole, 'the report'), packedSize(whole), LIMITS[fit]);
+  if (!fitted) return whole;
   sayDropped(fitted, err);
   const { bytes, digest, manifest } = fitted;
-  return { ...whole, bytes, digest, manifest };
+  return { ...whole, bytes, digest, manifest, image: undefined, imageMember: undefined };
+}
+
+/** An image may take three quarters of the time that looking at the domain has: what else is looked at counts more. */
+const IMAGE_SHARE = 0.75;
+
+/** Undefined when none is wanted. */
+function imageOrder(
+  { memory, output }: CollectOptions,
+  collectors: readonly Collector[],
+  limits: Limits,
+): ImageOrder | undefined {
+  const row = collectors.find(({ file }) => file === IMAGE);
+  if (!row || (memory !== 'kernel' && memory !== 'all')) return undefined;
+  // Where the report goes there is room for it.
+  const spool = new Spool(dirname(resolve(output ?? 'report')));
+  return { kind: memory, spool, seconds: limits.secondsFor(row) * IMAGE_SHARE };
 }
 
 async function run(
@@ -86,7 +108,11 @@ async function run(
       EXIT.unusable,
     );
   const unwanted = memory === 'none' ? [...skip, 'memory.core'] : skip;
-  const { collectors, skipped } = select(found.subject.source, { only, skip: unwanted });
+  const { collectors, skipped } = select(found.subject.source, {
+    only,
+    skip: unwanted,
+    image: memory === 'kernel' || memory === 'all',
+  });
   const deadline =
     options.deadline === undefined ? DEFAULT_DEADLINE_SECONDS : parseSeconds(options.deadline, '--deadline');
   const timeout = options.timeout === undefined ? undefined : parseSeconds(options.timeout, '--timeout');
@@ -104,7 +130,9 @@ async function run(
       out(options.json ? `${JSON.stringify(plan, undefined, 2)}\n` : renderPlan(plan, found.isRoot));
       return EXIT.ok;
     }
-    const evidence = found.evidence(symbols);
+    const image = imageOrder(options, collectors, limits);
+    using _ = image?.spool;
+    const evidence = found.evidence(symbols, image);
     const order = { collectors, skipped, limits };
     const whole = await collect(evidence, order, `pvh-report ${packageVersion()}`, (...step) =>
       progress.step(...step),
@@ -120,7 +148,7 @@ async function run(
     else {
       const path = resolve(options.output ?? collected.fileName);
       if (redaction) redaction.plan.write(path);
-      else replaceFile(path, collected.bytes);
+      else await replaceFileBy(path, piecesOf(collected));
       out(
         options.json ? `${JSON.stringify({ path, digest, partial, manifest }, undefined, 2)}\n` : `${path}\n`,
       );

@@ -1,7 +1,7 @@
 // manifest.json: what a report holds, what it lacks and why, and a SHA-256 for every file. Reading it trusts nothing.
 import { FormatError } from '../../symbols/errors.ts';
 import { asArray, asBoolean, asNumber, asObject, asOptional, asString, parseJson } from '../shared/json.ts';
-import { sha256 } from './archive.ts';
+import { type LargeFile, sha256 } from './archive.ts';
 import { parseMemory, type TakenMemory } from './memory/target-file.ts';
 import { parseRedaction, type Redaction } from './redaction.ts';
 
@@ -159,15 +159,25 @@ export function parseManifest(text: string, source: string): Manifest {
 }
 
 /** Files that are absent, changed or not listed, each with what is wrong. */
-export function changedFiles(manifest: Manifest, files: ReadonlyMap<string, Uint8Array>): string[] {
+export function changedFiles(
+  manifest: Manifest,
+  files: ReadonlyMap<string, Uint8Array>,
+  image?: LargeFile,
+): string[] {
+  const digestOf = (name: string): string | undefined => {
+    const bytes = files.get(name);
+    return bytes ? sha256(bytes) : image?.name === name ? image.sha256 : undefined;
+  };
   const listed = new Set(['manifest.json', ...manifest.files.map(({ name }) => name)]);
   return [
     ...manifest.files.flatMap(({ name, sha256: digest }) => {
-      const bytes = files.get(name);
-      if (bytes === undefined) return [`${JSON.stringify(name)} is missing`];
-      return sha256(bytes) === digest ? [] : [`${name} is not what the manifest says: its SHA-256 differs`];
+      const found = digestOf(name);
+      if (found === undefined) return [`${JSON.stringify(name)} is missing`];
+      return found === digest ? [] : [`${name} is not what the manifest says: its SHA-256 differs`];
     }),
-    ...[...files.keys()].filter((name) => !listed.has(name)).map((name) => `${name} is not in the manifest`),
+    ...[...files.keys(), ...(image ? [image.name] : [])]
+      .filter((name) => !listed.has(name))
+      .map((name) => `${name} is not in the manifest`),
   ];
 }
 
@@ -176,7 +186,8 @@ export function verifyFiles(
   manifest: Manifest,
   files: ReadonlyMap<string, Uint8Array>,
   source: string,
+  image?: LargeFile,
 ): void {
-  const [problem] = changedFiles(manifest, files);
+  const [problem] = changedFiles(manifest, files, image);
   if (problem !== undefined) throw new FormatError(problem, { source });
 }

@@ -1,5 +1,6 @@
 // What --dry-run and --estimate print: a table of what would be taken, or of what was and would be written.
 
+import { packedSize } from './archive.ts';
 import type { Collected } from './collect.ts';
 import { type Collector, KIB, MIB, NotThere } from './collector.ts';
 import type { Subject } from './evidence.ts';
@@ -126,10 +127,11 @@ export function renderPlan({ domain, deadlineSeconds, files, skipped }: Plan, is
 }
 
 /** Sizes and times of what was collected; the archive was not written. */
-export function renderEstimate({ gathered, bytes, fileName }: Collected): string {
-  const { files, inspectionMilliseconds } = gathered;
+export function renderEstimate(collected: Collected): string {
+  const { files, image, inspectionMilliseconds } = collected.gathered;
   const seconds = (milliseconds: number): string => (milliseconds / 1000).toFixed(2);
-  const total = files.reduce((sum, file) => sum + file.bytes.length, 0);
+  const sizes = [...files.map(({ bytes }) => bytes.length), ...(image ? [image.file.size] : [])];
+  const total = sizes.reduce((sum, size) => sum + size, 0);
   return `${table([
     ['FILE', 'BYTES', 'SECONDS'],
     ['(reading the domain)', '', seconds(inspectionMilliseconds)],
@@ -138,5 +140,6 @@ export function renderEstimate({ gathered, bytes, fileName }: Collected): string
       String(content.length),
       seconds(milliseconds),
     ]),
-  ])}\n${total} bytes in ${files.length} files; ${fileName} would have ${bytes.length} bytes. Nothing was written.\n`;
+    ...(image ? [[image.file.name, String(image.file.size), '(above)']] : []),
+  ])}\n${total} bytes in ${sizes.length} files; ${collected.fileName} would have ${packedSize(collected)} bytes. Nothing was written.\n`;
 }

@@ -8,7 +8,7 @@ import { EXIT, type Streams } from './exit.ts';
 import { readable } from './redact/document.ts';
 import { newKey, pinnedBy, readKey, readMap, renderMap } from './redact/key-file.ts';
 import { KEEPABLE, type Redacted, redactReport } from './redact/redact-report.ts';
-import { type Unpacked, unpackedFrom, unpackReport } from './report.ts';
+import { type Unpacked, unpackedOf, unpackReport } from './report.ts';
 
 export interface RedactCommandOptions {
   readonly output?: string;
@@ -114,11 +114,12 @@ export async function redactCollected(
   collected: Collected,
   keyFile: string | undefined,
 ): Promise<{ readonly collected: Collected; readonly plan: RedactionPlan }> {
-  const unpacked = await unpackedFrom(collected.bytes, collected.fileName);
+  const unpacked = unpackedOf(collected, collected.fileName);
   const plan = await planRedaction(unpacked, keyFile === undefined ? {} : { key: keyFile });
   const { bytes, digest, manifest, rename } = plan.redacted;
   const fileName = rename(collected.fileName);
-  return { collected: { ...collected, bytes: Buffer.from(bytes), digest, manifest, fileName }, plan };
+  const made = { bytes: Buffer.from(bytes), digest, manifest, fileName };
+  return { collected: { ...collected, ...made, image: undefined, imageMember: undefined }, plan };
 }
 
 /** @returns the exit status: 1 when what would be written is not what it should be. */

@@ -1,10 +1,11 @@
 // pvh-report symbolize: adds names to a report that was made without, or with others.
 import { existsSync, realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { replaceFile } from '../../core/host/files.ts';
+import { replaceFileBy } from '../../core/host/files.ts';
 import { ToolFailure } from '../shared/failure.ts';
 import { openSymbolFile } from '../shared/symbol-file.ts';
 import { packageVersion } from '../shared/version.ts';
+import { piecesOf } from './archive.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { verifyFiles } from './manifest.ts';
 import { rederive } from './rederive.ts';
@@ -32,7 +33,7 @@ export async function runSymbolize(
   { out, err }: Streams,
 ): Promise<number> {
   const unpacked = await unpackReport(report);
-  verifyFiles(unpacked.manifest, unpacked.files, report);
+  verifyFiles(unpacked.manifest, unpacked.files, report, unpacked.image);
   const file = openSymbolFile(symbolTable);
   try {
     for (const warning of file.warnings) err(`pvh-report: ${warning}\n`);
@@ -46,7 +47,7 @@ export async function runSymbolize(
       err(`pvh-report: ${what}: names may be wrong\n`);
     }
     const path = outputPath(output, made.fileName, report);
-    replaceFile(path, made.bytes);
+    await replaceFileBy(path, piecesOf(made));
     out(`${path}\n`);
     return made.partial ? EXIT.partial : EXIT.ok;
   } finally {

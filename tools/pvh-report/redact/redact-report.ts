@@ -1,7 +1,7 @@
 // A report without what is private, or the reason why there is none: names and addresses gone, the crash still the same crash, nothing
 // of what was found left anywhere. Opens no files.
 import { asArray, asObject } from '../../shared/json.ts';
-import { type ArchiveFile, packArchive, safeName, sha256 } from '../archive.ts';
+import { type ArchiveFile, IMAGE, packArchive, safeName, sha256 } from '../archive.ts';
 import { type Manifest, parseManifest } from '../manifest.ts';
 import type { Redaction, RuleCount } from '../redaction.ts';
 import { type Report, reportOf, type Unpacked } from '../report.ts';
@@ -96,15 +96,16 @@ function rewriteManifest(
     ...asArray(top['missing'], 'manifest.json: missing'),
     ...removed.map((item) => ({
       item,
-      reason: 'holds memory of the guest: left out by redact (--keep memory keeps it as it is)',
+      reason: `holds memory of the guest: left out by redact${item === IMAGE ? '' : ' (--keep memory keeps it as it is)'}`,
       cause: 'redacted',
       required: false,
     })),
   ];
   const { memory } = top;
+  const none = removed.some((name) => name !== IMAGE) ? { taken: 'none', frames: 0 } : {};
   const noMemory =
     typeof memory === 'object' && removed.length > 0
-      ? { memory: { ...memory, taken: 'none', frames: 0 } }
+      ? { memory: { ...memory, ...none, image: undefined } }
       : {};
   return `${JSON.stringify({ ...top, ...noMemory, files: entries, missing, redaction }, undefined, 2)}\n`;
 }
@@ -128,10 +129,13 @@ export async function redactReport(
   unpacked: Unpacked,
   { key, keep, pinned }: RedactOptions,
 ): Promise<Redacted> {
-  const { files, folder, path } = unpacked;
+  const { files, image, folder, path } = unpacked;
   const report = reportOf(unpacked);
   const all = [...files].map(([name, bytes]) => ({ name, bytes }));
-  const removed = keep.has(MEMORY) ? [] : all.filter(isMemory).map(({ name }) => name);
+  const removed = [
+    ...(image ? [image.name] : []),
+    ...(keep.has(MEMORY) ? [] : all.filter(isMemory).map(({ name }) => name)),
+  ];
   const texts = all.filter((file) => !isMemory(file));
   const documents = texts.map(({ name, bytes }) => openDocument(name, bytes));
   const manifestBytes = files.get('manifest.json') ?? new Uint8Array();
