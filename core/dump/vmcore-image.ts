@@ -59,8 +59,8 @@ export function* pagesOf(
     for (let gfn = first; gfn < first + count; gfn += CHUNK) {
       const length = Math.min(CHUNK, first + count - gfn);
       const whole = tryRead(memory, gfn, chunk.subarray(0, length * PAGE));
-      for (const [index, bytes] of pages.entries()) {
-        if (index === length) break;
+      for (let index = 0; index < length; index++) {
+        const bytes = pages[index] as Uint8Array; // index is below CHUNK
         const good = whole || tryRead(memory, gfn + index, bytes);
         yield { gfn: gfn + index, bytes: good ? bytes : undefined };
       }

@@ -90,8 +90,9 @@ export class PageKinds {
   /** Kinds of the frames from `first` on, one by one. */
   *kinds(first: number, count: number): Generator<PageKind> {
     for (let gfn = first; gfn < first + count; ) {
-      const known = this.#read(gfn - (gfn % TOGETHER));
-      const end = Math.min(first + count, gfn - (gfn % TOGETHER) + TOGETHER);
+      const start = gfn - (gfn % TOGETHER);
+      const end = Math.min(first + count, start + TOGETHER);
+      const known = end <= this.#freeUntil || this.#read(start);
       for (; gfn < end; gfn++)
         if (gfn < this.#freeUntil) yield 'free';
         else yield known ? this.#kindAt((gfn % TOGETHER) * this.#layout.size, gfn) : 'unknown';

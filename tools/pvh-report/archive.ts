@@ -78,6 +78,7 @@ function stored(bytes: Uint8Array): Buffer {
 }
 const MAX_STORED = 0xffff;
 const STORED_HEADER = 5;
+const STORED_TOGETHER = 16 * MAX_STORED;
 /** RFC 1952 2.3.1: no name, no time, operating system unknown, so that it does not depend on ours. */
 const GZIP_HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
 const LAST_BLOCK = Buffer.from([1, 0, 0, 0xff, 0xff]);
@@ -100,6 +101,23 @@ async function* imageTar(header: Buffer, image: LargeFile): AsyncGenerator<Uint8
   yield END_OF_TAR;
 }
 
+/** The same bytes in pieces of one size, so that the file does not depend on how they came; each is good until the next. */
+async function* evenly(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  const piece = Buffer.alloc(STORED_TOGETHER);
+  let used = 0;
+  for await (const chunk of chunks)
+    for (let at = 0; at < chunk.length; ) {
+      const part = chunk.subarray(at, at + piece.length - used);
+      piece.set(part, used);
+      used += part.length;
+      at += part.length;
+      if (used < piece.length) continue;
+      yield piece;
+      used = 0;
+    }
+  yield piece.subarray(0, used);
+}
+
 /** @param onTar is given the bytes of the tar, once, before this returns. */
 async function packImage(
   folder: string,
@@ -107,21 +125,21 @@ async function packImage(
   onTar: (bytes: Uint8Array) => void,
 ): Promise<PackedImage> {
   const header = await tarHeader(`${folder}/${image.name}`, image.size);
-  let [crc, unpacked, size] = [0, 0, GZIP_HEADER.length + LAST_BLOCK.length + 8];
+  let [crc, size] = [0, 0];
   for await (const bytes of imageTar(header, image)) {
     onTar(bytes);
     crc = crc32(bytes, crc);
-    unpacked += bytes.length;
-    size += bytes.length + STORED_HEADER * Math.ceil(bytes.length / MAX_STORED);
+    size += bytes.length;
   }
   const trailer = Buffer.alloc(8);
   trailer.writeUInt32LE(crc, 0);
-  trailer.writeUInt32LE(unpacked % 2 ** 32, 4);
+  trailer.writeUInt32LE(size % 2 ** 32, 4);
+  const headers = STORED_HEADER * Math.ceil(size / MAX_STORED);
   return {
-    size,
+    size: GZIP_HEADER.length + size + headers + LAST_BLOCK.length + trailer.length,
     async *pieces() {
       yield GZIP_HEADER;
-      for await (const bytes of imageTar(header, image)) yield stored(bytes);
+      for await (const bytes of evenly(imageTar(header, image))) yield stored(bytes);
       yield LAST_BLOCK;
       yield trailer;
     },
