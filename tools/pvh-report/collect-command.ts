@@ -60,8 +60,9 @@ async function interruptible<T>(work: (interrupt: AbortSignal) => Promise<T>): P
 
 /** Lines about what is not in the report. */
 function complain({ manifest }: Collected, quiet: boolean, err: Streams['err']): void {
+  // An image is only missing when it was asked for.
   for (const { item, reason, required, cause } of manifest.missing)
-    if (required || !(quiet || cause === 'skipped' || cause === 'size'))
+    if (required || !(cause === 'skipped' || cause === 'size' || (quiet && item !== IMAGE)))
       err(`missing: ${item}: ${reason.replace(/\p{Cc}/gu, '?')}\n`);
   const forRoot = manifest.missing.filter(({ cause }) => cause === 'root').length;
   if (forRoot > 0) err(`pvh-report: ${forRoot} of these need root: run it as root to have them\n`);
