@@ -3,7 +3,7 @@ import type { DumpSink } from '../../../core/dump/sink.ts';
 import { assert } from '../../../symbols/errors.ts';
 import type { Compress } from './zstd.ts';
 
-const PIECE = 1 << 18;
+const PIECE = 1 << 20;
 
 /**
  * Takes bytes in ascending order, and then those before all of them: a dump's header, which its writer knows last. What is in
