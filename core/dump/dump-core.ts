@@ -74,8 +74,15 @@ function notes(image: DumpImage, pages: number): Uint8Array {
 
 const ZEROS = new Uint8Array(PAGE);
 
+/** Frames between two steps. */
+const STEP = 16384;
+
 /** Streams the frames; the result is the gfn of each page slot. */
-function writePages(sink: DumpSink, start: number, frames: DumpImage['frames']): Float64Array {
+function* writePages(
+  sink: DumpSink,
+  start: number,
+  frames: DumpImage['frames'],
+): Generator<void, Float64Array> {
   const pages = new Gatherer(sink);
   let gfns = new Float64Array(1024);
   let count = 0;
@@ -89,6 +96,7 @@ function writePages(sink: DumpSink, start: number, frames: DumpImage['frames']):
     }
     if (bytes && Buffer.compare(bytes, ZEROS) !== 0) pages.write(start + count * PAGE, bytes);
     gfns[count++] = gfn;
+    if (count % STEP === 0) yield;
   }
   pages.flush();
   return gfns.subarray(0, count);
@@ -135,8 +143,20 @@ function header(sections: readonly Section[]): Uint8Array {
 
 const roundUp = (value: number): number => Math.ceil(value / PAGE) * PAGE;
 
-/** Writes the whole file, streaming the pages; the result is the file's size. Bounded memory: 8 bytes a frame. */
+/** Writes the whole file; the result is its size. */
 export function writeDumpCore(sink: DumpSink, image: DumpImage): number {
+  const steps = dumpCoreSteps(sink, image);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/**
+ * Writes the whole file, streaming the pages, in steps of 64 MiB; the result is the file's size. Bounded memory: 8 bytes a frame.
+ * What comes before the pages is written last.
+ */
+export function* dumpCoreSteps(sink: DumpSink, image: DumpImage): Generator<void, number> {
   const contexts = image.vcpus.map(({ registers, online }) => writeVcpuContext(registers, online));
   const hvmContexts = Buffer.concat(image.vcpus.map(({ registers }) => writeHvmCpu(registers)));
   const sectionCount = image.sharedInfo ? 8 : 7;
@@ -148,7 +168,7 @@ export function writeDumpCore(sink: DumpSink, image: DumpImage): number {
   const infoSize = image.sharedInfo ? PAGE : 0;
   const pagesOffset = roundUp(infoOffset + infoSize);
 
-  const gfns = writePages(sink, pagesOffset, image.frames);
+  const gfns = yield* writePages(sink, pagesOffset, image.frames);
   const pfnOffset = pagesOffset + gfns.length * PAGE;
   sink.write(pfnOffset, new Uint8Array(BigUint64Array.from(gfns, BigInt).buffer));
   const hvmOffset = pfnOffset + gfns.length * 8;

@@ -50,22 +50,24 @@ const CHUNK = 256;
  * until the next page is asked for.
  */
 export function* pagesOf(
-  memory: PhysicalFrames,
+  memory: Pick<PhysicalFrames, 'readPhysical'> & { readonly frames: Iterable<readonly [number, number]> },
 ): Generator<{ readonly gfn: number; readonly bytes: Uint8Array | undefined }> {
   const chunk = new Uint8Array(CHUNK * PAGE);
+  // A view each costs more than what is done with most pages.
+  const pages = Array.from({ length: CHUNK }, (_, index) => chunk.subarray(index * PAGE, (index + 1) * PAGE));
   for (const [first, count] of memory.frames)
     for (let gfn = first; gfn < first + count; gfn += CHUNK) {
       const length = Math.min(CHUNK, first + count - gfn);
       const whole = tryRead(memory, gfn, chunk.subarray(0, length * PAGE));
       for (let index = 0; index < length; index++) {
-        const bytes = chunk.subarray(index * PAGE, (index + 1) * PAGE);
+        const bytes = pages[index] as Uint8Array; // index is below CHUNK
         const good = whole || tryRead(memory, gfn + index, bytes);
         yield { gfn: gfn + index, bytes: good ? bytes : undefined };
       }
     }
 }
 
-function tryRead(memory: PhysicalFrames, gfn: number, into: Uint8Array): boolean {
+function tryRead(memory: Pick<PhysicalFrames, 'readPhysical'>, gfn: number, into: Uint8Array): boolean {
   try {
     memory.readPhysical(gfn * PAGE, into);
     return true;

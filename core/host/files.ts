@@ -128,6 +128,21 @@ export function replaceFile(path: string, content: string | Uint8Array): void {
   createFile(path, (file) => file.write(0, bytes));
 }
 
+/** Replaces a file whole by pieces that follow each other; when they end with an error, it stays as it was. */
+export async function replaceFileBy(path: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  const file = new NewFile(path);
+  try {
+    let size = 0;
+    for await (const piece of pieces) {
+      file.write(size, piece);
+      size += piece.length;
+    }
+    file.commit();
+  } finally {
+    file.abort();
+  }
+}
+
 const COPY_BYTES = 1 << 20;
 const HOLE_BYTES = 4096;
 

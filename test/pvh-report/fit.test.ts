@@ -10,7 +10,7 @@ import { fitReport } from '../../tools/pvh-report/fit.ts';
 import { renderReportPage } from '../../tools/pvh-report/html/report-page.ts';
 import { main } from '../../tools/pvh-report/main.ts';
 import { renderManifest } from '../../tools/pvh-report/manifest.ts';
-import { readReport } from '../../tools/pvh-report/report.ts';
+import { readReport, unpackReport } from '../../tools/pvh-report/report.ts';
 import { Host } from '../kernel/guest.ts';
 import { type MadeUpCrash, madeUpFiles, madeUpManifest, scratchFolder } from './support.ts';
 import { XenHost } from './xen-host.ts';
@@ -197,8 +197,9 @@ describe('a real report', () => {
     await domains.untilShutdown(domid);
     const path = join(folder.path, 'panic.tar.gz');
     domains.ok('pvh-report', 'collect', '-q', 'panic', '-s', vmlinux, '-o', path);
-    const packed = readFileSync(path);
-    const fitted = await fitReport(packed, path, { bytes: packed.length - 1, what: 'a test' });
+    const limit = { bytes: statSync(path).size - 1, what: 'a test' };
+    const fitted = await fitReport(await unpackReport(path), statSync(path).size, limit);
+    if (!fitted) throw new Error('it was not too large');
     expect(fitted.dropped.map(({ item }) => item)).toEqual(['report.html']);
     const output = folder.write('fitted-panic.tar.gz', fitted.bytes);
     expect(domains.run('pvh-report', 'verify', output, '-s', vmlinux)).toMatchObject({

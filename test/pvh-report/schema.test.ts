@@ -22,6 +22,7 @@ beforeAll(async () => {
   reports.set('plain', collectReport(host, domid, '-o', out('plain')).path);
   const vmlinux = vmlinuxOf('crash-on-vcpu1');
   reports.set('named', collectReport(host, domid, '-s', vmlinux, '-o', out('named')).path);
+  reports.set('image', collectReport(host, domid, '--memory=all', '-o', out('image')).path);
   const core = host.file(domid, 'core.elf');
   host.ok('pvh-report', 'collect', core, '-q', '-o', out('file'));
   reports.set('file', out('file'));
@@ -41,7 +42,7 @@ async function documents(report: string): Promise<(readonly [name: string, value
   });
 }
 
-describe.each(['plain', 'named', 'file', 'xen', 'partial'])('a report (%s)', (report) => {
+describe.each(['plain', 'named', 'image', 'file', 'xen', 'partial'])('a report (%s)', (report) => {
   test('is what the schemas say', async () => {
     for (const [name, value] of await documents(report))
       expect(violations(schemaOf(name), value)).toEqual([]);

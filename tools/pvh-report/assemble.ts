@@ -1,7 +1,14 @@
 // From raw files, what is made of them and the ledger to a whole report: README.txt, report.txt, manifest.json, container. Takes
 // nothing else in: whoever has the raw files and the symbols comes to the same bytes.
 import { TextDecoder, TextEncoder } from 'node:util';
-import { type ArchiveFile, packArchive, safeName, sha256 } from './archive.ts';
+import {
+  type ArchiveFile,
+  type LargeFile,
+  type PackedArchive,
+  packArchive,
+  safeName,
+  sha256,
+} from './archive.ts';
 import type { Inspection, Problem, Subject } from './evidence.ts';
 import { type Facts, factsOf, type KnownFacts, type TextOf } from './facts.ts';
 import { reportName } from './file-name.ts';
@@ -27,6 +34,13 @@ export interface ReportFile extends ArchiveFile {
   readonly what: string;
 }
 
+/** The image of the memory with what is said of it. */
+export interface ReportImage {
+  readonly file: LargeFile;
+  readonly entry: ManifestFile;
+  readonly what: string;
+}
+
 export interface Parts {
   /** Name and version of the tool. */
   readonly tool: string;
@@ -35,6 +49,7 @@ export interface Parts {
   readonly known: KnownFacts;
   /** Raw and derived ones, in the order of the collectors. That which is to be the page is empty. */
   readonly files: readonly ReportFile[];
+  readonly image?: ReportImage | undefined;
   /** Whole files that are missing. */
   readonly missing: readonly MissingItem[];
   readonly inspection: Inspected | Problem | undefined;
@@ -48,14 +63,12 @@ export type Inspected = Pick<
   'vcpus' | 'gaps' | 'guestBuildId' | 'symbolsBuildId' | 'symbolsUsed' | 'namesFromGuest'
 >;
 
-export interface Assembled {
-  /** The .tar.gz. */
-  readonly bytes: Uint8Array;
-  /** SHA-256 of the tar. */
-  readonly digest: string;
+export interface Assembled extends PackedArchive {
+  readonly image?: LargeFile | undefined;
+  readonly folder: string;
   /** A name for the file that tells domain, time and crash. */
   readonly fileName: string;
-  /** All files, in the order of the container. */
+  /** All files but the image, in the order of the container. */
   readonly files: readonly ArchiveFile[];
   readonly manifest: Manifest;
   readonly partial: boolean;
@@ -97,12 +110,17 @@ function gapsOf(inspected: Inspected | undefined): MissingItem[] {
   return missing;
 }
 
-const takenMemory = (text: TextOf, files: readonly ReportFile[]): TakenMemory | undefined => {
+const takenMemory = (text: TextOf, { files, image }: Parts): TakenMemory | undefined => {
   const target = text('target.json');
   const memory = target === undefined ? undefined : parseTarget(target, 'target.json').memory;
   const isThere = files.some(isMemory);
-  return memory && (isThere ? memory : { taken: 'none', frames: 0, leftOut: 0 });
+  const none: TakenMemory = { taken: 'none', frames: 0, leftOut: 0 };
+  return memory && { ...(isThere ? memory : none), image: image && memory.image };
 };
+
+/** All files that the manifest lists and does not make, by name as the collectors are. */
+const described = ({ files, image }: Parts): readonly Pick<ReportFile, 'entry' | 'what'>[] =>
+  image ? [...files, image].sort((a, b) => (a.entry.name < b.entry.name ? -1 : 1)) : files;
 
 interface Described {
   readonly manifest: Manifest;
@@ -112,10 +130,10 @@ interface Described {
 
 /** Everything that manifest.json says but the files that are made of it. */
 function describe(parts: Parts, inspected: Inspected | undefined, text: TextOf): Described {
-  const { tool, subject, host, known, files, missing } = parts;
+  const { tool, subject, host, known, missing } = parts;
   const facts = factsOf(subject.source, text, known);
   const said = wordsOf(text);
-  const memory = takenMemory(text, files);
+  const memory = takenMemory(text, parts);
   const manifest: Manifest = {
     tool,
     source: subject.source,
@@ -132,7 +150,7 @@ function describe(parts: Parts, inspected: Inspected | undefined, text: TextOf):
     symbolsBuildId: inspected?.symbolsBuildId,
     xen: facts.xen,
     ...(memory && { memory }),
-    files: files.map(({ entry }) => entry),
+    files: described(parts).map(({ entry }) => entry),
     missing: [...missing, ...gapsOf(inspected)],
     ...(parts.redaction && { redaction: parts.redaction }),
   };
@@ -162,7 +180,7 @@ const withoutPage = (parts: Parts, bytes: number): Parts => {
 
 /** @throws FormatError when domain.json or target.json is damaged. */
 export async function assemble(parts: Parts): Promise<Assembled> {
-  const { files, inspection, subject, host } = parts;
+  const { files, image, inspection, subject, host } = parts;
   const text = (name: string): string | undefined => {
     const bytes = files.find((file) => file.name === name)?.bytes;
     return bytes && new TextDecoder().decode(bytes);
@@ -176,7 +194,10 @@ export async function assemble(parts: Parts): Promise<Assembled> {
     buildId: withoutTexts.kernel.buildId,
     xenLog: text('xl-dmesg.txt'),
   });
-  const readme = madeHere('README.txt', renderReadme(files.map(({ name, what }) => [name, what])));
+  const readme = madeHere(
+    'README.txt',
+    renderReadme(described(parts).map(({ entry, what }) => [entry.name, what])),
+  );
   const report = madeHere('report.txt', renderSummary(withoutTexts, facts, signature, vcpus, said));
   const identity = madeHere('signature.json', renderSignature(signature));
   const entries = [readme.entry, report.entry, identity.entry, ...withoutTexts.files];
@@ -199,11 +220,12 @@ export async function assemble(parts: Parts): Promise<Assembled> {
   const size = all.find(({ name }) => name === PAGE)?.bytes.length ?? 0;
   if (size > MAX_PAGE) return assemble(withoutPage(parts, size));
   const folder = `pvh-report_${safeName(subject.name).slice(0, 60)}`;
-  const { bytes, digest } = await packArchive(folder, all);
+  const packed = await packArchive(folder, all, image?.file);
   const time = facts.guestTime ?? (host && Date.parse(host.collectedAt) / 1000);
   return {
-    bytes,
-    digest,
+    ...packed,
+    image: image?.file,
+    folder,
     fileName: reportName(folder, time, signature.sha8),
     files: all,
     manifest,

@@ -1,18 +1,23 @@
 // pvh-report collect
-import { resolve } from 'node:path';
-import { replaceFile } from '../../core/host/files.ts';
+import { dirname, resolve } from 'node:path';
+import { replaceFileBy } from '../../core/host/files.ts';
 import { Progress, stderrOutput } from '../shared/progress.ts';
 import { openSymbolFile, type SymbolFile } from '../shared/symbol-file.ts';
 import { packageVersion } from '../shared/version.ts';
+import { IMAGE, packedSize, piecesOf } from './archive.ts';
 import { type Collected, collect } from './collect.ts';
+import type { Collector } from './collector.ts';
 import type { FoundSubject } from './evidence.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { type Destination, fitReport, LIMITS } from './fit.ts';
 import { sayDropped } from './fit-command.ts';
 import { interruptible, SIGNAL_STATUS } from './interruptible.ts';
 import { DEFAULT_DEADLINE_SECONDS, Interrupted, Limits } from './limits.ts';
+import type { ImageOrder } from './memory/image-order.ts';
+import { Spool } from './memory/spool.ts';
 import { makePlan, renderEstimate, renderPlan } from './plan.ts';
 import { redactCollected } from './redact-command.ts';
+import { unpackedOf } from './report.ts';
 import { parseSeconds, select } from './selection.ts';
 import { findSubject } from './subject.ts';
 
@@ -30,13 +35,14 @@ export interface CollectOptions {
   readonly fit?: Destination;
   readonly redact?: true;
   readonly redactKey?: string;
-  readonly memory?: 'none' | 'stacks';
+  readonly memory?: 'none' | 'stacks' | 'kernel' | 'all';
 }
 
 /** Lines about what is not in the report. */
 function complain({ manifest }: Collected, quiet: boolean, err: Streams['err']): void {
+  // An image is only missing when it was asked for.
   for (const { item, reason, required, cause } of manifest.missing)
-    if (required || !(quiet || cause === 'skipped' || cause === 'size'))
+    if (required || !(cause === 'skipped' || cause === 'size' || (quiet && item !== IMAGE)))
       err(`missing: ${item}: ${reason.replace(/\p{Cc}/gu, '?')}\n`);
   const forRoot = manifest.missing.filter(({ cause }) => cause === 'root').length;
   if (forRoot > 0) err(`pvh-report: ${forRoot} of these need root: run it as root to have them\n`);
@@ -45,10 +51,27 @@ function complain({ manifest }: Collected, quiet: boolean, err: Streams['err']):
 /** The report as it goes out: what is too much for there is left out. */
 async function fitTo(whole: Collected, fit: CollectOptions['fit'], err: Streams['err']): Promise<Collected> {
   if (fit === undefined) return whole;
-  const fitted = await fitReport(whole.bytes, 'the report', LIMITS[fit]);
+  const fitted = await fitReport(unpackedOf(whole, 'the report'), packedSize(whole), LIMITS[fit]);
+  if (!fitted) return whole;
   sayDropped(fitted, err);
-  const { bytes, digest, manifest } = fitted;
-  return { ...whole, bytes, digest, manifest };
+  const { bytes, digest, manifest, files } = fitted;
+  return { ...whole, bytes, digest, manifest, files, image: undefined, imageMember: undefined };
+}
+
+/** An image may take three quarters of the time that looking at the domain has: what else is looked at counts more. */
+const IMAGE_SHARE = 0.75;
+
+/** Undefined when none is wanted. */
+function imageOrder(
+  { memory, output }: CollectOptions,
+  collectors: readonly Collector[],
+  limits: Limits,
+): ImageOrder | undefined {
+  const row = collectors.find(({ file }) => file === IMAGE);
+  if (!row || (memory !== 'kernel' && memory !== 'all')) return undefined;
+  // Where the report goes there is room for it.
+  const spool = new Spool(dirname(resolve(output ?? 'report')));
+  return { kind: memory, spool, seconds: limits.secondsFor(row) * IMAGE_SHARE };
 }
 
 async function run(
@@ -61,7 +84,11 @@ async function run(
   const { only, skip = [], memory } = options;
   const redacts = options.redact === true || options.redactKey !== undefined;
   const unwanted = memory === 'none' ? [...skip, 'memory.core'] : skip;
-  const { collectors, skipped } = select(found.subject.source, { only, skip: unwanted });
+  const { collectors, skipped } = select(found.subject.source, {
+    only,
+    skip: unwanted,
+    image: memory === 'kernel' || memory === 'all',
+  });
   const deadline =
     options.deadline === undefined ? DEFAULT_DEADLINE_SECONDS : parseSeconds(options.deadline, '--deadline');
   const timeout = options.timeout === undefined ? undefined : parseSeconds(options.timeout, '--timeout');
@@ -79,7 +106,9 @@ async function run(
       out(options.json ? `${JSON.stringify(plan, undefined, 2)}\n` : renderPlan(plan, found.isRoot));
       return EXIT.ok;
     }
-    const evidence = found.evidence(symbols);
+    const image = imageOrder(options, collectors, limits);
+    using _ = image?.spool;
+    const evidence = found.evidence(symbols, image);
     const order = { collectors, skipped, limits };
     const whole = await collect(evidence, order, `pvh-report ${packageVersion()}`, (...step) =>
       progress.step(...step),
@@ -95,7 +124,7 @@ async function run(
     else {
       const path = resolve(options.output ?? collected.fileName);
       if (redaction) redaction.write(path, collected.bytes);
-      else replaceFile(path, collected.bytes);
+      else await replaceFileBy(path, piecesOf(collected));
       out(
         options.json ? `${JSON.stringify({ path, digest, partial, manifest }, undefined, 2)}\n` : `${path}\n`,
       );

@@ -56,6 +56,7 @@ export async function collect(
     ...(host && { host: { collectedAt: host.collectedAt, root: host.isRoot } }),
     known: knownOf(evidence),
     files: gathered.files,
+    image: gathered.image,
     missing: [...gathered.missing, ...skipped.map(leftOut)],
     inspection: gathered.inspection,
   });

@@ -1,5 +1,6 @@
 // A collector: one row of the table of what goes into a report. Says what it takes and within which bounds; runs nothing itself.
-import type { Inspection, RuntimeEvidence, Subject } from './evidence.ts';
+import type { LargeFile } from './archive.ts';
+import type { Inspection, Problem, RuntimeEvidence, Subject } from './evidence.ts';
 import type { Origin, Privacy, Source } from './manifest.ts';
 
 /** Says why there is nothing to collect; anything else that is thrown is a failure of ours or of the system. */
@@ -10,7 +11,7 @@ type Text = string | Uint8Array;
 /** Where a collector gets it from. */
 export type Take =
   /** Registers and memory of the guest. @throws NotThere */
-  | { readonly inspection: (inspection: Inspection) => Text }
+  | { readonly inspection: (inspection: Inspection) => Text | LargeFile | Problem }
   /** What our runtime keeps of a domain. @throws NotThere */
   | { readonly runtime: (runtime: RuntimeEvidence) => Text | Promise<Text> }
   /** A program of the host, which changes nothing: its arguments. @throws NotThere */

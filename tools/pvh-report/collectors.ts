@@ -3,10 +3,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, isAbsolute } from 'node:path';
 import { renderInfo } from '../xl/info.ts';
 import { listEntry, renderList } from '../xl/render.ts';
+import { IMAGE } from './archive.ts';
 import { type Collector, KIB, MIB, NotThere } from './collector.ts';
 import { renderCrash } from './crash.ts';
 import { renderRecord } from './domain-file.ts';
 import { HOST_COLLECTORS } from './host-collectors.ts';
+import { MAX_IMAGE } from './memory/image.ts';
 import { MAX_PAGE } from './page-file.ts';
 import { PAGE } from './report.ts';
 
@@ -79,6 +81,22 @@ const GUEST_COLLECTORS: readonly Collector[] = [
     privacy: 'maybe',
     required: false,
     bound: 4 * MIB,
+  },
+  {
+    ...GUEST,
+    file: IMAGE,
+    what: 'the memory of the guest (`zstd -d`, then the form of `xl dump-core`)',
+    take: {
+      inspection({ image, memory }) {
+        if (image === undefined)
+          throw new NotThere('problem' in memory ? memory.problem : 'the memory was not read');
+        return 'problem' in image ? image : image.file;
+      },
+    },
+    origin: 'raw',
+    privacy: 'maybe',
+    required: false,
+    bound: MAX_IMAGE,
   },
   {
     ...GUEST,

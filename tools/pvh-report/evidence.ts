@@ -4,6 +4,7 @@ import type { DomainFiles } from '../../core/domain/registry.ts';
 import type { SymbolFile } from '../shared/symbol-file.ts';
 import type { CrashVcpu } from './crash.ts';
 import type { Cause, Source } from './manifest.ts';
+import type { Image, ImageOrder } from './memory/image-order.ts';
 
 export type Env = Readonly<Record<string, string | undefined>>;
 
@@ -17,6 +18,8 @@ export interface Inspection {
   readonly targetJson: string;
   /** memory.core: the frames that all of this was made from, or why there are none. */
   readonly memory: Uint8Array | Problem;
+  /** Of all its memory, or of the kernel's; undefined when nobody asked for it. */
+  readonly image?: Image | Problem | undefined;
   /** The guest kernel's log, out of its memory. */
   readonly kernelLog: string | Problem;
   readonly vcpus: readonly CrashVcpu[];
@@ -88,7 +91,7 @@ export interface FoundSubject {
   readonly isRoot: boolean;
   readonly logFolder: string;
   /** @param file given with -s. */
-  evidence(file: SymbolFile | undefined): Evidence;
+  evidence(file: SymbolFile | undefined, image?: ImageOrder): Evidence;
   /** Lets go of what is open. */
   close(): void;
 }

@@ -1,12 +1,11 @@
 // pvh-report fit, and what collect says about what was left out for its size
-import { readFileSync, statSync } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
-import { replaceFile } from '../../core/host/files.ts';
-import { FormatError } from '../../symbols/errors.ts';
+import { replaceFile, replaceFileBy } from '../../core/host/files.ts';
 import { ToolFailure } from '../shared/failure.ts';
-import { MAX_PACKED } from './archive.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { type Destination, type Fitted, fitReport, LIMITS } from './fit.ts';
+import { unpackReport } from './report.ts';
 
 export interface FitOptions {
   readonly fit: Destination;
@@ -23,18 +22,18 @@ export async function runFit(
   { fit, output }: FitOptions,
   { out, err }: Streams,
 ): Promise<number> {
-  const found = statSync(path);
-  if (!found.isFile()) throw new FormatError('not a file', { source: path });
-  if (found.size > MAX_PACKED) throw new FormatError(`larger than ${MAX_PACKED} bytes`, { source: path });
   const target = resolve(output ?? `${basename(path).replace(/\.(tar\.gz|tgz)$/, '')}.${fit}.tar.gz`);
   if (target === resolve(path))
     throw new ToolFailure(
       [`pvh-report: ${path}: a report is not overwritten; name another file with -o`],
       EXIT.unusable,
     );
-  const fitted = await fitReport(readFileSync(path), path, LIMITS[fit]);
-  sayDropped(fitted, err);
-  replaceFile(target, fitted.bytes);
+  const report = await unpackReport(path);
+  const fitted = await fitReport(report, statSync(path).size, LIMITS[fit]);
+  if (fitted) {
+    sayDropped(fitted, err);
+    replaceFile(target, fitted.bytes);
+  } else await replaceFileBy(target, createReadStream(path));
   out(`${target}\n`);
   return EXIT.ok;
 }

@@ -1,12 +1,12 @@
 // Makes a report small enough for where it is to be sent: leaves out the files that are worth least, and says so in the report.
 import { gzipSync } from 'node:zlib';
-import { FormatError } from '../../symbols/errors.ts';
 import { ToolFailure } from '../shared/failure.ts';
-import { type ArchiveFile, packArchive, unpackArchive } from './archive.ts';
+import { type ArchiveFile, packArchive } from './archive.ts';
 import { EXIT } from './exit.ts';
 import { boundTo } from './host/bounded-output.ts';
 import { leaveOut } from './leave-out.ts';
-import { type Manifest, type MissingItem, parseManifest, verifyFiles } from './manifest.ts';
+import { type Manifest, type MissingItem, verifyFiles } from './manifest.ts';
+import type { Unpacked } from './report.ts';
 
 /** Where reports go. */
 export type Destination = 'mail' | 'github' | 'gitlab' | 'none';
@@ -88,7 +88,7 @@ function* versionsOf({ name, bytes }: ArchiveFile): Generator<Kept> {
 }
 
 /** A tar entry alone, compressed: together they are a little smaller. */
-const packedSize = (bytes: Uint8Array): number => gzipSync(bytes).length + 128;
+const packedAlone = (bytes: Uint8Array): number => gzipSync(bytes).length + 128;
 
 /** Takes the files in the order of their value, each as long as there is room. */
 function choose(files: readonly ArchiveFile[], room: number): Kept[] {
@@ -96,7 +96,7 @@ function choose(files: readonly ArchiveFile[], room: number): Kept[] {
   let left = room;
   for (const file of files.toSorted((a, b) => rankOf(a.name) - rankOf(b.name)))
     for (const version of versionsOf(file)) {
-      const size = packedSize(version.bytes);
+      const size = packedAlone(version.bytes);
       if (size > left) continue;
       left -= size;
       kept.push(version);
@@ -107,28 +107,23 @@ function choose(files: readonly ArchiveFile[], room: number): Kept[] {
 
 export interface Fitted {
   /** The .tar.gz. */
-  readonly bytes: Uint8Array;
+  readonly bytes: Buffer;
   readonly digest: string;
   readonly manifest: Manifest;
+  readonly files: readonly ArchiveFile[];
   /** What was left out or shortened, and why. */
   readonly dropped: readonly MissingItem[];
 }
 
-interface Opened {
-  readonly folder: string;
-  readonly manifest: Manifest;
-  readonly manifestText: string;
-  readonly files: ReadonlyMap<string, Uint8Array>;
-}
-
+/** The image of the memory never stays: it is what makes a report too large. */
 async function repack(
-  { folder, manifest, manifestText, files }: Opened,
+  { folder, manifest, files, image }: Unpacked,
   kept: readonly Kept[],
   limit: Limit,
 ): Promise<Fitted> {
   const replaced = new Map(kept.map((file) => [file.name, file]));
   const isThere = (name: string): boolean => ALWAYS.includes(name) || replaced.has(name);
-  const sizeOf = (name: string): number => files.get(name)?.length ?? 0;
+  const sizeOf = (name: string): number => files.get(name)?.length ?? image?.size ?? 0;
   const dropped: MissingItem[] = manifest.files
     .filter(({ name }) => !isThere(name))
     .map(({ name }) => ({
@@ -142,39 +137,38 @@ async function repack(
       .filter(([name]) => isThere(name))
       .map(([name, bytes]) => [name, replaced.get(name) ?? { bytes }]),
   );
+  const manifestText = new TextDecoder().decode(files.get('manifest.json'));
   const left = leaveOut(manifestText, content, dropped);
-  const { bytes, digest } = await packArchive(
-    folder,
-    [...left.files].map(([name, each]) => ({ name, bytes: each })),
-  );
+  const made = [...left.files].map(([name, each]) => ({ name, bytes: each }));
+  const { bytes, digest } = await packArchive(folder, made);
   const cut = kept.flatMap(({ name, note }): MissingItem[] =>
     note === undefined ? [] : [{ item: name, reason: note, cause: 'size', required: false }],
   );
-  return { bytes, digest, manifest: left.manifest, dropped: [...dropped, ...cut] };
+  return { bytes, digest, manifest: left.manifest, files: made, dropped: [...dropped, ...cut] };
 }
 
 /**
- * @param packed a report. @param source its path, for messages.
- * @throws FormatError when it is no report, ToolFailure when it cannot be made to fit.
+ * @param packedSize of the report's file.
+ * @returns undefined when it fits as it is.
+ * @throws FormatError for a report that was changed, ToolFailure when it cannot be made to fit.
  */
-export async function fitReport(packed: Uint8Array, source: string, limit: Limit): Promise<Fitted> {
-  const { files, digest, folder } = await unpackArchive(packed, source);
-  const manifestBytes = files.get('manifest.json');
-  if (manifestBytes === undefined) throw new FormatError('no manifest.json: not a report', { source });
-  const manifestText = new TextDecoder().decode(manifestBytes);
-  const manifest = parseManifest(manifestText, `${source}: manifest.json`);
-  verifyFiles(manifest, files, source);
-  if (packed.length <= limit.bytes) return { bytes: packed, digest, manifest, dropped: [] };
-  const opened = { folder, manifest, manifestText, files };
+export async function fitReport(
+  report: Unpacked,
+  packedSize: number,
+  limit: Limit,
+): Promise<Fitted | undefined> {
+  const { path: source, manifest, files, image } = report;
+  verifyFiles(manifest, files, source, image);
+  if (packedSize <= limit.bytes) return undefined;
   const all = [...files].map(([name, bytes]) => ({ name, bytes }));
   const fixed = all
     .filter(({ name }) => ALWAYS.includes(name))
-    .reduce((sum, { bytes }) => sum + packedSize(bytes), 0);
+    .reduce((sum, { bytes }) => sum + packedAlone(bytes), 0);
   const rest = all.filter(({ name }) => !ALWAYS.includes(name));
   // The list of what is missing grows with what is left out.
   let kept = choose(rest, limit.bytes - fixed - 32 * rest.length);
   for (;;) {
-    const fitted = await repack(opened, kept, limit);
+    const fitted = await repack(report, kept, limit);
     if (fitted.bytes.length <= limit.bytes) return fitted;
     if (kept.length === 0)
       throw new ToolFailure(

@@ -2,15 +2,15 @@
 import { join } from 'node:path';
 import { TextEncoder } from 'node:util';
 import { systemError } from '../shared/failure.ts';
-import { sha256 } from './archive.ts';
-import type { ReportFile } from './assemble.ts';
+import { type LargeFile, sha256 } from './archive.ts';
+import type { ReportFile, ReportImage } from './assemble.ts';
 import { type Collector, NotThere } from './collector.ts';
 import type { Evidence, HostEvidence, Inspection, Problem } from './evidence.ts';
 import { type Bounded, boundTo } from './host/bounded-output.ts';
 import { readLogs } from './host/logs.ts';
 import { findProgram, type ProgramRun, runProgram } from './host/program.ts';
 import { Interrupted, type Limits, OutOfTime, orStopped } from './limits.ts';
-import type { Cause, MissingItem } from './manifest.ts';
+import type { Cause, ManifestFile, MissingItem } from './manifest.ts';
 
 export type OnStep = (text: string, done: number, total: number) => void;
 
@@ -21,6 +21,7 @@ export interface CollectedFile extends ReportFile {
 export interface Gathered {
   /** In the order of the collectors. */
   readonly files: readonly CollectedFile[];
+  readonly image?: ReportImage | undefined;
   readonly missing: readonly MissingItem[];
   /** What the target gave; undefined when no collector asked for it. */
   readonly inspection: Inspection | Problem | undefined;
@@ -39,6 +40,7 @@ const MAX_REASON = 500;
 /** What a collector brought: bytes, why they are not all, or both. */
 interface Taken {
   readonly content?: Bounded;
+  readonly image?: LargeFile;
   readonly command?: string;
   readonly notes?: readonly string[];
   readonly problem?: { readonly reason: string; readonly cause: Cause };
@@ -136,7 +138,11 @@ async function run(
     if (inspection === undefined) throw new NotThere('the domain was not looked at');
     if ('problem' in inspection)
       return { problem: { reason: inspection.problem, cause: inspection.cause ?? 'failed' } };
-    return { content: boundTo(encode(take.inspection(inspection)), bound) };
+    const taken = take.inspection(inspection);
+    if (typeof taken === 'string' || taken instanceof Uint8Array)
+      return { content: boundTo(encode(taken), bound) };
+    if ('problem' in taken) return { problem: { reason: taken.problem, cause: taken.cause ?? 'failed' } };
+    return { image: taken };
   }
   if ('runtime' in take) {
     const { runtime } = evidence;
@@ -159,18 +165,17 @@ function explain(error: unknown): NonNullable<Taken['problem']> {
 }
 
 function fileOf(
-  collector: Collector,
+  { file: name, what, origin, privacy }: Collector,
   { bytes, note }: Bounded,
   { command, notes = [], problem, milliseconds }: Result,
 ): CollectedFile {
-  const { file, what, origin, privacy } = collector;
   const said = [
     ...(note === undefined ? [] : [note]),
     ...notes,
     ...(problem ? ['not whole: see missing'] : []),
   ];
-  const entry = {
-    name: file,
+  const entry: ManifestFile = {
+    name,
     sha256: sha256(bytes),
     bytes: bytes.length,
     origin,
@@ -178,8 +183,14 @@ function fileOf(
     ...(command !== undefined && { command }),
     ...(said.length > 0 && { note: said.join('; ') }),
   };
-  return { name: file, bytes, what, entry, milliseconds };
+  return { name, bytes, what, entry, milliseconds };
 }
+
+const imageOf = ({ what, origin, privacy }: Collector, file: LargeFile): ReportImage => ({
+  file,
+  what,
+  entry: { name: file.name, sha256: file.sha256, bytes: file.size, origin, privacy },
+});
 
 /** The domain itself: alone and first, while nothing else makes it wait. */
 async function inspect(
@@ -243,15 +254,17 @@ export async function gather(
   }
   limits.throwIfInterrupted();
   const files: CollectedFile[] = [];
+  let image: ReportImage | undefined;
   const missing: MissingItem[] = [];
   for (const [index, collector] of collectors.entries()) {
     const result = results[index];
     if (result?.content) files.push(fileOf(collector, result.content, result));
+    if (result?.image) image = imageOf(collector, result.image);
     if (result?.problem) {
       const { reason, cause } = result.problem;
       const { file: item, required } = collector;
       missing.push({ item, reason: reason.slice(0, MAX_REASON), cause, required });
     }
   }
-  return { files, missing, inspection, inspectionMilliseconds };
+  return { files, image, missing, inspection, inspectionMilliseconds };
 }

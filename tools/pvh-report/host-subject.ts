@@ -1,12 +1,11 @@
 // A domain of a real Xen host as what a report is about: through our own libraries, or, where these are closed to us, through xl.
 import type { Target } from '../../core/target/target.ts';
 import { PvhError } from '../../symbols/errors.ts';
-import type { SymbolFile } from '../shared/symbol-file.ts';
 import { KIB } from './collector.ts';
 import type { FoundSubject, Inspection, Problem, Subject, Surroundings } from './evidence.ts';
 import { parseListRow } from './facts.ts';
 import { findProgram, runProgram } from './host/program.ts';
-import { inWords, lookAt } from './inspect.ts';
+import { type InspectOptions, inWords, lookAt } from './inspect.ts';
 
 /** A domain of a Xen host, as far as it is known. */
 export interface HostDomain {
@@ -23,12 +22,14 @@ export function hostSubject(
 ): FoundSubject {
   const { env, isRoot } = around;
   const subject: Subject = { source: 'xen', name: name ?? `domain-${domid}`, domid, uuid };
-  async function inspect(file: SymbolFile | undefined, signal: AbortSignal): Promise<Inspection | Problem> {
+  async function inspect(
+    options: Pick<InspectOptions, 'file' | 'image' | 'signal'>,
+  ): Promise<Inspection | Problem> {
     try {
       // Symbols are looked for when the domain goes on: a download may take minutes.
-      return await lookAt(open, { file, search: true, env, signal });
+      return await lookAt(open, { ...options, search: true, env });
     } catch (error) {
-      if (signal.aborted) throw error;
+      if (options.signal.aborted) throw error;
       // What the host says of the domain is worth a report without its registers.
       return { problem: inWords(error), cause: isRoot ? 'failed' : 'root' };
     }
@@ -36,10 +37,10 @@ export function hostSubject(
   return {
     subject,
     ...around,
-    evidence: (file) => ({
+    evidence: (file, image) => ({
       subject,
       host: { ...around, collectedAt: around.now().toISOString() },
-      inspect: (signal) => inspect(file, signal),
+      inspect: (signal) => inspect({ file, image, signal }),
     }),
     close: () => undefined,
   };

@@ -3,6 +3,7 @@ import { inKernelMode, type VcpuRegisters } from '../../core/machine/registers.t
 import type { Target, TargetVcpu } from '../../core/target/target.ts';
 import { hex16 } from '../../symbols/address.ts';
 import { ClassicSymbols } from '../../symbols/classic-symbols.ts';
+import type { LinuxGuest } from '../../symbols/kernel/linux-guest.ts';
 import { followFramePointers, scanStack } from '../../symbols/unwind/classic.ts';
 import type { TraceStep } from '../../symbols/unwind/frame.ts';
 import { endText } from '../../symbols/unwind/reason.ts';
@@ -18,6 +19,8 @@ import { frameName } from '../xenctx/true-trace.ts';
 import { stackLimit, type VcpuView, viewVcpu } from '../xenctx/view.ts';
 import type { CrashFrame, CrashRegister, CrashVcpu } from './crash.ts';
 import type { Inspection, Problem } from './evidence.ts';
+import { takeImage } from './memory/image.ts';
+import type { ImageOrder } from './memory/image-order.ts';
 import { notRecordable, openRecord, recordTarget, type TargetRecord } from './memory/record.ts';
 import { renderTarget } from './memory/target-file.ts';
 
@@ -156,19 +159,27 @@ export interface InspectOptions {
   readonly search: boolean;
   /** Asks to give up. */
   readonly signal: AbortSignal;
+  /** Also an image of the memory. */
+  readonly image?: ImageOrder | undefined;
+  /** Is told what the target's own memory says of its kernel. */
+  readonly onLinux?: ((linux: LinuxGuest | undefined) => void) | undefined;
 }
 
 /** What is made of a target: the same of a record of it as of itself. */
-type Derived = Omit<Inspection, 'targetJson' | 'memory' | 'console'>;
+type Derived = Omit<Inspection, 'targetJson' | 'memory' | 'image' | 'console'>;
 
 /** @throws the signal's reason when it is told to stop. */
-async function derive(target: Target, { file, search, env, signal }: InspectOptions): Promise<Derived> {
+async function derive(
+  target: Target,
+  { file, search, env, signal, onLinux }: InspectOptions,
+): Promise<Derived> {
   const gaps = new Set<string>(target.lacks);
   const gap = (text: string) => {
     if (gaps.size < MAX_GAPS) gaps.add(text);
   };
   // A report is made in any case: that the file is another kernel's stands in it.
   const learned = await learnKernel(target, file, { env, force: true, search });
+  onLinux?.(learned.linux);
   try {
     const kernel = withoutPaths(learned);
     const { table, file: used } = learned;
@@ -236,10 +247,19 @@ export async function inspectTarget(
     const targetJson = renderTarget(target, { taken: 'none', frames: 0, leftOut: 0 });
     return { ...(await derive(target, options)), targetJson, memory: { problem }, console };
   }
-  const withoutFile = { env: {}, file: undefined, search: false, signal: options.signal };
-  const record = await recordTarget(target, async (snapshot) => {
-    await derive(snapshot, withoutFile);
-  });
+  const { image, signal } = options;
+  let linux: LinuxGuest | undefined;
+  const onLinux = (learned: LinuxGuest | undefined): void => {
+    linux = learned;
+  };
+  const withoutFile = { env: {}, file: undefined, search: false, signal, onLinux };
+  const record = await recordTarget(
+    target,
+    async (snapshot) => {
+      await derive(snapshot, withoutFile);
+    },
+    image && ((kept) => takeImage(target, image, { linux, kept }, signal)),
+  );
   release();
   return { ...(await deriveFromRecord(record, 'the report', options)), ...record, console };
 }

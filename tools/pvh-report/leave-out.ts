@@ -61,7 +61,11 @@ export function leaveOut(
   }
   // As JSON and not as a Manifest: what a later version put there stays.
   const top = asObject(parseJson(manifestText, source), source);
-  const noMemory = top['memory'] !== undefined && !content.has('memory.core');
+  // An image of the whole memory never stays.
+  const { memory: before } = top;
+  const none = { taken: 'none', frames: 0, leftOut: 0 };
+  const taken = before === undefined || content.has('memory.core') ? before : none;
+  const memory = taken === undefined ? {} : { memory: { ...asObject(taken, source), image: undefined } };
   const manifestOf = (some: readonly ArchiveFile[]): string => {
     const contents = new Map(some.map(({ name, bytes }) => [name, bytes]));
     const entries = asArray(top['files'], source).flatMap((value) => {
@@ -73,7 +77,7 @@ export function leaveOut(
     });
     const listed = {
       ...top,
-      ...(noMemory && { memory: { taken: 'none', frames: 0, leftOut: 0 } }),
+      ...memory,
       files: entries,
       missing,
       ...more,

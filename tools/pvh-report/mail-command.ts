@@ -1,8 +1,8 @@
 // pvh-report mail
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { replaceFile } from '../../core/host/files.ts';
-import { sha256 } from './archive.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { LIMITS } from './fit.ts';
 import { renderMail } from './mail/mail.ts';
@@ -16,9 +16,14 @@ export async function runMail(
   { out, err }: Streams,
 ): Promise<number> {
   const report = await readReport(path);
-  const bytes = readFileSync(path);
-  const mail = renderMail(report, { name: basename(path), bytes: bytes.length, sha256: sha256(bytes) });
-  if (bytes.length > LIMITS.mail.bytes)
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const piece of createReadStream(path)) {
+    hash.update(piece);
+    bytes += piece.length;
+  }
+  const mail = renderMail(report, { name: basename(path), bytes, sha256: hash.digest('hex') });
+  if (bytes > LIMITS.mail.bytes)
     err(
       `pvh-report: ${path}: too large to go along in ${LIMITS.mail.what}: pvh-report fit --fit=mail makes a smaller one\n`,
     );

@@ -85,8 +85,11 @@ function declare(
     .option('-s, --symbol-table <file>', "the guest kernel's vmlinux (or System.map), for names")
     .option('-o, --output <file>', 'where to write (default: pvh-report_NAME_TIME_CRASH.tar.gz here)')
     .addOption(
-      new Option('--memory <part>', 'how much of its memory: what the stacks and names come from, or nothing')
-        .choices(['none', 'stacks'])
+      new Option(
+        '--memory <part>',
+        "how much of its memory: nothing, what the stacks and names come from; with that, an image of what is the kernel's, or of all",
+      )
+        .choices(['none', 'stacks', 'kernel', 'all'])
         .default('stacks'),
     )
     .option('--only <files>', 'take only these files of a report (for example "console,xl-*")', listed)

@@ -1,7 +1,7 @@
 // manifest.json: what a report holds, what it lacks and why, and a SHA-256 for every file. Reading it trusts nothing.
 import { FormatError } from '../../symbols/errors.ts';
 import { asArray, asBoolean, asNumber, asObject, asOptional, asString, parseJson } from '../shared/json.ts';
-import { sha256 } from './archive.ts';
+import { IMAGE, type LargeFile, sha256 } from './archive.ts';
 import { parseMemory, type TakenMemory } from './memory/target-file.ts';
 import { parseRedaction, type Redaction } from './redaction.ts';
 
@@ -163,24 +163,36 @@ export function parseManifest(text: string, source: string): Manifest {
 
 /** Texts are read whole, and held several times over. More than any collector takes. */
 const MAX_TEXT = 32 << 20;
+const NO_TEXTS = ['memory.core', IMAGE];
 
 /** Files that are absent, changed, not listed or too large, each with what is wrong. */
-export function changedFiles(manifest: Manifest, files: ReadonlyMap<string, Uint8Array>): string[] {
+export function changedFiles(
+  manifest: Manifest,
+  files: ReadonlyMap<string, Uint8Array>,
+  image?: LargeFile,
+): string[] {
+  const contentOf = (name: string): { readonly size: number; readonly digest: () => string } | undefined => {
+    const bytes = files.get(name);
+    if (bytes) return { size: bytes.length, digest: () => sha256(bytes) };
+    return image?.name === name ? { size: image.size, digest: () => image.sha256 } : undefined;
+  };
   const listed = new Set(['manifest.json']);
   return [
     ...manifest.files.flatMap(({ name, sha256: digest, bytes: size }) => {
-      const bytes = files.get(name);
+      const content = contentOf(name);
       if (listed.has(name)) return [`${JSON.stringify(name)} is listed twice`];
       listed.add(name);
-      if (bytes === undefined) return [`${JSON.stringify(name)} is missing`];
-      if (bytes.length > MAX_TEXT && name !== 'memory.core')
-        return [`${name} has ${bytes.length} bytes: more than ${MAX_TEXT} no text of a report has`];
-      if (sha256(bytes) !== digest) return [`${name} is not what the manifest says: its SHA-256 differs`];
-      return bytes.length === size
+      if (content === undefined) return [`${JSON.stringify(name)} is missing`];
+      if (content.size > MAX_TEXT && !NO_TEXTS.includes(name))
+        return [`${name} has ${content.size} bytes: more than ${MAX_TEXT} no text of a report has`];
+      if (content.digest() !== digest) return [`${name} is not what the manifest says: its SHA-256 differs`];
+      return content.size === size
         ? []
-        : [`${name} has ${bytes.length} bytes, not ${size} as the manifest says`];
+        : [`${name} has ${content.size} bytes, not ${size} as the manifest says`];
     }),
-    ...[...files.keys()].filter((name) => !listed.has(name)).map((name) => `${name} is not in the manifest`),
+    ...[...files.keys(), ...(image ? [image.name] : [])]
+      .filter((name) => !listed.has(name))
+      .map((name) => `${name} is not in the manifest`),
   ];
 }
 
@@ -189,7 +201,8 @@ export function verifyFiles(
   manifest: Manifest,
   files: ReadonlyMap<string, Uint8Array>,
   source: string,
+  image?: LargeFile,
 ): void {
-  const [problem] = changedFiles(manifest, files);
+  const [problem] = changedFiles(manifest, files, image);
   if (problem !== undefined) throw new FormatError(problem, { source });
 }

@@ -1,5 +1,6 @@
 // What --dry-run and --estimate print: a table of what would be taken, or of what was and would be written.
 
+import { packedSize } from './archive.ts';
 import type { Collected } from './collect.ts';
 import { type Collector, KIB, MIB, NotThere } from './collector.ts';
 import type { Subject } from './evidence.ts';
@@ -127,15 +128,19 @@ export function renderPlan({ domain, deadlineSeconds, files, skipped }: Plan, is
 }
 
 /** Sizes and times of what was collected; the archive was not written. */
-export function renderEstimate({ gathered, files: made, bytes, fileName }: Collected): string {
-  const { files, inspectionMilliseconds } = gathered;
-  const sizes = new Map(made.map((file) => [file.name, file.bytes.length]));
-  const sizeOf = (name: string): number => sizes.get(name) ?? 0;
+export function renderEstimate(collected: Collected): string {
+  const { gathered, files, image, fileName } = collected;
   const seconds = (milliseconds: number): string => (milliseconds / 1000).toFixed(2);
-  const total = files.reduce((sum, { name }) => sum + sizeOf(name), 0);
+  const sizes = new Map(files.map(({ name, bytes }) => [name, bytes.length]));
+  const rows = gathered.files.flatMap(({ name, milliseconds }) => {
+    const bytes = sizes.get(name);
+    return bytes === undefined ? [] : [{ name, bytes, took: seconds(milliseconds) }];
+  });
+  if (image) rows.push({ name: image.name, bytes: image.size, took: '(above)' });
+  const total = rows.reduce((sum, { bytes }) => sum + bytes, 0);
   return `${table([
     ['FILE', 'BYTES', 'SECONDS'],
-    ['(reading the domain)', '', seconds(inspectionMilliseconds)],
-    ...files.map(({ name, milliseconds }) => [name, String(sizeOf(name)), seconds(milliseconds)]),
-  ])}\n${total} bytes in ${files.length} files; ${fileName} would have ${bytes.length} bytes. Nothing was written.\n`;
+    ['(reading the domain)', '', seconds(gathered.inspectionMilliseconds)],
+    ...rows.map(({ name, bytes, took }) => [name, String(bytes), took]),
+  ])}\n${total} bytes in ${rows.length} files; ${fileName} would have ${packedSize(collected)} bytes. Nothing was written.\n`;
 }

@@ -9,7 +9,7 @@ import { EXIT, type Streams } from './exit.ts';
 import { readable } from './redact/document.ts';
 import { newKey, readKey, readMap, renderMap } from './redact/key-file.ts';
 import { KEEPABLE, type Redacted, redactReport, whyLeftOut } from './redact/redact-report.ts';
-import { type Unpacked, unpackedFrom, unpackReport } from './report.ts';
+import { type Unpacked, unpackedFrom, unpackedOf, unpackReport } from './report.ts';
 
 export interface RedactCommandOptions {
   readonly output?: string;
@@ -131,10 +131,14 @@ export async function redactCollected(
   shrink: (redacted: Collected) => Promise<Collected>,
   streams: Pick<Streams, 'err'>,
 ): Promise<RedactedCollection> {
-  const unpacked = await unpackedFrom(whole.bytes, whole.fileName);
+  const unpacked = unpackedOf(whole, whole.fileName);
   const { redacted, write } = await planRedaction(unpacked, keyFile === undefined ? {} : { key: keyFile });
-  const { bytes, digest, manifest, rename } = redacted;
-  const made = { ...whole, bytes, digest, manifest, fileName: rename(whole.fileName) };
+  const { bytes, digest, manifest, folder, files, rename } = redacted;
+  const made = {
+    ...whole,
+    ...{ bytes, digest, manifest, folder, files, fileName: rename(whole.fileName) },
+    ...{ image: undefined, imageMember: undefined },
+  };
   if (redacted.refused !== undefined)
     return { collected: made, write, refused: refusal(redacted.refused, streams) };
   const collected = await shrink(made);

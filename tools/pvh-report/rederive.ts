@@ -59,7 +59,7 @@ export async function rederive(
   report: Unpacked,
   { tool, file }: RederiveOptions,
 ): Promise<Assembled & { readonly inspection: Inspection }> {
-  const { path, manifest, files } = report;
+  const { path, manifest, files, image } = report;
   const problem = whyNoRecord(report);
   const [memory, target] = [files.get('memory.core'), files.get('target.json')];
   if (problem !== undefined || !memory || !target) throw new NoRecordError(path, problem ?? 'no record');
@@ -76,17 +76,15 @@ export async function rederive(
   const inspection: Inspection = { ...derived, ...record, console: undefined };
   const evidence = { subject: { source, ...domain }, inspect: async () => inspection };
   const gathered = await gather(collectors, evidence, limits, () => undefined);
+  const whatIs = (name: string): string =>
+    COLLECTORS.find((each) => each.file === name && each.from.includes(source))?.what ?? '';
   const raw = manifest.files
-    .filter(({ origin }) => origin === 'raw')
+    .filter(({ origin, name }) => origin === 'raw' && name !== image?.name)
     .map((entry): ReportFile => {
-      const row = COLLECTORS.find((each) => each.file === entry.name && each.from.includes(source));
-      return {
-        name: entry.name,
-        bytes: files.get(entry.name) ?? new Uint8Array(),
-        entry,
-        what: row?.what ?? '',
-      };
+      const { name } = entry;
+      return { name, bytes: files.get(name) ?? new Uint8Array(), entry, what: whatIs(name) };
     });
+  const imageEntry = manifest.files.find(({ name }) => name === image?.name);
   const isDerived = (item: string): boolean => collectors.some((each) => each.file === item);
   const missing = manifest.missing.filter(
     (item) => !isLeftOut(item) && !isGap(item) && !isDerived(item.item),
@@ -97,6 +95,7 @@ export async function rederive(
     ...(host && { host }),
     known: { state, shutdownReason, kernel, xen },
     files: [...raw, ...gathered.files].sort((a, b) => (a.name < b.name ? -1 : 1)),
+    ...(image && imageEntry && { image: { file: image, entry: imageEntry, what: whatIs(image.name) } }),
     missing: [...inOrder([...missing, ...gathered.missing]), ...skipped],
     inspection,
     redaction: manifest.redaction,

@@ -1,7 +1,13 @@
 // A report as read back from its file: checked against its manifest, texts still texts.
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { FormatError } from '../../symbols/errors.ts';
-import { MAX_PACKED, unpackArchive } from './archive.ts';
+import {
+  type ArchiveFile,
+  type LargeFile,
+  type Unarchived,
+  unpackArchive,
+  unpackArchiveFile,
+} from './archive.ts';
 import { type CrashVcpu, parseCrash } from './crash.ts';
 import { type Manifest, parseManifest, verifyFiles } from './manifest.ts';
 import { type Signature, signatureOf } from './signature.ts';
@@ -35,24 +41,48 @@ export interface Unpacked {
   readonly folder: string;
   readonly manifest: Manifest;
   readonly files: ReadonlyMap<string, Uint8Array>;
+  /** The image of the guest's memory: in the archive like the others, but not kept. */
+  readonly image?: LargeFile | undefined;
+}
+
+function withManifest(unarchived: Unarchived, path: string): Unpacked {
+  const bytes = unarchived.files.get('manifest.json');
+  if (bytes === undefined) throw new FormatError('no manifest.json: not a report', { source: path });
+  const manifest = parseManifest(new TextDecoder().decode(bytes), `${path}: manifest.json`);
+  return { path, manifest, ...unarchived };
 }
 
 /** @param path of the archive, for messages. @throws FormatError for bytes that are not a report. */
-export async function unpackedFrom(packed: Uint8Array, path: string): Promise<Unpacked> {
-  const { files, folder, digest } = await unpackArchive(packed, path);
-  const bytes = files.get('manifest.json');
-  if (bytes === undefined) throw new FormatError('no manifest.json: not a report', { source: path });
-  const manifest = parseManifest(new TextDecoder().decode(bytes), `${path}: manifest.json`);
-  return { path, digest, folder, manifest, files };
-}
+export const unpackedFrom = async (packed: Uint8Array, path: string): Promise<Unpacked> =>
+  withManifest(await unpackArchive(packed, path), path);
 
 /** @throws FormatError for a file that is not a report; system errors as they come. */
 export async function unpackReport(path: string): Promise<Unpacked> {
   const found = statSync(path);
   if (!found.isFile()) throw new FormatError('not a file', { source: path });
-  if (found.size > MAX_PACKED) throw new FormatError(`larger than ${MAX_PACKED} bytes`, { source: path });
-  return unpackedFrom(readFileSync(path), path);
+  return withManifest(await unpackArchiveFile(path, found.size), path);
 }
+
+/** What was just made, as if it were read back. @param path for messages. */
+export const unpackedOf = (
+  {
+    digest,
+    folder,
+    manifest,
+    files,
+    image,
+  }: Omit<Unpacked, 'path' | 'files'> & {
+    readonly files: readonly ArchiveFile[];
+  },
+  path: string,
+): Unpacked => ({
+  path,
+  digest,
+  folder,
+  manifest,
+  files: new Map(files.map(({ name, bytes }) => [name, bytes])),
+  image,
+});
 
 /** What files say that are known to be what their manifest says. @throws FormatError for a crash.json that is none. */
 export function readFiles({ path, digest, manifest, files }: Unpacked): Report {
@@ -85,7 +115,7 @@ export function readFiles({ path, digest, manifest, files }: Unpacked): Report {
 
 /** @throws FormatError for a report that was changed. */
 export function reportOf(unpacked: Unpacked): Report {
-  verifyFiles(unpacked.manifest, unpacked.files, unpacked.path);
+  verifyFiles(unpacked.manifest, unpacked.files, unpacked.path, unpacked.image);
   return readFiles(unpacked);
 }
 

@@ -1,5 +1,6 @@
 // Which collectors: what the source has, and what the user wants of it.
 import { ToolFailure } from '../shared/failure.ts';
+import { IMAGE } from './archive.ts';
 import type { Collector } from './collector.ts';
 import { COLLECTORS } from './collectors.ts';
 import { EXIT } from './exit.ts';
@@ -9,6 +10,8 @@ export interface Selection {
   /** Names of files in the report, `*` for any characters; several with commas between. */
   readonly only?: readonly string[] | undefined;
   readonly skip?: readonly string[] | undefined;
+  /** Whether the image of the memory is wanted, which is not taken unless it is asked for. */
+  readonly image?: boolean | undefined;
 }
 
 const usage = (text: string): ToolFailure => new ToolFailure([`pvh-report: ${text}`], EXIT.unusable);
@@ -41,11 +44,11 @@ function chosen(patterns: readonly string[], option: string): ((file: string) =>
 /** @throws ToolFailure for a name that no collector has, and when nothing is left. */
 export function select(
   source: Source,
-  { only = [], skip = [] }: Selection,
+  { only = [], skip = [], image = false }: Selection,
 ): { readonly collectors: readonly Collector[]; readonly skipped: readonly Collector[] } {
   const isWanted = chosen(only, '--only') ?? (() => true);
   const isUnwanted = chosen(skip, '--skip') ?? (() => false);
-  const rows = COLLECTORS.filter(({ from }) => from.includes(source));
+  const rows = COLLECTORS.filter(({ from, file }) => from.includes(source) && (image || file !== IMAGE));
   const takes = ({ file }: Collector): boolean => isWanted(file) && !isUnwanted(file);
   if (!rows.some(takes)) throw usage('with this --only and --skip there is nothing to collect');
   return { collectors: rows.filter(takes), skipped: rows.filter((row) => !takes(row)) };

@@ -61,13 +61,13 @@ function runtimeSubject(registry: Registry, record: DomainRecord, around: Surrou
   return {
     subject,
     ...around,
-    evidence: (file) => ({
+    evidence: (file, image) => ({
       subject,
       runtime: runtimeOf(registry, record, around.now),
       async inspect(signal) {
         try {
           const open = () => openLocation({ source: 'runtime', record }, { registry });
-          return await lookAt(open, { file, search: true, env: around.env, signal });
+          return await lookAt(open, { file, search: true, env: around.env, signal, image });
         } catch (error) {
           if (signal.aborted) throw error;
           return asProblem(error, registry);
@@ -90,9 +90,9 @@ function targetSubject(
   return {
     subject,
     ...around,
-    evidence: (file) => ({
+    evidence: (file, image) => ({
       subject,
-      inspect: (signal) => inspectTarget(target, { file, search: true, env: around.env, signal }),
+      inspect: (signal) => inspectTarget(target, { file, search: true, env: around.env, signal, image }),
     }),
     close: () => target.close(),
   };

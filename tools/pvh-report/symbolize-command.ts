@@ -1,10 +1,11 @@
 // pvh-report symbolize: adds names to a report that was made without, or with others.
 import { existsSync, realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { replaceFile } from '../../core/host/files.ts';
+import { replaceFileBy } from '../../core/host/files.ts';
 import { ToolFailure } from '../shared/failure.ts';
 import { openSymbolFile } from '../shared/symbol-file.ts';
 import { packageVersion } from '../shared/version.ts';
+import { piecesOf } from './archive.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { verifyFiles } from './manifest.ts';
 import { rederive } from './rederive.ts';
@@ -32,8 +33,8 @@ export async function runSymbolize(
   { out, err }: Streams,
 ): Promise<number> {
   const unpacked = await unpackReport(report);
-  const { manifest, files } = unpacked;
-  verifyFiles(manifest, files, report);
+  const { manifest, files, image } = unpacked;
+  verifyFiles(manifest, files, report, image);
   const redaction = manifest.redaction && ({ ...manifest.redaction, leaks: 'unknown' } as const);
   const file = openSymbolFile(symbolTable);
   try {
@@ -55,7 +56,7 @@ export async function runSymbolize(
       err(
         'pvh-report: it was redacted, its memory was not: what is made of that again may hold what redact had replaced; before you pass it on: pvh-report redact --keep memory, with --map if you have it\n',
       );
-    replaceFile(path, made.bytes);
+    await replaceFileBy(path, piecesOf(made));
     out(`${path}\n`);
     return made.partial ? EXIT.partial : EXIT.ok;
   } finally {

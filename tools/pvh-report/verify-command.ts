@@ -57,8 +57,8 @@ export async function runVerify(
   { out, err }: Streams,
 ): Promise<number> {
   const report = await unpackReport(path);
-  const { manifest, files } = report;
-  const changed = changedFiles(manifest, files);
+  const { manifest, files, image } = report;
+  const changed = changedFiles(manifest, files, image);
   if (changed.length > 0) {
     out(changed.map((line) => `${line}\n`).join(''));
     return EXIT.different;

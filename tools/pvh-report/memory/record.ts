@@ -7,7 +7,9 @@ import { openDumpCore } from '../../../core/target/dump-core.ts';
 import type { Target, TargetVcpu } from '../../../core/target/target.ts';
 import { memorySource } from '../../../symbols/bytes.ts';
 import { InternalError } from '../../../symbols/errors.ts';
+import type { Problem } from '../evidence.ts';
 import { chooseFrames } from './choose-frames.ts';
+import type { Image } from './image-order.ts';
 import { PAGE, Snapshot } from './snapshot.ts';
 import { parseTarget, renderTarget, type TakenMemory } from './target-file.ts';
 
@@ -20,6 +22,8 @@ export interface TargetRecord {
   readonly targetJson: string;
   /** memory.core */
   readonly memory: Uint8Array;
+  /** Undefined when nobody asked for it; nothing is made from it. */
+  readonly image?: Image | Problem | undefined;
 }
 
 /** Xen writes no EFER of vCPUs into a dump; a record of one that is not known would say that it is 0. */
@@ -35,19 +39,23 @@ function versionOf(text = ''): DumpImage['xen'] {
   return { major: Number(major), minor: Number(minor), extra };
 }
 
-/** @throws InternalError for a frame that was not read. */
-function writeMemory(snapshot: Snapshot, gfns: readonly number[]): Uint8Array {
-  const { vcpus, identity } = snapshot;
+/** What a dump-core file says beside memory. */
+export function dumpHeader({ vcpus, identity }: Target): Pick<DumpImage, 'vcpus' | 'xen'> {
   const known = vcpus.flatMap(({ id, online, registers }, index) =>
     registers && id === index ? [{ id, online, registers: registers satisfies VcpuRegisters }] : [],
   );
   const whole = known.length === vcpus.length && vcpus.every(isWhole);
+  return { vcpus: whole ? known : [], xen: versionOf(identity.xenVersion) };
+}
+
+/** @throws InternalError for a frame that was not read. */
+function writeMemory(snapshot: Snapshot, gfns: readonly number[]): Uint8Array {
+  const { vcpus } = snapshot;
   const bytes = new Uint8Array(HEADERS + vcpus.length * VCPU_BYTES + gfns.length * (PAGE + 8) + 2 * PAGE);
   const size = writeDumpCore(
     { write: (offset, piece) => bytes.set(piece, offset) },
     {
-      vcpus: whole ? known : [],
-      xen: versionOf(identity.xenVersion),
+      ...dumpHeader(snapshot),
       frames: gfns.map((gfn) => {
         const page = snapshot.page(gfn);
         if (!page) throw new InternalError(`frame ${gfn} was not read`);
@@ -66,15 +74,23 @@ export const notRecordable = ({ readVirtual }: Target): string | undefined =>
 /**
  * Reads what a report needs of a guest, once.
  * @param look looks at it as a report does, without a file of symbols.
+ * @param takeImage makes an image in which the frames of the record are, whatever else is in it.
  */
 export async function recordTarget(
   target: Target,
   look: (target: Target) => Promise<void>,
+  takeImage?: (gfns: ReadonlySet<number>) => Promise<Image | Problem>,
 ): Promise<TargetRecord> {
   const snapshot = new Snapshot(target);
   const { gfns, leftOut } = await chooseFrames(snapshot, () => look(snapshot));
-  const memory: TakenMemory = { taken: 'stacks', frames: gfns.length, leftOut };
-  return { targetJson: renderTarget(target, memory), memory: writeMemory(snapshot, gfns) };
+  const image = await takeImage?.(new Set(gfns));
+  const memory: TakenMemory = {
+    taken: 'stacks',
+    frames: gfns.length,
+    leftOut,
+    ...(image && 'memory' in image && { image: image.memory }),
+  };
+  return { targetJson: renderTarget(target, memory), memory: writeMemory(snapshot, gfns), image };
 }
 
 /** A guest as a report has it. @throws FormatError */

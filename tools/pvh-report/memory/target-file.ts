@@ -40,6 +40,25 @@ export interface TakenMemory {
   readonly frames: number;
   /** Frames for which there was no room. */
   readonly leftOut: number;
+  readonly image?: ImageMemory | undefined;
+}
+
+/** What is in an image of the memory, in frames. */
+export interface ImageMemory {
+  /** Everything, or what is the kernel's. */
+  readonly taken: 'kernel' | 'all';
+  readonly frames: number;
+  /** Of those: the kernel does not tell what they are used for. */
+  readonly unknown: number;
+  readonly leftOut: {
+    readonly free: number;
+    /** Anonymous memory of programs. */
+    readonly user: number;
+    /** Content of files. */
+    readonly cache: number;
+    /** The source lists them and does not give them. */
+    readonly unreadable: number;
+  };
 }
 
 type Field = readonly [name: string, value: unknown];
@@ -155,6 +174,26 @@ function parsePaging(value: unknown, place: string): KernelPaging {
   return { root: asNatural(paging['root'], `${place}.root`), levels };
 }
 
+function parseImage(value: unknown, place: string): ImageMemory {
+  const image = asObject(value, place);
+  const { taken } = image;
+  if (taken !== 'kernel' && taken !== 'all')
+    throw new FormatError('of a kind that is not known', { source: place });
+  const leftOut = asObject(image['leftOut'], `${place}.leftOut`);
+  const count = (name: string): number => asNatural(leftOut[name], `${place}.leftOut.${name}`);
+  return {
+    taken,
+    frames: asNatural(image['frames'], `${place}.frames`),
+    unknown: asNatural(image['unknown'], `${place}.unknown`),
+    leftOut: {
+      free: count('free'),
+      user: count('user'),
+      cache: count('cache'),
+      unreadable: count('unreadable'),
+    },
+  };
+}
+
 /** @throws FormatError */
 export function parseMemory(value: unknown, place: string): TakenMemory {
   const memory = asObject(value, place);
@@ -164,6 +203,7 @@ export function parseMemory(value: unknown, place: string): TakenMemory {
     taken,
     frames: asNatural(memory['frames'], `${place}.frames`),
     leftOut: asNatural(memory['leftOut'], `${place}.leftOut`),
+    image: asOptional(parseImage, memory['image'], `${place}.image`),
   };
 }
 

@@ -1,7 +1,7 @@
 // A report without what is private, or the reason why there is none: names and addresses gone, the crash still the same crash, nothing
 // of what was found left anywhere. Opens no files.
 import { asArray, asObject } from '../../shared/json.ts';
-import { type ArchiveFile, packArchive, safeName } from '../archive.ts';
+import { type ArchiveFile, IMAGE, packArchive, safeName } from '../archive.ts';
 import { leaveOut } from '../leave-out.ts';
 import type { Manifest, MissingItem } from '../manifest.ts';
 import type { Redaction, RuleCount } from '../redaction.ts';
@@ -30,11 +30,13 @@ export interface RedactOptions {
 }
 
 export interface Redacted {
-  readonly bytes: Uint8Array;
+  readonly bytes: Buffer;
   readonly digest: string;
   readonly manifest: Manifest;
   readonly counts: readonly RuleCount[];
   readonly values: readonly PrivateValue[];
+  readonly folder: string;
+  readonly files: readonly ArchiveFile[];
   /** Files that were left out. */
   readonly removed: readonly string[];
   /** Why it must not be written. */
@@ -103,7 +105,7 @@ function renameFiles(manifestText: string, renamed: ReadonlyMap<string, string>)
 
 const leftOut = (item: string): MissingItem => ({
   item,
-  reason: `${whyLeftOut(item)}: left out by redact${item === INPUT_LOG ? '' : ' (--keep memory keeps it as it is)'}`,
+  reason: `${whyLeftOut(item)}: left out by redact${item === INPUT_LOG || item === IMAGE ? '' : ' (--keep memory keeps it as it is)'}`,
   cause: 'redacted',
   required: false,
 });
@@ -128,16 +130,16 @@ export async function redactReport(
   unpacked: Unpacked,
   { key, keep, earlier }: RedactOptions,
 ): Promise<Redacted> {
-  const { files, folder, path } = unpacked;
+  const { files, image, folder, path } = unpacked;
   const report = reportOf(unpacked);
   const all = [...files].map(([name, bytes]) => ({ name, bytes }));
   const left = all.filter((file) => isTyped(file) || (isMemory(file) && !keep.has(MEMORY)));
-  const removed = left.map(({ name }) => name);
+  const removed = [...(image ? [image.name] : []), ...left.map(({ name }) => name)];
   // The page is made anew of what is left.
   const texts = all.filter((file) => !isMemory(file) && !isTyped(file) && file.name !== PAGE);
   const documents = texts.map(({ name, bytes }) => openDocument(name, bytes));
   const manifestBytes = files.get('manifest.json') ?? new Uint8Array();
-  const { rules = [], kept = [], standIns = [] } = unpacked.manifest.redaction ?? {};
+  const { rules = [], kept: keptBefore = [], standIns = [] } = unpacked.manifest.redaction ?? {};
   const vault = new Vault(key, machineryOf(texts), standIns, pinnedBy(earlier));
   const redactor = new Redactor(vault, keep);
   redactor.learn(documents, earlier);
@@ -165,20 +167,20 @@ export async function redactReport(
       text.replace(`pvh-report_${safeName(oldName)}`, `pvh-report_${safeName(newName)}`),
     );
 
-  const packed = all.flatMap(({ name, bytes }): ArchiveFile[] => {
+  const kept = all.flatMap(({ name, bytes }): ArchiveFile[] => {
     if (removed.includes(name)) return [];
     return [{ name: renamed.get(name) ?? name, bytes: outputs.get(name) ?? bytes }];
   });
   const redaction: Redaction = {
     rules: addCounts(rules, redactor.counts),
-    kept: [...new Set([...kept, ...keep])].sort(),
+    kept: [...new Set([...keptBefore, ...keep])].sort(),
     leaks: 0,
     signature: 'same',
     standIns: [...new Set([...standIns, ...redactor.used])].sort(),
   };
   const { files: made, manifest } = leaveOut(
     renameFiles(redactedManifest, renamed),
-    new Map(packed.map((file) => [file.name, file])),
+    new Map(kept.map((file) => [file.name, file])),
     removed.map(leftOut),
     { redaction },
   );
@@ -197,10 +199,8 @@ export async function redactReport(
     return changedSignature(report, reportOf(of), wayOut);
   };
   const newFolder = rename(folder);
-  const { bytes, digest } = await packArchive(
-    newFolder,
-    [...made].map(([name, each]) => ({ name, bytes: each })),
-  );
+  const packed = [...made].map(([name, each]) => ({ name, bytes: each }));
+  const { bytes, digest } = await packArchive(newFolder, packed);
   const refused = objection(
     { path, digest, folder: newFolder, manifest, files: made },
     'if you may show that, --keep the rule that found it (see redact --show)',
@@ -211,6 +211,8 @@ export async function redactReport(
     manifest,
     counts: redactor.counts,
     values: redactor.values,
+    folder: newFolder,
+    files: packed,
     removed,
     refused,
     objection,

@@ -110,7 +110,7 @@ function consoleOf({ files, manifest }: Unpacked): Pick<Recorded, 'console' | 'i
 /** @throws NotReplayableError; FormatError for a report that was changed. */
 export function recordedOf(report: Unpacked): Recorded {
   const { path, manifest, files } = report;
-  verifyFiles(manifest, files, path);
+  verifyFiles(manifest, files, path, report.image);
   if (manifest.source !== undefined && manifest.source !== 'runtime')
     throw new NotReplayableError(path, 'it is not of a domain of our runtime');
   const need = (name: string): string => {

@@ -3,7 +3,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { constants, gunzipSync } from 'node:zlib';
 import { asBoolean, asObject, asOptional, asString, parseJson } from '../../shared/json.ts';
-import { sha256 } from '../archive.ts';
+import { IMAGE, sha256 } from '../archive.ts';
 import { type CrashVcpu, parseCrash } from '../crash.ts';
 import { type Manifest, parseManifest } from '../manifest.ts';
 import { SCHEMA, type Signature } from '../signature.ts';
@@ -51,12 +51,18 @@ function wholeFiles(tar: Uint8Array): Map<string, Uint8Array> | undefined {
   return files;
 }
 
-/** Size of the tar that the manifest speaks of, which stands at the end of the gzip file modulo 2^32 (RFC 1952 2.3.1). */
-const tarSize = ({ files }: Manifest, manifestBytes: number): number =>
-  [manifestBytes, ...files.map(({ bytes }) => bytes)].reduce(
+/**
+ * Size of the tar that the manifest speaks of, or of what an image takes of it, which is packed alone: it stands at the end of the
+ * gzip file modulo 2^32 (RFC 1952 2.3.1).
+ */
+function tarSize({ files }: Manifest, manifestBytes: number): number {
+  const image = files.filter(({ name }) => name === IMAGE);
+  const sizes = (image.length > 0 ? image : files).map(({ bytes }) => bytes);
+  return [...sizes, ...(image.length > 0 ? [] : [manifestBytes])].reduce(
     (sum, bytes) => sum + BLOCK + blocks(bytes),
     2 * BLOCK,
   );
+}
 
 function parseSignature(content: string, source: string): WrittenSignature | undefined {
   const top = asObject(parseJson(content, source), source);

@@ -1,0 +1,94 @@
+// npm run bench:memory: what an image of the memory adds to the user CPU of `pvh-report collect` on a panicked Debian guest of 512 MiB,
+// against `zstd -3` over its pages that are not all zero, and against the whole core.elf; by turns, five times; the medians count.
+// With it the whole wall time against that of a report without. Needs the program zstd. Last line: `ratio <--memory=all/zstd -3>`.
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync, statSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isZeroPage, pagesOf } from '../../core/dump/vmcore-image.ts';
+import { openCoreFile } from '../../core/target/preserved.ts';
+import { Host } from '../kernel/guest.ts';
+import { debianKernel } from '../support/debian.ts';
+
+const ROUNDS = 5;
+const bin = fileURLToPath(new URL('../../dist/tools/bin/pvh-report.js', import.meta.url));
+
+using host = new Host();
+
+interface Cost {
+  readonly user: number;
+  readonly wall: number;
+}
+
+/** Seconds of one run of a program. */
+function costOf(...command: string[]): Cost {
+  const { stderr, status } = spawnSync(
+    'bash',
+    ['-c', 'TIMEFORMAT="cost %U %R"; time "$@" >/dev/null', 'bash', ...command],
+    { encoding: 'utf8', env: { ...process.env, PVH_STATE_DIR: host.stateDir } },
+  );
+  const [, user, wall] = /^cost (\S+) (\S+)$/m.exec(stderr) ?? [];
+  if (status !== 0 || user === undefined) throw new Error(`${command[0]}: exit ${status}\n${stderr}`);
+  return { user: Number(user), wall: Number(wall) };
+}
+
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+
+/** The pages of a dump that are not all zero, one behind the other. */
+function writeTouched(core: string, path: string): void {
+  const target = openCoreFile(core);
+  const file = openSync(path, 'w');
+  for (const { bytes } of pagesOf(target)) if (bytes && !isZeroPage(bytes)) writeSync(file, bytes);
+  closeSync(file);
+  target.close();
+}
+
+const domid = host.create('guest', {
+  on_crash: '"preserve"',
+  memory: '512',
+  vcpus: '2',
+  kernel: `"${debianKernel('linux-image-cloud-amd64').vmlinuz}"`,
+  extra: '"console=hvc0"',
+});
+await host.untilShutdown(domid);
+const core = join(host.stateDir, 'domains', String(domid), 'core.elf');
+const touched = join(host.stateDir, 'touched');
+writeTouched(core, touched);
+
+const reportOf = (part: string): string => join(host.stateDir, `${part}.tar.gz`);
+const collect = (part: string): Cost =>
+  costOf(
+    process.execPath,
+    ...[bin, 'collect', String(domid), '-q', `--memory=${part}`, '-o', reportOf(part)],
+  );
+const zstd = (path: string): Cost => costOf('zstd', '-q', '-3', '-T1', '-c', path);
+const runs = {
+  stacks: () => collect('stacks'),
+  kernel: () => collect('kernel'),
+  all: () => collect('all'),
+  touched: () => zstd(touched),
+  core: () => zstd(core),
+};
+type Name = keyof typeof runs;
+const names = Object.keys(runs) as Name[]; // the keys above
+const costs = new Map<Name, Cost[]>(names.map((name) => [name, []]));
+for (let round = 0; round < ROUNDS; round++) for (const name of names) costs.get(name)?.push(runs[name]());
+
+const user = (name: Name): number => median((costs.get(name) ?? []).map((cost) => cost.user));
+const wall = (name: Name): number => median((costs.get(name) ?? []).map((cost) => cost.wall));
+for (const part of ['stacks', 'kernel', 'all'] as const)
+  console.log(
+    `--memory=${part} ${user(part).toFixed(2)} s user, ${wall(part).toFixed(2)} s wall, ${statSync(reportOf(part)).size} bytes`,
+  );
+for (const [name, path] of [
+  ['touched', touched],
+  ['core', core],
+] as const)
+  console.log(`zstd -3 ${name} ${user(name).toFixed(2)} s user, of ${statSync(path).size} bytes`);
+const extra = (part: Name, reference: Name): string =>
+  ((user(part) - user('stacks')) / user(reference)).toFixed(2);
+console.log(`wall of --memory=all over --memory=stacks ${(wall('all') / wall('stacks')).toFixed(2)}`);
+console.log(`ratio of --memory=all to the whole core.elf ${extra('all', 'core')}`);
+console.log(`ratio of --memory=kernel ${extra('kernel', 'touched')}`);
+console.log(`ratio ${extra('all', 'touched')}`);
