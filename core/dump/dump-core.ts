@@ -24,8 +24,8 @@ export interface DumpImage {
     /** For example `.0-pvh`, at most 15 characters. */
     readonly extra: string;
   };
-  /** Ascending guest frame numbers with their 4096 bytes; `undefined` stands for a frame of zeros. */
-  readonly frames: Iterable<readonly [gfn: number, bytes: Uint8Array | undefined]>;
+  /** Ascending guest frame numbers with their 4096 bytes; `undefined` stands for zeros. With a count: so many frames from that one on. */
+  readonly frames: Iterable<readonly [gfn: number, bytes: Uint8Array | undefined, count?: number]>;
 }
 
 const XEN_ELFNOTE_DUMPCORE_NONE = 0x2000000;
@@ -86,17 +86,24 @@ function* writePages(
   const pages = new Gatherer(sink);
   let gfns = new Float64Array(1024);
   let count = 0;
-  for (const [gfn, bytes] of frames) {
+  let due = STEP;
+  for (const [gfn, bytes, run = 1] of frames) {
     assert(gfn > (count === 0 ? -1 : (gfns[count - 1] ?? -1)), 'frames of a dump ascend');
-    assert(bytes === undefined || bytes.length === PAGE, 'a frame has 4096 bytes');
-    if (count === gfns.length) {
-      const larger = new Float64Array(count * 2);
+    assert(bytes === undefined || bytes.length === run * PAGE, 'a frame has 4096 bytes');
+    if (count + run > gfns.length) {
+      const larger = new Float64Array(2 * count + run);
       larger.set(gfns);
       gfns = larger;
     }
-    if (bytes && Buffer.compare(bytes, ZEROS) !== 0) pages.write(start + count * PAGE, bytes);
-    gfns[count++] = gfn;
-    if (count % STEP === 0) yield;
+    const offset = start + count * PAGE;
+    if (bytes && run > 1) {
+      pages.flush();
+      sink.write(offset, bytes);
+    } else if (bytes && Buffer.compare(bytes, ZEROS) !== 0) pages.write(offset, bytes);
+    for (let index = 0; index < run; index++) gfns[count++] = gfn + index;
+    if (count < due) continue;
+    due = count + STEP;
+    yield;
   }
   pages.flush();
   return gfns.subarray(0, count);

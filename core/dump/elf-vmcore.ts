@@ -4,7 +4,7 @@
 // A page is in the file once, however many segments show it. Pages of zeros are holes. Same image, same bytes.
 import { PvhError } from '../../symbols/errors.ts';
 import { type DumpSink, Gatherer } from './sink.ts';
-import { isZeroPage, PAGE, pagesOf, type VirtualRange, type VmcoreImage } from './vmcore-image.ts';
+import { isZeros, PAGE, pagesOf, type VirtualRange, type VmcoreImage } from './vmcore-image.ts';
 import { vmcoreNotes } from './vmcore-notes.ts';
 
 const EHDR_SIZE = 64;
@@ -58,7 +58,7 @@ function writePages(sink: DumpSink, start: number, image: VmcoreImage): { runs: 
       run = undefined;
       continue;
     }
-    if (!isZeroPage(bytes)) gatherer.write(offset, bytes);
+    if (!isZeros(bytes)) gatherer.write(offset, bytes);
     if (run && run.start + run.length === gfn * PAGE) run.length += PAGE;
     else {
       run = { start: gfn * PAGE, length: PAGE, offset };

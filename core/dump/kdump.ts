@@ -4,7 +4,7 @@ import { deflateSync } from 'node:zlib';
 import { PvhError } from '../../symbols/errors.ts';
 import type { VmcoreSummary } from './elf-vmcore.ts';
 import { type DumpSink, Gatherer } from './sink.ts';
-import { isZeroPage, PAGE, pagesOf, type VmcoreImage } from './vmcore-image.ts';
+import { isZeros, PAGE, pagesOf, type VmcoreImage } from './vmcore-image.ts';
 import { vmcoreNotes } from './vmcore-notes.ts';
 
 const DUMP_DH_COMPRESSED_ZLIB = 1;
@@ -104,7 +104,7 @@ class PageWriter {
   }
 
   write(page: Uint8Array): void {
-    if (!isZeroPage(page)) this.#describe(this.#put(page));
+    if (!isZeros(page)) this.#describe(this.#put(page));
     else {
       this.#zero ??= this.#put(page).slice();
       this.#describe(this.#zero);

@@ -45,29 +45,39 @@ export interface VmcoreImage {
 
 const CHUNK = 256;
 
+type Memory = Pick<PhysicalFrames, 'readPhysical'> & { readonly frames: Iterable<readonly [number, number]> };
+
 /**
- * The pages of all frames, ascending. `bytes` is undefined for a frame that cannot be read although the source lists it; it is good
- * until the next page is asked for.
+ * All frames, ascending, as many at once as lie together, up to 1 MiB. `bytes` is undefined for one frame that cannot be read although
+ * the source lists it; it is good until the next ones are asked for.
  */
-export function* pagesOf(
-  memory: Pick<PhysicalFrames, 'readPhysical'> & { readonly frames: Iterable<readonly [number, number]> },
-): Generator<{ readonly gfn: number; readonly bytes: Uint8Array | undefined }> {
-  const chunk = new Uint8Array(CHUNK * PAGE);
-  // A view each costs more than what is done with most pages.
-  const pages = Array.from({ length: CHUNK }, (_, index) => chunk.subarray(index * PAGE, (index + 1) * PAGE));
-  for (const [first, count] of memory.frames)
-    for (let gfn = first; gfn < first + count; gfn += CHUNK) {
-      const length = Math.min(CHUNK, first + count - gfn);
-      const whole = tryRead(memory, gfn, chunk.subarray(0, length * PAGE));
-      for (let index = 0; index < length; index++) {
-        const bytes = pages[index] as Uint8Array; // index is below CHUNK
-        const good = whole || tryRead(memory, gfn + index, bytes);
-        yield { gfn: gfn + index, bytes: good ? bytes : undefined };
-      }
+export function* chunksOf(
+  memory: Memory,
+): Generator<{ readonly gfn: number; readonly count: number; readonly bytes: Uint8Array | undefined }> {
+  const buffer = new Uint8Array(CHUNK * PAGE);
+  for (const [first, length] of memory.frames)
+    for (let gfn = first; gfn < first + length; gfn += CHUNK) {
+      const count = Math.min(CHUNK, first + length - gfn);
+      const bytes = buffer.subarray(0, count * PAGE);
+      if (tryRead(memory, gfn, bytes)) yield { gfn, count, bytes };
+      else
+        for (let index = 0; index < count; index++) {
+          const page = buffer.subarray(0, PAGE);
+          yield { gfn: gfn + index, count: 1, bytes: tryRead(memory, gfn + index, page) ? page : undefined };
+        }
     }
 }
 
-function tryRead(memory: Pick<PhysicalFrames, 'readPhysical'>, gfn: number, into: Uint8Array): boolean {
+/** The same one by one. */
+export function* pagesOf(
+  memory: Memory,
+): Generator<{ readonly gfn: number; readonly bytes: Uint8Array | undefined }> {
+  for (const { gfn, count, bytes } of chunksOf(memory))
+    for (let index = 0; index < count; index++)
+      yield { gfn: gfn + index, bytes: bytes?.subarray(index * PAGE, (index + 1) * PAGE) };
+}
+
+function tryRead(memory: Memory, gfn: number, into: Uint8Array): boolean {
   try {
     memory.readPhysical(gfn * PAGE, into);
     return true;
@@ -77,5 +87,7 @@ function tryRead(memory: Pick<PhysicalFrames, 'readPhysical'>, gfn: number, into
   }
 }
 
-export const isZeroPage = (bytes: Uint8Array): boolean => Buffer.compare(bytes, ZEROS) === 0;
-const ZEROS = new Uint8Array(PAGE);
+/** @param bytes at most 1 MiB. */
+export const isZeros = (bytes: Uint8Array): boolean =>
+  Buffer.compare(bytes, ZEROS.subarray(0, bytes.length)) === 0;
+const ZEROS = new Uint8Array(CHUNK * PAGE);

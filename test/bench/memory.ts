@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isZeroPage, pagesOf } from '../../core/dump/vmcore-image.ts';
+import { isZeros, pagesOf } from '../../core/dump/vmcore-image.ts';
 import { openCoreFile } from '../../core/target/preserved.ts';
 import { Host } from '../kernel/guest.ts';
 import { debianKernel } from '../support/debian.ts';
@@ -39,7 +39,7 @@ const median = (values: readonly number[]): number =>
 function writeTouched(core: string, path: string): void {
   const target = openCoreFile(core);
   const file = openSync(path, 'w');
-  for (const { bytes } of pagesOf(target)) if (bytes && !isZeroPage(bytes)) writeSync(file, bytes);
+  for (const { bytes } of pagesOf(target)) if (bytes && !isZeros(bytes)) writeSync(file, bytes);
   closeSync(file);
   target.close();
 }
