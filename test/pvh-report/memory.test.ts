@@ -71,6 +71,9 @@ describe('a report with all of the memory', { timeout: 180_000 }, () => {
     const folder = file('all');
     mkdirSync(folder);
     execFileSync('tar', ['xzf', all.path, '-C', folder, '--strip-components=1']);
+    expect(readFileSync(join(folder, 'README.txt'), 'utf8')).toMatch(
+      `\n${IMAGE} has the memory of the guest`,
+    );
     writeFileSync(file('all.core'), decompress(readFileSync(join(folder, IMAGE))));
     const flags = ['-s', vmlinuxOf(SAMPLE), '-f', '-a', '-C'];
     expect(host.ok('xenctx', ...flags, file('all.core'))).toBe(host.ok('xenctx', ...flags, String(domid)));

@@ -1,5 +1,6 @@
 // report.txt: the crash on one page, made from the other files. README.txt: what the files are.
 
+import { IMAGE } from './archive.ts';
 import type { CrashVcpu } from './crash.ts';
 import { ending, type Facts } from './facts.ts';
 import type { Manifest } from './manifest.ts';
@@ -134,14 +135,17 @@ export function renderReadme(collected: readonly (readonly [string, string])[]):
     '',
     ...files.map(([name, what]) => `  ${name.padEnd(width)} ${what}`),
     '',
-    'Texts of the guest (console.log, guest.cfg, xenstore.txt, the stack in xenctx.txt) may hold names,',
-    'addresses and other private data: read them before you pass the report on.',
+    'Texts of the guest (console.log, guest.cfg, input.log, xenstore.txt, the stack in xenctx.txt) may',
+    'hold names, addresses and other private data: read them before you pass the report on.',
     ...(page.length > 0 ? ['report.html shows all of them.'] : []),
     ...(collected.some(([name]) => name === 'memory.core')
       ? [
           'memory.core has stacks and other memory of the kernel, with whatever stood there.',
           'Symbols are added by: pvh-report symbolize REPORT.tar.gz -s vmlinux',
         ]
+      : []),
+    ...(collected.some(([name]) => name === IMAGE)
+      ? [`${IMAGE} has the memory of the guest itself: think of who will have it.`]
       : []),
     ...(ofHost
       ? ['Files called host-... tell of the host and of the other domains on it: read them too.']
