@@ -14,6 +14,7 @@ const XENCTRL = {
   xc_domain_unpause: 'int xc_domain_unpause(void *, uint32_t)',
   xc_domain_get_guest_width: 'int xc_domain_get_guest_width(void *, uint32_t, void *)',
   xc_domain_maximum_gpfn: 'int xc_domain_maximum_gpfn(void *, uint32_t, void *)',
+  xc_vcpu_getinfo: 'int xc_vcpu_getinfo(void *, uint32_t, uint32_t, void *)',
   xc_vcpu_getcontext: 'int xc_vcpu_getcontext(void *, uint32_t, uint32_t, void *)',
   xc_domain_hvm_getcontext_partial:
     'int xc_domain_hvm_getcontext_partial(void *, uint32_t, uint16_t, uint16_t, void *, uint32_t)',
@@ -35,6 +36,9 @@ const PROT_READ = 1;
 const DOMAIN_INFO_ROOM = 512;
 /** Xen gives no domain this number or a higher one (DOMID_FIRST_RESERVED). */
 const DOMID_END = 0x7ff0;
+/** xen_domctl_getvcpuinfo has 24 bytes, the fifth is `online`. */
+const VCPU_INFO_ROOM = 64;
+const VCPU_INFO_ONLINE = 4;
 const HVM_SAVE_CPU = 2;
 const XENVER_version = 0;
 const XENVER_extraversion = 1;
@@ -164,6 +168,14 @@ export class XenControl {
   /** Takes one off. @throws PvhError */
   unpause(domid: number): void {
     this.#check(this.#xc.xc_domain_unpause(this.#handle, domid), domid, 'xc_domain_unpause');
+  }
+
+  /** Whether a vCPU is up. @throws PvhError */
+  isOnline(domid: number, vcpu: number): boolean {
+    const info = new Uint8Array(VCPU_INFO_ROOM);
+    const result = this.#xc.xc_vcpu_getinfo(this.#handle, domid, vcpu, info);
+    this.#check(result, domid, `xc_vcpu_getinfo of vcpu ${vcpu}`);
+    return info[VCPU_INFO_ONLINE] !== 0;
   }
 
   /** vcpu_guest_context of a vCPU. @throws PvhError, ENODATA for one that was never started */

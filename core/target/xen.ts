@@ -52,7 +52,10 @@ function readXenVcpu(
   lacks: string[],
 ): TargetVcpu {
   let context: Uint8Array;
+  // Not the flag in the context: that of a PV guest's first vCPU stays as it was when the domain was built.
+  let online: boolean;
   try {
+    online = control.isOnline(domid, id);
     context = control.vcpuContext(domid, id);
   } catch (error) {
     if (!(error instanceof PvhError)) throw error;
@@ -61,15 +64,15 @@ function readXenVcpu(
   if (!hvm) {
     const narrow = control.guestWidth(domid) === 4;
     const read = narrow ? readVcpu32(context.subarray(0, VCPU_CONTEXT_32_SIZE)) : pvVcpu(readVcpu(context));
-    return { id, ...read };
+    return { id, ...read, online };
   }
   try {
-    return { id, ...readVcpu(context, control.hvmCpu(domid, id)) };
+    return { id, ...readVcpu(context, control.hvmCpu(domid, id)), online };
   } catch (error) {
     if (!(error instanceof PvhError)) throw error;
     const why = error.code === 'ENODATA' ? 'Xen tells them only of a vCPU that is up' : error.message;
     lacks.push(`EFER, descriptor tables and MSRs of vcpu ${id}: ${why}`);
-    return { id, ...readVcpu(context) };
+    return { id, ...readVcpu(context), online };
   }
 }
 
