@@ -5,8 +5,8 @@ import { type Comparison, compareReports, mirror } from '../../tools/pvh-report/
 import { noiseOf } from '../../tools/pvh-report/diff/noise.ts';
 import { renderComparison } from '../../tools/pvh-report/diff/render.ts';
 import { parseScope, SECTIONS } from '../../tools/pvh-report/diff/scope.ts';
-import { main } from '../../tools/pvh-report/main.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
+import { pvhReport } from './redact/run.ts';
 import { type MadeUpCrash, packReport, scratchFolder } from './support.ts';
 
 const folder = scratchFolder();
@@ -16,18 +16,7 @@ let made = 0;
 const file = async (crash: MadeUpCrash) => folder.write(`${++made}.tar.gz`, await packReport(crash));
 const report = async (crash: MadeUpCrash) => readReport(await file(crash));
 
-async function diff(...argv: string[]) {
-  let [out, err] = ['', ''];
-  const status = await main(['diff', ...argv], process.env, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { status, out, err };
-}
+const diff = (...argv: string[]) => pvhReport('diff', ...argv);
 
 const monday: MadeUpCrash = {
   frames: ['shutdown', 'panic', 'mount_root', 'start_services', 'sample_main', 'start'],

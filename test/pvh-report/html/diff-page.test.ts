@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { main } from '../../../tools/pvh-report/main.ts';
+import { pvhReport } from '../redact/run.ts';
 import { type MadeUpCrash, packReport, scratchFolder } from '../support.ts';
 import { hasChromium, launch, open } from './browser.ts';
 
@@ -12,18 +12,7 @@ afterAll(() => folder.remove());
 
 const page = join(folder.path, 'diff.html');
 
-async function diff(...argv: string[]) {
-  let [out, err] = ['', ''];
-  const status = await main(['diff', ...argv], process.env, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { status, out, err };
-}
+const diff = (...argv: string[]) => pvhReport('diff', ...argv);
 
 let made = 0;
 const report = async (crash: MadeUpCrash) => folder.write(`${++made}.tar.gz`, await packReport(crash));
