@@ -368,20 +368,25 @@ describe('an image from somebody else', { timeout: 120_000 }, () => {
 test('a compressed dump is the dump, wherever its zeros are', () => {
   const compress = openCompressor();
   if (!compress) throw new Error('no compressor');
-  const page = (gfn: number): Uint8Array => new Uint8Array(4096).fill(gfn % 256 || 1);
-  const layouts: (readonly [first: number, count: number, zero: (gfn: number) => boolean])[] = [
-    [0, 0, () => false],
-    [0, 1000, () => false],
-    [0, 3000, () => true],
-    [5, 3000, (gfn) => gfn < 1500],
-    [7, 3000, (gfn) => gfn > 100 && gfn < 2000 && gfn !== 1500],
+  const layouts: (readonly [first: number, count: number, zero: (gfn: number) => boolean, run: number])[] = [
+    [0, 0, () => false, 1],
+    [0, 1000, () => false, 1],
+    [0, 3000, () => true, 1],
+    [5, 3000, (gfn) => gfn < 1500, 1],
+    [7, 3000, (gfn) => gfn > 100 && gfn < 2000 && gfn !== 1500, 1],
+    // 1 MiB at once, before, between and behind smaller ones and zeros.
+    [0, 1024, () => false, 256],
+    [3, 1100, (gfn) => gfn > 300 && gfn < 500, 256],
+    [3, 1100, (gfn) => gfn < 700, 100],
   ];
-  for (const [first, count, zero] of layouts) {
+  for (const [first, count, zero, run] of layouts) {
     const frames = (): DumpImage['frames'] =>
-      Array.from({ length: count }, (_, index) => [
-        first + index,
-        zero(first + index) ? undefined : page(first + index),
-      ]);
+      Array.from({ length: Math.ceil(count / run) }, (_, index) => {
+        const gfn = first + index * run;
+        const length = Math.min(run, first + count - gfn);
+        const pages = Array.from({ length }, (_, at) => new Uint8Array(4096).fill((gfn + at) % 256 || 1));
+        return [gfn, zero(gfn) ? undefined : Buffer.concat(pages), length];
+      });
     const image = { vcpus: [], xen: { major: 4, minor: 17, extra: '' } };
     const plain = new Uint8Array(16 * MIB);
     const size = writeDumpCore(

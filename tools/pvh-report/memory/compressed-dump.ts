@@ -32,13 +32,19 @@ export class CompressedDump implements DumpSink {
       return;
     }
     this.#skip(offset - this.#end);
+    this.#end = offset + bytes.length;
+    if (bytes.length === PIECE) {
+      // As most come: not copied first.
+      this.#flush();
+      this.#append(this.#compress(Buffer.from(bytes.buffer, bytes.byteOffset, PIECE)));
+      return;
+    }
     for (let done = 0; done < bytes.length; ) {
       const part = bytes.subarray(done, done + PIECE - this.#used);
       this.#piece.set(part, this.#used);
       this.#take(part.length);
       done += part.length;
     }
-    this.#end = offset + bytes.length;
   }
 
   /** Ends the file. @returns the frames that come before those that were appended. */
