@@ -87,15 +87,20 @@ export class PageKinds {
     this.#view = new DataView(new ArrayBuffer(TOGETHER * size));
   }
 
-  /** Kinds of the frames from `first` on, one by one. */
-  *kinds(first: number, count: number): Generator<PageKind> {
-    for (let gfn = first; gfn < first + count; ) {
+  /** Kinds of the frames from `first` on, each with the number of frames in a row that are told of at once. */
+  *kinds(first: number, count: number): Generator<readonly [kind: PageKind, count: number]> {
+    const last = first + count;
+    for (let gfn = first; gfn < last; ) {
       const start = gfn - (gfn % TOGETHER);
-      const end = Math.min(first + count, start + TOGETHER);
+      const end = Math.min(last, start + TOGETHER);
       const known = end <= this.#freeUntil || this.#read(start);
-      for (; gfn < end; gfn++)
-        if (gfn < this.#freeUntil) yield 'free';
-        else yield known ? this.#kindAt((gfn % TOGETHER) * this.#layout.size, gfn) : 'unknown';
+      while (gfn < end) {
+        const kind = known ? this.#kindAt(gfn) : 'unknown';
+        // A block of free frames may go on behind these struct pages.
+        const next = kind === 'free' ? Math.min(last, this.#freeUntil) : gfn + 1;
+        yield [kind, next - gfn];
+        gfn = next;
+      }
     }
   }
 
@@ -136,7 +141,10 @@ export class PageKinds {
     }
   }
 
-  #kindAt(at: number, gfn: number): PageKind {
+  /** Of a frame whose struct page was read last, or that lies in a free block. */
+  #kindAt(gfn: number): PageKind {
+    if (gfn < this.#freeUntil) return 'free';
+    const at = (gfn % TOGETHER) * this.#layout.size;
     const { compoundHead, mapcount, private: order, buddy } = this.#layout;
     const view = this.#view;
     if ((view.getUint8(at + compoundHead) & 1) !== 0)

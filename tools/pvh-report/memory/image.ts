@@ -42,17 +42,20 @@ function* chosenRuns(
   kept: ReadonlySet<number>,
   counts: Counts,
 ): Generator<readonly [number, number]> {
-  for (const [first, count] of frames) {
+  for (const [first, length] of frames) {
     let start = first;
     let gfn = first;
-    for (const kind of kinds.kinds(first, count)) {
-      if (kind === 'unknown') counts.unknown++;
-      else if (kind !== 'kernel' && !kept.has(gfn)) {
-        if (gfn > start) yield [start, gfn - start];
-        start = gfn + 1;
-        counts[kind]++;
-      }
-      gfn++;
+    for (const [kind, count] of kinds.kinds(first, length)) {
+      const end = gfn + count;
+      if (kind === 'unknown') counts.unknown += count;
+      else if (kind !== 'kernel')
+        for (; gfn < end; gfn++) {
+          if (kept.has(gfn)) continue;
+          if (gfn > start) yield [start, gfn - start];
+          start = gfn + 1;
+          counts[kind]++;
+        }
+      gfn = end;
     }
     if (gfn > start) yield [start, gfn - start];
   }
