@@ -182,15 +182,17 @@ describe('a report with all of the memory', { timeout: 180_000 }, () => {
     expect((await unpackReport(file('r.tar.gz'))).image).toBeUndefined();
   });
 
-  test('what no kernel tells of is left out with the reason', async () => {
-    const { path } = collected('kernel.tar.gz', '--memory=kernel');
+  test('what no kernel tells of is left out with the reason, and the report says that it is partial', async () => {
+    const path = file('kernel.tar.gz');
+    const ran = host.run('pvh-report', 'collect', String(domid), '-q', '--memory=kernel', '-o', path);
+    expect(ran).toMatchObject({ status: 3, stderr: expect.stringMatching(/^missing: memory-image/m) });
     const { manifest, image } = await unpackReport(path);
     expect(image).toBeUndefined();
     expect(manifest.missing).toContainEqual({
       item: IMAGE,
       reason: expect.stringContaining('what its pages are used for cannot be told: not a Linux kernel'),
       cause: 'failed',
-      required: false,
+      required: true,
     });
   });
 

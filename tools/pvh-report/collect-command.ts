@@ -40,9 +40,8 @@ export interface CollectOptions {
 
 /** Lines about what is not in the report. */
 function complain({ manifest }: Collected, quiet: boolean, err: Streams['err']): void {
-  // An image is only missing when it was asked for.
   for (const { item, reason, required, cause } of manifest.missing)
-    if (required || !(cause === 'skipped' || cause === 'size' || (quiet && item !== IMAGE)))
+    if (required || !(cause === 'skipped' || cause === 'size' || quiet))
       err(`missing: ${item}: ${reason.replace(/\p{Cc}/gu, '?')}\n`);
   const forRoot = manifest.missing.filter(({ cause }) => cause === 'root').length;
   if (forRoot > 0) err(`pvh-report: ${forRoot} of these need root: run it as root to have them\n`);

@@ -95,7 +95,6 @@ const GUEST_COLLECTORS: readonly Collector[] = [
     },
     origin: 'raw',
     privacy: 'maybe',
-    required: false,
     bound: MAX_IMAGE,
   },
   {
