@@ -1,11 +1,15 @@
 // An index of `pvh-report triage` in a bucket, on a server of the S3 protocol on loopback: s3rver, or the one that PVH_TEST_S3
 // names (http://host:port), with a bucket `reports` and `S3RVER` for both keys.
 import { type ChildProcess, spawn } from 'node:child_process';
+import crypto from 'node:crypto';
+import dns from 'node:dns';
 import { copyFileSync, existsSync, readdirSync, renameSync } from 'node:fs';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import S3rver from '@20minutes/s3rver';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { main } from '../../tools/pvh-report/main.ts';
 import { Bucket } from '../../tools/pvh-report/triage/bucket.ts';
 import type { Triage } from '../../tools/pvh-report/triage/groups.ts';
@@ -113,6 +117,124 @@ test('many parts become one, for everybody', async () => {
   expect(await json(machine('three'), '--no-update')).toMatchObject({ reports: 21 });
 });
 
+/** s3rver makes its tokens with DES, which OpenSSL 3 has as triple DES with three times the same key. */
+function giveDes(): void {
+  for (const of of ['createCipheriv', 'createDecipheriv'] as const) {
+    const original = crypto[of] as (name: string, key: Uint8Array, iv: unknown) => never; // both take these three
+    vi.spyOn(crypto, of).mockImplementation((name: string, key: unknown, iv: unknown) => {
+      const bytes = key as Uint8Array; // as s3rver gives it
+      return name === 'des'
+        ? original('des-ede3-cbc', Buffer.concat([bytes, bytes, bytes]), iv)
+        : original(name, bytes, iv);
+    });
+  }
+  onTestFinished(() => void vi.restoreAllMocks());
+}
+
+test('a part behind the first thousand objects', async () => {
+  giveDes();
+  await write();
+  const bucket = await Bucket.open(url, env);
+  const names = Array.from({ length: 1010 }, (_, n) => `reports--${String(n).padStart(4, '0')}`);
+  while (names.length > 0)
+    await Promise.all(names.splice(0, 101).map((name) => bucket.put(name, new Uint8Array(1))));
+  expect(await json(machine('one'), folder.path)).toMatchObject({ reports: 1 });
+  expect(await bucket.list('reports-')).toHaveLength(1011);
+  expect(await json(machine('two'), '--no-update')).toMatchObject({ reports: 1 });
+});
+
+/** A server for one test. @returns its port. */
+async function serve(answer: RequestListener): Promise<number> {
+  const own = createServer(answer);
+  await new Promise<void>((ready) => own.listen(0, '127.0.0.1', ready));
+  onTestFinished(() => void own.close());
+  return (own.address() as AddressInfo).port; // it listens on a port
+}
+
+describe('a list', () => {
+  /** A server that only lists. @param page of the nth request. */
+  async function listed(page: (nth: number) => string): Promise<string[]> {
+    let nth = 0;
+    const port = await serve(({ url: asked = '' }, response) => {
+      const token = new URL(asked, 'http://host').searchParams.get('continuation-token');
+      response.end(token === null || token === 'a&b "c"' ? page(nth++) : '');
+    });
+    const bucket = await Bucket.open(url, { ...env, AWS_ENDPOINT_URL: `http://127.0.0.1:${port}` });
+    return (await bucket.list('')).map(({ name }) => name);
+  }
+  const part = (name: string): string => `<Contents><Key>${name}</Key><Size>1</Size></Contents>`;
+  const more = '<IsTruncated>true</IsTruncated>';
+  const first = `${more}<NextContinuationToken>a&amp;b &#34;c&quot;</NextContinuationToken>`;
+
+  test('that changes between its pages is read again', async () => {
+    // The second page lacks what has become the third, which came behind the first page.
+    const pages = [first + part('a'), '', first + part('c'), '', first + part('c'), ''];
+    expect(await listed((nth) => pages[nth] ?? '')).toEqual(['c']);
+  });
+
+  test.each<[string, (nth: number) => string, RegExp]>([
+    ['does not end', (nth) => first + part(String(nth)), /list does not end \(1000 objects/],
+    ['does not say how to go on', () => more, /not how to go on/],
+    [
+      'is never the same',
+      (nth) => (nth % 2 === 0 ? first : part(String(nth))),
+      /others change it faster than it can be listed/,
+    ],
+  ])('that %s', async (_, page, words) => {
+    await expect(listed(page)).rejects.toThrow(words);
+  });
+});
+
+describe('where the bucket is', () => {
+  /** Hosts that were asked for; all are on loopback. */
+  function hosts(): Set<string> {
+    const asked = new Set<string>();
+    vi.spyOn(dns, 'lookup').mockImplementation(((
+      host: string,
+      _: unknown,
+      done: (...found: unknown[]) => void,
+    ) => {
+      asked.add(host);
+      done(null, [{ address: '127.0.0.1', family: 4 }]);
+    }) as never); // one of its forms
+    onTestFinished(() => void vi.restoreAllMocks());
+    return asked;
+  }
+
+  test('its name is in the host, and not in the path, when that is asked for', async () => {
+    const asked: string[] = [];
+    const port = await serve(({ headers: { host }, url: path }, response) => {
+      asked.push(`${host}${path?.replace(/&.*/, '')}`);
+      response.end();
+    });
+    hosts();
+    const bucket = await Bucket.open('s3://reports/x', {
+      ...env,
+      AWS_ENDPOINT_URL_S3: `http://storage.example:${port}/`,
+      AWS_S3_ADDRESSING_STYLE: 'virtual',
+    });
+    await bucket.list('');
+    await bucket.get('a b');
+    const host = `reports.storage.example:${port}`;
+    expect(asked).toEqual([`${host}/?list-type=2`, `${host}/x/a%20b`]);
+  });
+
+  test.each<[string, Record<string, string | undefined>, string]>([
+    ['s3://reports', {}, 'reports.s3.eu-west-1.amazonaws.com'],
+    ['s3://reports', { AWS_REGION: undefined, AWS_DEFAULT_REGION: 'eu-9' }, 'reports.s3.eu-9.amazonaws.com'],
+    ['s3://re.ports', {}, 's3.eu-west-1.amazonaws.com'],
+    ['s3://reports', { AWS_S3_ADDRESSING_STYLE: 'path' }, 's3.eu-west-1.amazonaws.com'],
+    ['s3://reports', { AWS_ENDPOINT_URL: 'https://storage.example' }, 'storage.example'],
+  ])('%s with %o: %s', async (at, changed, host) => {
+    const asked = hosts();
+    const bucket = await Bucket.open(at, { ...env, AWS_ENDPOINT_URL: undefined, ...changed });
+    await expect(bucket.list('')).rejects.toThrow(
+      `${changed['AWS_ENDPOINT_URL'] ? host : 'amazonaws.com'} does not answer`,
+    );
+    expect([...asked]).toEqual([host]);
+  });
+});
+
 test('a part that was damaged, and one that was put there by hand', async () => {
   await write();
   await json(machine('one'), folder.path);
@@ -143,6 +265,18 @@ describe('what cannot be', () => {
       undefined,
       { AWS_ENDPOINT_URL: 'http://S3RVER@host' },
       /AWS_ENDPOINT_URL: not of the form/,
+    ],
+    [
+      'another style of addresses',
+      undefined,
+      { AWS_S3_ADDRESSING_STYLE: 'host' },
+      /AWS_S3_ADDRESSING_STYLE host: not path, virtual or auto/,
+    ],
+    [
+      'a host of no name',
+      undefined,
+      { AWS_S3_ADDRESSING_STYLE: 'virtual' },
+      /no host can be called reports\.127\.0\.0\.1/,
     ],
     ['no bucket of that name', 's3://other/x', {}, /refuses to GET: 404 NoSuchBucket/],
     ['no name of a bucket', 's3://A', {}, /s3:\/\/A: not of the form/],

@@ -1,5 +1,5 @@
 // pvh-report triage
-import { lstatSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { cleanJson } from '../shared/clean-text.ts';
 import { ToolFailure } from '../shared/failure.ts';
@@ -9,7 +9,7 @@ import { EXIT, type Streams } from './exit.ts';
 import { Bucket, isBucketUrl } from './triage/bucket.ts';
 import { Database } from './triage/duckdb.ts';
 import { renderTriage, triage } from './triage/groups.ts';
-import { type Place, placeOf } from './triage/listing.ts';
+import { listFiles, type Place, placeOf } from './triage/listing.ts';
 import { Index, type IndexPlace } from './triage/parts.ts';
 import { ask, renderAnswer } from './triage/query.ts';
 import { Names, update } from './triage/update.ts';
@@ -116,6 +116,11 @@ export async function runTriage(
   if (options.update && places.length === 0)
     throw usage('no folder of reports; --no-update asks the index as it is');
   const place = await indexPlace(places, options.index, env);
+  const nothing = () =>
+    usage(`${args.join(' ')}: no report there`, 'reports are files *.tar.gz and *.tgz');
+  // What has gone from an index is marked there; a new one would be of nothing.
+  if (options.update && !existsSync(place.folder) && listFiles(places, () => undefined).next().done)
+    throw nothing();
   const names = new Names(place.folder);
   using database = await Database.open();
   const index = await Index.open(place, database, options.update);
@@ -131,6 +136,7 @@ export async function runTriage(
       for (const problem of updated.problems) err(`pvh-report: ${problem}\n`);
       if (!options.quiet)
         err(`index: ${updated.read} read, ${updated.unchanged} as before, ${updated.removed} gone\n`);
+      if (updated.read + updated.unchanged === 0) throw nothing();
     } finally {
       progress.clear();
     }

@@ -18,6 +18,10 @@ export interface StoredObject {
 const TIMEOUT_MS = 600_000;
 const RETRIES = 3;
 const MAX_REASON = 300;
+/** A page has up to 1000 objects. */
+const MAX_PAGES = 1000;
+/** A list of several pages may change so often while it is read. */
+const MAX_ROUNDS = 10;
 
 const S3_URL = /^s3:\/\/(?<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(?<prefix>.*))?$/s;
 
@@ -42,9 +46,37 @@ async function loadClient(): Promise<typeof import('aws4fetch')> {
   }
 }
 
-/** Text of the first such element; ours have no elements in them, and no names that need escaping. */
+const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
+
+/** Text of the first such element; ours have no elements in them. */
 const element = (xml: string, name: string): string | undefined =>
-  new RegExp(`<${name}>([^<]*)</${name}>`).exec(xml)?.[1];
+  new RegExp(`<${name}>([^<]*)</${name}>`)
+    .exec(xml)?.[1]
+    ?.replace(/&(?:#(\d{1,5})|(\w+));/g, (whole, code, entity) =>
+      code === undefined ? (ENTITIES[entity] ?? whole) : String.fromCharCode(Number(code)),
+    );
+
+/**
+ * URL of the bucket, without a slash at the end: not all servers read one as part of what was signed. Its name is part of the
+ * host at Amazon, which calls the other style outdated, and of the path elsewhere, where hosts of that name are seldom set up:
+ * so decide Amazon's own tools. A name with a dot fits no certificate.
+ * @throws ToolFailure
+ */
+function urlOf(bucket: string, region: string, env: Env): string {
+  const own = env['AWS_ENDPOINT_URL_S3'] || env['AWS_ENDPOINT_URL'];
+  const endpoint = own || `https://s3.${region}.amazonaws.com`;
+  if (!/^https?:\/\/[^/@]+(\/|$)/.test(endpoint) || !URL.canParse(endpoint))
+    throw failure(['AWS_ENDPOINT_URL: not of the form https://host']);
+  const style = env['AWS_S3_ADDRESSING_STYLE'] || 'auto';
+  if (!['auto', 'path', 'virtual'].includes(style))
+    throw failure([`AWS_S3_ADDRESSING_STYLE ${style}: not path, virtual or auto`]);
+  const base = endpoint.replace(/\/+$/, '');
+  if (style === 'path' || (style === 'auto' && (own || bucket.includes('.')))) return `${base}/${bucket}`;
+  const virtual = base.replace('://', `://${bucket}.`);
+  if (!URL.canParse(virtual))
+    throw failure([`AWS_S3_ADDRESSING_STYLE virtual: no host can be called ${bucket}.${new URL(base).host}`]);
+  return virtual;
+}
 
 export class Bucket {
   /** As the user gave it, without a slash at the end. */
@@ -52,7 +84,6 @@ export class Bucket {
   /** Tells it from others, of other servers too; 16 hex digits. */
   readonly id: string;
   readonly #client: AwsClient;
-  /** URL of the bucket, without a slash at the end: not all servers read one as part of what was signed. */
   readonly #base: string;
   /** Of the keys: empty, or with a slash at the end. */
   readonly #prefix: string;
@@ -67,7 +98,8 @@ export class Bucket {
 
   /**
    * Asks nothing of the server yet.
-   * @param env AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL(_S3).
+   * @param env AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL(_S3),
+   * AWS_S3_ADDRESSING_STYLE.
    * @throws ToolFailure that says what is missing.
    */
   static async open(url: string, env: Env): Promise<Bucket> {
@@ -79,10 +111,7 @@ export class Bucket {
     if (!AWS_ACCESS_KEY_ID || !AWS_SECRET_ACCESS_KEY)
       throw failure([`${url}: the environment lacks AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY`]);
     const region = env['AWS_REGION'] || env['AWS_DEFAULT_REGION'] || 'us-east-1';
-    const endpoint =
-      env['AWS_ENDPOINT_URL_S3'] || env['AWS_ENDPOINT_URL'] || `https://s3.${region}.amazonaws.com`;
-    if (!/^https?:\/\/[^/@]+(\/|$)/.test(endpoint) || !URL.canParse(endpoint))
-      throw failure(['AWS_ENDPOINT_URL: not of the form https://host']);
+    const base = urlOf(bucket, region, env);
     const { AwsClient } = await loadClient();
     const client = new AwsClient({
       accessKeyId: AWS_ACCESS_KEY_ID,
@@ -95,21 +124,46 @@ export class Bucket {
     return new Bucket(
       [`s3://${bucket}`, ...folders].join('/'),
       client,
-      `${endpoint.replace(/\/+$/, '')}/${bucket}`,
+      base,
       folders.map((part) => `${part}/`).join(''),
     );
   }
 
-  /** Of what lies directly behind the prefix. @param start of the names: of them there are few. @throws ToolFailure */
+  /**
+   * Of what lies directly behind the prefix. A list of several pages is read until it is the same twice: what others put while it
+   * is read, instead of what they remove, could be on none of its pages.
+   * @param start of the names. @throws ToolFailure
+   */
   async list(start: string): Promise<StoredObject[]> {
+    let before: string | undefined;
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const { objects, pages } = await this.#listOnce(start);
+      const names = objects.map(({ name }) => name).join('\n');
+      if (pages === 1 || names === before) return objects;
+      before = names;
+    }
+    throw failure([`index ${this.url}: others change it faster than it can be listed: try again later`]);
+  }
+
+  async #listOnce(start: string): Promise<{ objects: StoredObject[]; pages: number }> {
     const query = new URLSearchParams({ 'list-type': '2', prefix: this.#prefix + start, delimiter: '/' });
-    const xml = new TextDecoder().decode(await this.#ask('GET', `?${query}`));
-    if (element(xml, 'IsTruncated') === 'true')
-      throw failure([`index ${this.url}: more than 1000 objects that begin with ${start}`]);
-    return [...xml.matchAll(/<Contents>.*?<\/Contents>/gs)].map(([entry]) => ({
-      name: element(entry, 'Key')?.replace(/^.*\//s, '') ?? '',
-      bytes: Number(element(entry, 'Size')),
-    }));
+    const objects: StoredObject[] = [];
+    for (let pages = 1; pages <= MAX_PAGES; pages++) {
+      const xml = new TextDecoder().decode(await this.#ask('GET', `?${query}`));
+      for (const [entry] of xml.matchAll(/<Contents>.*?<\/Contents>/gs))
+        objects.push({
+          name: element(entry, 'Key')?.replace(/^.*\//s, '') ?? '',
+          bytes: Number(element(entry, 'Size')),
+        });
+      if (element(xml, 'IsTruncated') !== 'true') return { objects, pages };
+      const next = element(xml, 'NextContinuationToken');
+      if (next === undefined)
+        throw failure([`index ${this.url}: the server lists a part and not how to go on`]);
+      query.set('continuation-token', next);
+    }
+    throw failure([
+      `index ${this.url}: the server's list does not end (${objects.length} objects that begin with ${start})`,
+    ]);
   }
 
   /** Nothing when it has gone. @throws ToolFailure */

@@ -46,6 +46,9 @@ function placeOfPattern(pattern: string): Place {
   };
 }
 
+const notThere = (path: string, cause: unknown): ToolFailure =>
+  new ToolFailure([`pvh-report: ${path}: ${systemError(cause) ?? String(cause)}`], EXIT.unusable, { cause });
+
 /** What an argument means. @throws ToolFailure when there is no such file or folder. */
 export function placeOf(argument: string): Place {
   const path = resolve(argument);
@@ -54,12 +57,14 @@ export function placeOf(argument: string): Place {
       return { base: dirname(path), covers: (other) => other === path, file: path };
     return { base: path, covers: (other) => isBelow(path, other) && isReportName(basename(other)) };
   } catch (error) {
-    if (/[*?]/.test(argument)) return placeOfPattern(argument);
-    throw new ToolFailure(
-      [`pvh-report: ${argument}: ${systemError(error) ?? String(error)}`],
-      EXIT.unusable,
-      { cause: error },
-    );
+    if (!/[*?]/.test(argument)) throw notThere(argument, error);
+    const place = placeOfPattern(argument);
+    try {
+      statSync(place.base);
+    } catch (cause) {
+      throw notThere(place.base, cause);
+    }
+    return place;
   }
 }
 

@@ -11,6 +11,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -32,8 +33,10 @@ import { COLUMNS } from './row.ts';
 const INDEX_SCHEMA = '1';
 const SCHEMA_KEY = 'pvh_report_triage';
 
-/** More parts than these become one. */
+/** When there are more parts the youngest become one. */
 const MAX_PARTS = 8;
+/** Parts as large as this are left alone: one is written, sent and fetched whole, from memory. */
+const FULL_BYTES = 256 << 20;
 
 interface Part {
   readonly name: string;
@@ -56,6 +59,8 @@ export interface IndexPlace {
   readonly bucket?: Bucket;
 }
 
+/** Of what DuckDB says of a part. */
+const MAX_REASON = 300;
 /** While parts are fetched others may go, as often as they are made one. */
 const MAX_ROUNDS = 10;
 
@@ -118,7 +123,7 @@ export class Index {
       this.#sweep();
       const last = Math.max(0, ...this.#all().map((part) => part.last));
       await this.#write(last + 1, last + 1, `SELECT ${columnNames}, removed FROM batch`);
-      if (this.#parts().length > MAX_PARTS) await this.#compact();
+      await this.#compact();
     });
     await this.#database.run('DELETE FROM known WHERE path IN (SELECT path FROM batch)');
     await this.#database.run('INSERT INTO known SELECT * FROM batch');
@@ -136,7 +141,7 @@ export class Index {
     });
   }
 
-  /** Those that count, oldest first. */
+  /** Those that count, oldest first: by their names. */
   #parts(): Part[] {
     const all = this.#all();
     const isWithin = (inner: Part, outer: Part): boolean =>
@@ -147,7 +152,7 @@ export class Index {
       inner.last <= outer.last;
     return all
       .filter((part) => !all.some((other) => isWithin(part, other)))
-      .sort((a, b) => a.last - b.last || a.first - b.first);
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   /** Removes what an end at the wrong moment left. Only under the lock. */
@@ -189,14 +194,36 @@ export class Index {
     return content !== undefined;
   }
 
+  /** Who reads without the lock sees parts go, as often as they are made one. */
   async #load(): Promise<void> {
-    const parts = this.#parts();
+    for (let round = 1; ; round++) {
+      const parts = this.#parts();
+      try {
+        await this.#loadParts(parts);
+        return;
+      } catch (error) {
+        if (round === MAX_ROUNDS || parts.every(({ name }) => existsSync(join(this.folder, name))))
+          throw error;
+      }
+    }
+  }
+
+  async #loadParts(parts: readonly Part[]): Promise<void> {
     for (const part of parts) await this.#check(part);
     await this.#database.run('DELETE FROM known');
     if (parts.length === 0) return;
-    await this.#database.run(`INSERT INTO known ${this.#latest(parts)}`).catch((error: unknown) => {
-      throw this.#damaged('it', error);
-    });
+    try {
+      await this.#database.run(`INSERT INTO known ${this.#latest(parts)}`);
+    } catch (error) {
+      // DuckDB does not always say which of them it is.
+      for (const part of parts)
+        await this.#database
+          .run(`CREATE OR REPLACE TEMP TABLE tried AS ${this.#latest([part])}`)
+          .catch((cause: unknown) => {
+            throw this.#damaged(part.name, cause);
+          });
+      throw this.#damaged('its parts together', error);
+    }
   }
 
   /** A query for the rows of the parts, of each file the latest. Names of parts are in the order of their age. */
@@ -207,28 +234,34 @@ export class Index {
     return `SELECT ${columnNames}, removed FROM read_parquet([${paths.join(', ')}], filename = true) ${which}`;
   }
 
+  #unusable(what: string, advice: string, cause?: unknown): ToolFailure {
+    return new ToolFailure([`pvh-report: index ${this.name}: ${what}`, `  ${advice}`], EXIT.unusable, {
+      cause,
+    });
+  }
+
   #damaged(what: string, cause: unknown): ToolFailure {
-    const why = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
-    return new ToolFailure(
-      [
-        `pvh-report: index ${this.name}: ${what} cannot be read: ${why}`,
-        `  it was damaged or made by another version: remove ${this.#bucket ? 'that part' : 'the folder'}, and it is made anew; or use --index DIR`,
-      ],
-      EXIT.unusable,
-      { cause },
+    const why = (cause instanceof Error ? cause.message.split('\n')[0] : String(cause))?.slice(0, MAX_REASON);
+    return this.#unusable(
+      `${what} cannot be read: ${why}`,
+      `it was damaged: remove ${this.#bucket ? 'that part' : 'the folder'}, and it is made anew; or use --index DIR`,
+      cause,
     );
   }
 
   /** @throws ToolFailure unless it is a part of this version. */
   async #check({ name }: Part): Promise<void> {
     const sql = `SELECT decode(value) AS schema FROM parquet_kv_metadata($1) WHERE decode(key) = '${SCHEMA_KEY}'`;
-    try {
-      const [found] = await this.#database.rows(sql, [literalPath(join(this.folder, name))]);
-      if (found?.['schema'] !== INDEX_SCHEMA)
-        throw new Error(`it is of schema ${found?.['schema'] ?? '(none)'}, not ${INDEX_SCHEMA}`);
-    } catch (error) {
-      throw this.#damaged(name, error);
-    }
+    const [found] = await this.#database
+      .rows(sql, [literalPath(join(this.folder, name))])
+      .catch((error: unknown) => {
+        throw this.#damaged(name, error);
+      });
+    if (found?.['schema'] !== INDEX_SCHEMA)
+      throw this.#unusable(
+        `${name} is of schema ${String(found?.['schema'] ?? '(none)').slice(0, MAX_REASON)}, not ${INDEX_SCHEMA}`,
+        'another version of pvh-report made it: use that one, or --index for an index of its own',
+      );
   }
 
   /** @param rows a query. */
@@ -257,9 +290,26 @@ export class Index {
     }
   }
 
-  /** All parts as one. */
+  /**
+   * Of the parts behind the last full one, the youngest: at least two, and on with older ones as long as these are no larger than
+   * all younger ones together. So a row is written anew a few times, not once for every so many additions.
+   */
+  #mergeable(): Part[] {
+    const sized = this.#parts().map((part) => ({ part, bytes: statSync(join(this.folder, part.name)).size }));
+    const open = sized.slice(sized.findLastIndex(({ bytes }) => bytes >= FULL_BYTES) + 1);
+    if (open.length <= MAX_PARTS) return [];
+    let from = open.length;
+    for (let younger = 0; from > 0; from--) {
+      const bytes = open[from - 1]?.bytes ?? 0;
+      if (from < open.length - 1 && bytes > younger) break;
+      younger += bytes;
+    }
+    return open.slice(from).map(({ part }) => part);
+  }
+
   async #compact(): Promise<void> {
-    const parts = this.#parts();
+    const parts = this.#mergeable();
+    if (parts.length === 0) return;
     for (const part of parts) await this.#check(part);
     const [first, last] = [
       Math.min(...parts.map((part) => part.first)),
