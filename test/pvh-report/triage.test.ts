@@ -7,6 +7,7 @@ import {
   copyFileSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -17,6 +18,7 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { DuckDBInstance } from '@duckdb/node-api';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { packArchive } from '../../tools/pvh-report/archive.ts';
 import { parseCrash } from '../../tools/pvh-report/crash.ts';
@@ -190,6 +192,44 @@ describe('the index', () => {
     expect(await json(folder.path)).toMatchObject({ reports: 12, largest: [{ reports: 8 }, { reports: 4 }] });
   });
 
+  /** A part is as good with a hole before its last lines, which say where everything is. */
+  function enlarge(name: string, bytes: number): void {
+    const path = join(folder.path, '.pvh-triage', name);
+    const content = readFileSync(path);
+    const footer = content.subarray(content.length - 8 - content.readUInt32LE(content.length - 8));
+    truncateSync(path, bytes - footer.length);
+    appendFileSync(path, footer);
+  }
+  const onePart = (at: number): string => `reports-0000000${at}-0000000${at}.parquet`;
+
+  test('a part that is larger than all younger ones stays when these become one', async () => {
+    for (let n = 1; n <= 12; n++) {
+      await report(`r${n}.tar.gz`, NO_ROOT);
+      await run(folder.path, '-q');
+      if (n === 2) enlarge(onePart(2), 1 << 20);
+    }
+    expect(parts().sort()).toEqual([
+      onePart(1),
+      onePart(2),
+      'reports-00000003-00000009.parquet',
+      ...['10', '11', '12'].map((at) => `reports-000000${at}-000000${at}.parquet`),
+    ]);
+    expect(await json(folder.path)).toMatchObject({ reports: 12 });
+  });
+
+  test('parts of 256 MiB stay, however many there are', async () => {
+    for (let n = 1; n <= 9; n++) {
+      await report(`r${n}.tar.gz`, NO_ROOT);
+      await run(folder.path, '-q');
+      if (n < 9) enlarge(onePart(n), 256 << 20);
+    }
+    enlarge(onePart(9), 256 << 20);
+    await report('a.tar.gz', NO_ROOT);
+    await run(folder.path, '-q');
+    expect(parts()).toHaveLength(10);
+    expect(await json(folder.path)).toMatchObject({ reports: 10 });
+  });
+
   test('parts that another one stands for are not counted twice, and go with the next addition', async () => {
     await report('a.tar.gz', NO_ROOT);
     await run(folder.path, '-q');
@@ -224,6 +264,64 @@ describe('the index', () => {
     expect(status).toBe(2);
     expect(err).toMatch(/reports-00000001-00000001\.parquet cannot be read: .*\n.*remove the folder/);
     expect(parts()).toEqual(['reports-00000001-00000001.parquet']);
+  });
+
+  test('a part that was damaged in the middle is named among others', async () => {
+    for (const name of ['a', 'b', 'c']) {
+      await report(`${name}.tar.gz`, NO_ROOT);
+      await run(folder.path, '-q');
+    }
+    const part = join(folder.path, '.pvh-triage', onePart(2));
+    writeFileSync(part, readFileSync(part).fill(0xff, 20, 200));
+    const { status, out, err } = await run(folder.path, '-q');
+    expect([status, out]).toEqual([2, '']);
+    expect(err).toMatch(/reports-00000002-00000002\.parquet cannot be read: .*\n.*remove the folder/);
+    expect(parts()).toHaveLength(3);
+  });
+
+  test('of a newer version is left alone', async () => {
+    await report('a.tar.gz', NO_ROOT);
+    await run(folder.path, '-q');
+    const part = join(folder.path, '.pvh-triage', onePart(1));
+    const database = await (await DuckDBInstance.create(':memory:')).connect();
+    await database.run(
+      `COPY (SELECT *, 1 AS more FROM read_parquet('${part}')) TO '${part}' (FORMAT parquet, KV_METADATA {pvh_report_triage: '2'})`,
+    );
+    database.closeSync();
+    const before = readFileSync(part);
+    await report('b.tar.gz', NO_ROOT);
+    const { status, err } = await run(folder.path, '-q');
+    expect(status).toBe(2);
+    expect(err).toMatch(/is of schema 2, not 1\n {2}another version of pvh-report made it: use that one/);
+    expect(readFileSync(part)).toEqual(before);
+    expect(parts()).toHaveLength(1);
+  });
+
+  test('a disk that is full leaves it as it was', async () => {
+    await report('a.tar.gz', NO_ROOT);
+    await run(folder.path, '-q');
+    const files = readdirSync(join(folder.path, '.pvh-triage'));
+    await report('b.tar.gz', NO_ROOT);
+    // Files may have no more than a kilobyte.
+    const script = `trap '' XFSZ; ulimit -f 1; exec "$@"`;
+    const { status, stdout, stderr } = spawnSync(
+      'bash',
+      ['-c', script, 'bash', process.execPath, built, 'triage', '-q', folder.path],
+      { encoding: 'utf8' },
+    );
+    expect([status, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(/^pvh-report: index .*: cannot be written: .*File too large/);
+    expect(readdirSync(join(folder.path, '.pvh-triage'))).toEqual(files);
+    expect(await json(folder.path)).toMatchObject({ reports: 2 });
+  });
+
+  test('a report that is not yet whole is read again when it is, with whatever time', async () => {
+    const whole = await packReport(NO_ROOT);
+    const path = folder.write('a.tar.gz', whole.subarray(0, 500));
+    expect(await json(folder.path)).toMatchObject({ reports: 1, unreadable: 1 });
+    folder.write('a.tar.gz', whole);
+    utimesSync(path, new Date(0), new Date(0));
+    expect(await json(folder.path)).toMatchObject({ reports: 1, unreadable: 0 });
   });
 
   test('in a folder with a name that is a pattern and has quotes', async () => {
@@ -362,6 +460,46 @@ describe('questions', () => {
   });
 });
 
+test('thousands of files that are no reports', async () => {
+  for (let n = 0; n < 3000; n++) folder.write(`${n}.tar.gz`, new TextEncoder().encode(`no report ${n}`));
+  const { status, out } = await run(folder.path, '-q');
+  expect(status).toBe(3);
+  expect(out).toMatch(/^3000 reports in 0 groups, 3000 not readable/);
+  expect(out.split('\n')).toHaveLength(55);
+});
+
+describe('nothing to read', () => {
+  test.each([
+    ['a folder without reports', 'empty', /empty: no report there\n/],
+    ['a pattern that nothing matches', 'empty/*.tar.gz', /empty\/\*\.tar\.gz: no report there\n/],
+    ['a pattern in a folder that is not there', 'none/**/*.tar.gz', /none: No such file or directory\n/],
+    ['a folder that is not there', 'none', /none: No such file or directory\n/],
+  ])('%s', async (_, place, words) => {
+    mkdirSync(join(folder.path, 'empty'));
+    const { status, out, err } = await run(join(folder.path, place));
+    expect([status, out]).toEqual([2, '']);
+    expect(err).toMatch(words);
+    expect(readdirSync(folder.path, { recursive: true })).toEqual(['empty']);
+  });
+
+  test('what is no file', async () => {
+    expect((await run('/dev/null', '--index', join(folder.path, 'index'))).status).toBe(2);
+    expect(readdirSync(folder.path)).toEqual([]);
+  });
+
+  test('where there was something it has gone, and that is noted', async () => {
+    await report('a.tar.gz', NO_ROOT);
+    await run(folder.path, '-q');
+    rmSync(join(folder.path, 'a.tar.gz'));
+    const { status, err } = await run(folder.path);
+    expect(status).toBe(2);
+    expect(err).toMatch(/^index: 0 read, 0 as before, 1 gone\npvh-report: .*: no report there/);
+    expect(await json('--no-update', '--index', join(folder.path, '.pvh-triage'))).toMatchObject({
+      reports: 0,
+    });
+  });
+});
+
 test('reports on object storage are refused with what to do', async () => {
   const { status, err } = await run('s3://bucket/reports');
   expect(status).toBe(2);
@@ -383,20 +521,29 @@ test('a link in the place of the index is not followed unless the user says so',
   }
 });
 
-test('without the optional package it is said what to install', async () => {
+test.each([
+  ['@duckdb/node-api', []],
+  ['aws4fetch', ['--index', 's3://bucket/index']],
+])('without the optional package %s it is said what to install', async (name, more) => {
   await report('a.tar.gz', NO_ROOT);
   const module = (source: string): string => `data:text/javascript,${encodeURIComponent(source)}`;
   const resolve = `export const resolve = (name, context, next) => {
-    if (name.startsWith('@duckdb/')) throw Object.assign(new Error(name), { code: 'ERR_MODULE_NOT_FOUND' });
+    if (name.startsWith('${name}')) throw Object.assign(new Error(name), { code: 'ERR_MODULE_NOT_FOUND' });
     return next(name, context);
   };`;
   const hook = module(
     `import { register } from 'node:module'; register(${JSON.stringify(module(resolve))});`,
   );
-  const { status, stderr } = spawnSync(process.execPath, ['--import', hook, built, 'triage', folder.path], {
-    encoding: 'utf8',
-  });
-  expect([status, stderr]).toEqual([2, expect.stringContaining("run 'npm install @duckdb/node-api'")]);
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ['--import', hook, built, 'triage', folder.path, ...more],
+    { encoding: 'utf8', env: { ...process.env, AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'key' } },
+  );
+  expect([status, stdout]).toEqual([2, '']);
+  expect(stderr).toMatch(
+    new RegExp(`^pvh-report: .* the optional package ${name}, .*\n  run 'npm install ${name}'\n$`),
+  );
+  expect(readdirSync(folder.path)).toEqual(['a.tar.gz']);
 });
 
 test('threads come to the same rows', async () => {
