@@ -10,7 +10,9 @@ const TYPES: Readonly<Record<string, (value: unknown) => boolean>> = {
   array: Array.isArray,
   string: (value) => typeof value === 'string',
   integer: Number.isSafeInteger,
+  number: (value) => typeof value === 'number',
   boolean: (value) => typeof value === 'boolean',
+  null: (value) => value === null,
 };
 
 /** Say nothing of a value. */
@@ -22,7 +24,8 @@ type Check = (schema: unknown, value: unknown, place: string) => Iterable<string
 
 const RULES: Readonly<Record<string, Rule>> = {
   *type(rule, value, place) {
-    if (!TYPES[String(rule)]?.(value)) yield `${place}: no ${rule}`;
+    const kinds: readonly unknown[] = Array.isArray(rule) ? rule : [rule];
+    if (!kinds.some((kind) => TYPES[String(kind)]?.(value))) yield `${place}: no ${kinds.join(' or ')}`;
   },
   *const(rule, value, place) {
     if (value !== rule) yield `${place}: not ${rule}`;
@@ -44,6 +47,10 @@ const RULES: Readonly<Record<string, Rule>> = {
     for (const name of rule as string[]) // a schema of ours
       if (isObject(value) && !(name in value)) yield `${place}: no ${name}`;
   },
+  *anyOf(rule, value, place, check) {
+    const each = (rule as unknown[]).map((schema) => [...check(schema, value, place)]); // a schema of ours
+    if (each.every((wrong) => wrong.length > 0)) yield each.map((wrong) => wrong.join(', ')).join('; or ');
+  },
   *items(rule, value, place, check) {
     for (const [index, item] of Array.isArray(value) ? value.entries() : [])
       yield* check(rule, item, `${place}[${index}]`);
@@ -53,17 +60,25 @@ const RULES: Readonly<Record<string, Rule>> = {
 /**
  * What is wrong with a value. Properties that the schema does not name are wrong too: a reader takes them, but what we write is to
  * be written down.
+ * @param others schemas that it refers to, by their `$id`.
  */
-export function violations(root: Json, value: unknown): string[] {
+export function violations(
+  root: Json,
+  value: unknown,
+  others: ReadonlyMap<unknown, Json> = new Map(),
+): string[] {
   const check: Check = function* (schema, given, place) {
     if (!isObject(schema)) throw new Error(`${place}: no schema`);
     const { properties, additionalProperties, $ref, ...rest } = schema;
     if (typeof $ref === 'string') {
+      const other = others.get($ref);
       const target = $ref
         .split('/')
         .slice(1)
         .reduce((at: unknown, part) => (isObject(at) ? at[part] : undefined), root);
-      yield* check(target, given, place);
+      yield* other
+        ? violations(other, given, others).map((wrong) => place + wrong)
+        : check(target, given, place);
     }
     for (const [keyword, rule] of Object.entries(rest)) {
       if (SILENT.includes(keyword)) continue;
@@ -71,9 +86,9 @@ export function violations(root: Json, value: unknown): string[] {
       if (!known) throw new Error(`${place}: keyword ${keyword} is not known here`);
       yield* known(rule, given, place, check);
     }
-    if (!isObject(properties) || !isObject(given)) return;
+    if (!isObject(given) || (properties ?? additionalProperties) === undefined) return;
     for (const [name, part] of Object.entries(given)) {
-      const own = properties[name] ?? additionalProperties;
+      const own = (isObject(properties) ? properties[name] : undefined) ?? additionalProperties;
       if (own === undefined) yield `${place}.${name}: not in the schema`;
       else yield* check(own, part, `${place}.${name}`);
     }

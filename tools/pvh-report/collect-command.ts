@@ -13,9 +13,10 @@ import { type Destination, fitReport, LIMITS } from './fit.ts';
 import { sayDropped } from './fit-command.ts';
 import { interruptible, SIGNAL_STATUS } from './interruptible.ts';
 import { DEFAULT_DEADLINE_SECONDS, Interrupted, Limits } from './limits.ts';
+import { MANIFEST_SCHEMA } from './manifest.ts';
 import type { ImageOrder } from './memory/image-order.ts';
 import { Spool } from './memory/spool.ts';
-import { makePlan, renderEstimate, renderPlan } from './plan.ts';
+import { makeEstimate, makePlan, renderEstimate, renderPlan } from './plan.ts';
 import { redactCollected } from './redact-command.ts';
 import { unpackedOf } from './report.ts';
 import { parseSeconds, select } from './selection.ts';
@@ -119,14 +120,16 @@ async function run(
     const collected = redaction?.collected ?? (await shrink(whole));
     complain(collected, options.quiet === true, err);
     const { digest, partial, manifest } = collected;
-    if (options.estimate) out(renderEstimate(collected));
-    else {
+    if (options.estimate) {
+      const estimate = makeEstimate(collected);
+      out(options.json ? `${JSON.stringify(estimate, undefined, 2)}\n` : renderEstimate(estimate));
+    } else {
       const path = resolve(options.output ?? collected.fileName);
       if (redaction) redaction.write(path, collected.bytes);
       else await replaceFileBy(path, piecesOf(collected));
-      out(
-        options.json ? `${JSON.stringify({ path, digest, partial, manifest }, undefined, 2)}\n` : `${path}\n`,
-      );
+      const written = { schema: MANIFEST_SCHEMA, ...manifest };
+      const result = { schema: 'pvh-report-collect/1', path, digest, partial, manifest: written };
+      out(options.json ? `${JSON.stringify(result, undefined, 2)}\n` : `${path}\n`);
     }
     return partial ? EXIT.partial : EXIT.ok;
   });

@@ -108,7 +108,7 @@ function declare(
       '--redact-key <file>',
       'key of the stand-ins (default: made for this run, kept in OUTPUT.private-map.json)',
     )
-    .option('--json', 'print path, digest and manifest as JSON')
+    .option('--json', 'print path, digest and manifest (or the plan, or the estimate) as JSON')
     .option('-q, --quiet', 'no progress')
     .action(async (domain: string, options: CollectOptions) => {
       const { runCollect } = await import('./collect-command.ts');

@@ -127,20 +127,44 @@ export function renderPlan({ domain, deadlineSeconds, files, skipped }: Plan, is
   ].join('');
 }
 
-/** Sizes and times of what was collected; the archive was not written. */
-export function renderEstimate(collected: Collected): string {
+/** What a report that was not written would have had. */
+interface Estimate {
+  readonly schema: 'pvh-report-estimate/1';
+  readonly fileName: string;
+  /** Of the files. */
+  readonly bytes: number;
+  readonly packedBytes: number;
+  readonly inspectionSeconds: number;
+  /** `seconds` is absent where it is part of the inspection. */
+  readonly files: readonly { readonly file: string; readonly bytes: number; readonly seconds?: number }[];
+}
+
+export function makeEstimate(collected: Collected): Estimate {
   const { gathered, files, image, fileName } = collected;
-  const seconds = (milliseconds: number): string => (milliseconds / 1000).toFixed(2);
+  const seconds = (milliseconds: number): number => Math.round(milliseconds / 10) / 100;
   const sizes = new Map(files.map(({ name, bytes }) => [name, bytes.length]));
-  const rows = gathered.files.flatMap(({ name, milliseconds }) => {
-    const bytes = sizes.get(name);
-    return bytes === undefined ? [] : [{ name, bytes, took: seconds(milliseconds) }];
-  });
-  if (image) rows.push({ name: image.name, bytes: image.size, took: '(above)' });
-  const total = rows.reduce((sum, { bytes }) => sum + bytes, 0);
+  const rows: Estimate['files'] = [
+    ...gathered.files.flatMap(({ name, milliseconds }) => {
+      const bytes = sizes.get(name);
+      return bytes === undefined ? [] : [{ file: name, bytes, seconds: seconds(milliseconds) }];
+    }),
+    ...(image ? [{ file: image.name, bytes: image.size }] : []),
+  ];
+  return {
+    schema: 'pvh-report-estimate/1',
+    fileName,
+    bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0),
+    packedBytes: packedSize(collected),
+    inspectionSeconds: seconds(gathered.inspectionMilliseconds),
+    files: rows,
+  };
+}
+
+/** Sizes and times of what was collected; the archive was not written. */
+export function renderEstimate({ files, bytes, packedBytes, inspectionSeconds, fileName }: Estimate): string {
   return `${table([
     ['FILE', 'BYTES', 'SECONDS'],
-    ['(reading the domain)', '', seconds(gathered.inspectionMilliseconds)],
-    ...rows.map(({ name, bytes, took }) => [name, String(bytes), took]),
-  ])}\n${total} bytes in ${rows.length} files; ${fileName} would have ${packedSize(collected)} bytes. Nothing was written.\n`;
+    ['(reading the domain)', '', inspectionSeconds.toFixed(2)],
+    ...files.map(({ file, bytes: size, seconds }) => [file, String(size), seconds?.toFixed(2) ?? '(above)']),
+  ])}\n${bytes} bytes in ${files.length} files; ${fileName} would have ${packedBytes} bytes. Nothing was written.\n`;
 }

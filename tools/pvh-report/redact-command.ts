@@ -175,7 +175,8 @@ export async function runRedact(
     streams.err(renderCounts(redacted));
     streams.err(`stand-ins and what they stand for: ${map} (keep it to yourself)\n`);
   }
-  const result = { path: output, digest, map, counts, removed, signature: 'same', leaks: 0 };
+  const schema = 'pvh-report-redact/1';
+  const result = { schema, path: output, digest, map, counts, removed, signature: 'same', leaks: 0 };
   streams.out(options.json ? `${JSON.stringify(result, undefined, 2)}\n` : `${output}\n`);
   return EXIT.ok;
 }

@@ -176,9 +176,10 @@ export async function runReplay(
     const comparison = compareReplay(recorded, replayed);
     if (core !== undefined) writeCore(core, replayed.domain);
     const { digest } = report;
+    const schema = 'pvh-report-replay/1';
     out(
       options.json
-        ? `${cleanJson(JSON.stringify({ report: path, digest, ...comparison, warnings: warned, core }, undefined, 2))}\n`
+        ? `${cleanJson(JSON.stringify({ schema, report: path, digest, ...comparison, warnings: warned, core }, undefined, 2))}\n`
         : render(comparison) + (core === undefined ? '' : `${core}\n`),
     );
     return comparison.verdict === 'same' ? EXIT.ok : EXIT.different;

@@ -65,7 +65,8 @@ class StashCommand {
   list(json: boolean): void {
     const entries = this.#stash.list((problem) => this.#complain(problem));
     if (json) {
-      this.#streams.out(`${JSON.stringify({ folder: this.#stash.folder, entries }, undefined, 2)}\n`);
+      const document = { schema: 'pvh-report-stash-list/1', folder: this.#stash.folder, entries };
+      this.#streams.out(`${JSON.stringify(document, undefined, 2)}\n`);
       return;
     }
     for (const entry of entries) {

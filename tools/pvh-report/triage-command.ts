@@ -116,8 +116,7 @@ export async function runTriage(
   if (options.update && places.length === 0)
     throw usage('no folder of reports; --no-update asks the index as it is');
   const place = await indexPlace(places, options.index, env);
-  const nothing = () =>
-    usage(`${args.join(' ')}: no report there`, 'reports are files *.tar.gz and *.tgz');
+  const nothing = () => usage(`${args.join(' ')}: no report there`, 'reports are files *.tar.gz and *.tgz');
   // What has gone from an index is marked there; a new one would be of nothing.
   if (options.update && !existsSync(place.folder) && listFiles(places, () => undefined).next().done)
     throw nothing();
