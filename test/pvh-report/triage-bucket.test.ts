@@ -3,7 +3,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import crypto from 'node:crypto';
 import dns from 'node:dns';
-import { copyFileSync, existsSync, readdirSync, renameSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { basename, join } from 'node:path';
@@ -247,6 +255,20 @@ test('a part that was damaged, and one that was put there by hand', async () => 
     err: expect.stringMatching(/^pvh-report: index s3:.*: reports-00000002-00000002.parquet cannot be read/),
   });
   await bucket.put('reports-00000002-00000002.parquet', content);
+  expect(await json(machine('one'), '--no-update')).toMatchObject({ reports: 1 });
+});
+
+test('a copy of a part that was damaged', async () => {
+  await write();
+  await json(machine('one'), folder.path);
+  const copies = join(folder.path, '.cache-one/pvh-report/triage', (await Bucket.open(url, env)).id);
+  const part = readdirSync(copies).find((name) => name.endsWith('.parquet')) ?? '';
+  writeFileSync(join(copies, part), readFileSync(join(copies, part)).fill(0xff, 20, 200));
+  const { status, err } = await run(machine('one'), '--no-update', '--index', url);
+  expect(status).toBe(2);
+  expect(err).toContain(`${part} cannot be read: `);
+  expect(err).toContain(`remove the copy in ${copies} or`);
+  rmSync(join(copies, part));
   expect(await json(machine('one'), '--no-update')).toMatchObject({ reports: 1 });
 });
 

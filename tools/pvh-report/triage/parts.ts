@@ -244,7 +244,9 @@ export class Index {
     const why = (cause instanceof Error ? cause.message.split('\n')[0] : String(cause))?.slice(0, MAX_REASON);
     return this.#unusable(
       `${what} cannot be read: ${why}`,
-      `it was damaged: remove ${this.#bucket ? 'that part' : 'the folder'}, and it is made anew; or use --index DIR`,
+      this.#bucket
+        ? `it was damaged: remove the copy in ${this.folder} or, should that not help, the part, and it is made anew`
+        : 'it was damaged: remove the folder, and it is made anew; or use --index DIR',
       cause,
     );
   }
