@@ -585,6 +585,21 @@ describe('other processes', () => {
     expect((await run(folder.path)).err).toBe('index: 0 read, 40 as before, 0 gone\n');
   });
 
+  test('questions while one adds get all that there was', async () => {
+    await report('r.tar.gz', NO_ROOT);
+    const child = start('forever');
+    const dead = ended(child);
+    await new Promise((ready) => child.stdout?.once('data', ready));
+    let before = 1;
+    for (let n = 0; n < 20; n++) {
+      const { reports } = await json('--no-update', '--index', join(folder.path, '.pvh-triage'));
+      expect(reports).toBeGreaterThanOrEqual(before);
+      before = reports;
+    }
+    child.kill('SIGKILL');
+    expect(await dead).toBe('SIGKILL');
+  });
+
   test('kill -9 while it adds leaves an index that is whole', async () => {
     // The child adds one report after the other, so that it dies between any two steps.
     await report('r.tar.gz', NO_ROOT);

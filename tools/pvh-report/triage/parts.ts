@@ -95,16 +95,7 @@ export class Index {
     try {
       if (create || place.bucket)
         mkdirSync(folder, { recursive: true, ...(place.bucket && { mode: 0o700 }) });
-      await index
-        .#locked(async () => {
-          await index.#fetch();
-          await index.#load();
-        })
-        .catch((error: unknown) => {
-          // Who may only read it, reads it without the lock. A copy that cannot be brought up to date is no use.
-          if (create || place.bucket || !['EACCES', 'EROFS'].includes(codeOf(error))) throw error;
-          return index.#load();
-        });
+      await index.#load(create);
     } catch (error) {
       const system = systemError(error);
       if (system === undefined) throw error;
@@ -194,10 +185,24 @@ export class Index {
     return content !== undefined;
   }
 
-  /** Who reads without the lock sees parts go, as often as they are made one. */
-  async #load(): Promise<void> {
+  /** The parts that count, those of a bucket fetched. Who may only read the folder has to do without the lock. */
+  async #current(create: boolean): Promise<Part[]> {
+    try {
+      return await this.#locked(async () => {
+        await this.#fetch();
+        return this.#parts();
+      });
+    } catch (error) {
+      // A copy that cannot be brought up to date is no use.
+      if (create || this.#bucket || !['EACCES', 'EROFS'].includes(codeOf(error))) throw error;
+      return this.#parts();
+    }
+  }
+
+  /** Without the lock, for which others would wait: parts may go meanwhile, as often as they are made one. */
+  async #load(create: boolean): Promise<void> {
     for (let round = 1; ; round++) {
-      const parts = this.#parts();
+      const parts = await this.#current(create);
       try {
         await this.#loadParts(parts);
         return;
