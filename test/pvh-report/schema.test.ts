@@ -1,26 +1,18 @@
 // The published JSON Schemas say what real reports have and what --json prints, and no more.
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { unpackReport } from '../../tools/pvh-report/report.ts';
 import { Host } from '../kernel/guest.ts';
-import { violations } from '../support/json-schema.ts';
+import { Schemas } from '../support/json-schema.ts';
 import { collectReport, crash, vmlinuxOf } from './crashed.ts';
 import { packReport } from './support.ts';
 import { XenHost } from './xen-host.ts';
 
-const folder = fileURLToPath(new URL('../../docs/schema/', import.meta.url));
 const NAMES = ['manifest', 'crash', 'target', 'signature'];
-const all = new Map(
-  readdirSync(folder).map((file) => [
-    file.replace('.schema.json', ''),
-    JSON.parse(readFileSync(join(folder, file), 'utf8')),
-  ]),
-);
-const byId = new Map([...all.values()].map((schema) => [schema.$id, schema]));
-const schemaOf = (name: string) => all.get(name);
+const schemas = new Schemas();
 
 const host = new Host();
 const xen = new XenHost();
@@ -54,8 +46,7 @@ async function documents(report: string): Promise<(readonly [name: string, value
 
 describe.each(['plain', 'named', 'image', 'file', 'xen', 'partial'])('a report (%s)', (report) => {
   test('is what the schemas say', async () => {
-    for (const [name, value] of await documents(report))
-      expect(violations(schemaOf(name), value)).toEqual([]);
+    for (const [name, value] of await documents(report)) expect(schemas.violations(name, value)).toEqual([]);
   });
 });
 
@@ -76,7 +67,7 @@ const wrong: [string, string, (value: Record<string, unknown>) => unknown][] = [
 ];
 test.each(wrong)('%s.json with %s is not', async (name, _, change) => {
   const value = new Map(await documents('plain')).get(name);
-  expect(violations(schemaOf(name), change(value as Record<string, unknown>))).not.toEqual([]); // JSON of ours
+  expect(schemas.violations(name, change(value as Record<string, unknown>))).not.toEqual([]); // JSON of ours
 });
 
 /** What stands for it behind an @ in a command. */
@@ -151,15 +142,13 @@ describe('what is printed', () => {
     const { stdout, stderr } = host.run(tool, ...argv);
     expect(stdout, stderr).not.toBe('');
     const value: unknown = JSON.parse(stdout);
-    const [file = '', part] = name.split('#');
-    const schema = part === undefined ? schemaOf(file) : { ...schemaOf(file), ...schemaOf(file).$defs[part] };
-    expect(violations(schema, value, byId)).toEqual([]);
+    expect(schemas.violations(name, value)).toEqual([]);
     const more = Array.isArray(value) ? [...value, { more: {} }] : { ...(value as object), more: {} }; // JSON
-    expect(violations(schema, more, byId)).not.toEqual([]);
+    expect(schemas.violations(name, more)).not.toEqual([]);
   });
 
   test('has a schema, and no schema is of what is not', () => {
     const used = [...NAMES, ...COMMANDS.map(([name]) => name.replace(/#.*/, ''))];
-    expect([...new Set(used)].sort()).toEqual([...all.keys()].sort());
+    expect([...new Set(used)].sort()).toEqual([...schemas.names].sort());
   });
 });
