@@ -2,9 +2,11 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { FormatError } from '../../symbols/errors.ts';
-import { packArchive, safeName, unpackArchive } from '../../tools/pvh-report/archive.ts';
+import { safeName } from '../../tools/pvh-report/archive.ts';
 import { MANIFEST_SCHEMA, renderManifest } from '../../tools/pvh-report/manifest.ts';
+import { packArchive } from '../../tools/pvh-report/pack.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
+import { unpackArchive } from '../../tools/pvh-report/unpack.ts';
 import { TARS } from './hostile/bundles.ts';
 import { madeUpFiles, madeUpManifest, packReport, scratchFolder } from './support.ts';
 

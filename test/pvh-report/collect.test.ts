@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import type { DomainRecord } from '../../core/domain/record.ts';
 import { Registry } from '../../core/domain/registry.ts';
-import { unpackArchive } from '../../tools/pvh-report/archive.ts';
 import { collect } from '../../tools/pvh-report/collect.ts';
 import type { Evidence, Inspection, Problem, RuntimeEvidence } from '../../tools/pvh-report/evidence.ts';
 import { boundTo } from '../../tools/pvh-report/host/bounded-output.ts';
@@ -12,6 +11,7 @@ import { renderTarget } from '../../tools/pvh-report/memory/target-file.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
 import { select } from '../../tools/pvh-report/selection.ts';
 import { renderSignature } from '../../tools/pvh-report/signature.ts';
+import { unpackArchive } from '../../tools/pvh-report/unpack.ts';
 import { linesOfDomain, vcpuOfShutdown } from '../../tools/pvh-report/xen-log.ts';
 import { scratchFolder } from './support.ts';
 

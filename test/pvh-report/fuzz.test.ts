@@ -2,10 +2,10 @@
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import { FormatError } from '../../symbols/errors.ts';
-import { packArchive } from '../../tools/pvh-report/archive.ts';
 import { compareReports } from '../../tools/pvh-report/diff/compare.ts';
 import { renderComparison } from '../../tools/pvh-report/diff/render.ts';
 import { renderManifest } from '../../tools/pvh-report/manifest.ts';
+import { packArchive } from '../../tools/pvh-report/pack.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
 import { madeUpManifest, scratchFolder } from './support.ts';
 

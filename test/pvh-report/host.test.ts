@@ -3,10 +3,10 @@ import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { unpackArchive } from '../../tools/pvh-report/archive.ts';
 import { compareReports } from '../../tools/pvh-report/diff/compare.ts';
 import { type Manifest, parseManifest } from '../../tools/pvh-report/manifest.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
+import { unpackArchive } from '../../tools/pvh-report/unpack.ts';
 import { XenHost } from './xen-host.ts';
 
 let host: XenHost;

@@ -11,21 +11,14 @@ import { type DumpImage, writeDumpCore } from '../../core/dump/dump-core.ts';
 import { replaceFileBy } from '../../core/host/files.ts';
 import { openCoreFile } from '../../core/target/preserved.ts';
 import { FormatError } from '../../symbols/errors.ts';
-import {
-  type ArchiveFile,
-  IMAGE,
-  type LargeFile,
-  packArchive,
-  packedSize,
-  piecesOf,
-  sha256,
-} from '../../tools/pvh-report/archive.ts';
+import { type ArchiveFile, IMAGE, type LargeFile, sha256 } from '../../tools/pvh-report/archive.ts';
 import { fitReport } from '../../tools/pvh-report/fit.ts';
 import { renderManifest } from '../../tools/pvh-report/manifest.ts';
 import { CompressedDump } from '../../tools/pvh-report/memory/compressed-dump.ts';
 import { takeImage } from '../../tools/pvh-report/memory/image.ts';
 import { Spool } from '../../tools/pvh-report/memory/spool.ts';
 import { openCompressor } from '../../tools/pvh-report/memory/zstd.ts';
+import { packArchive, packedSize, piecesOf } from '../../tools/pvh-report/pack.ts';
 import { readReport, unpackReport } from '../../tools/pvh-report/report.ts';
 import { Host } from '../kernel/guest.ts';
 import { collectReport, crash, type Made, vmlinuxOf } from './crashed.ts';

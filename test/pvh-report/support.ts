@@ -2,9 +2,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ArchiveFile, packArchive, sha256, unpackArchive } from '../../tools/pvh-report/archive.ts';
+import { type ArchiveFile, sha256 } from '../../tools/pvh-report/archive.ts';
 import { renderCrash } from '../../tools/pvh-report/crash.ts';
 import { type Manifest, renderManifest } from '../../tools/pvh-report/manifest.ts';
+import { packArchive } from '../../tools/pvh-report/pack.ts';
+import { unpackArchive } from '../../tools/pvh-report/unpack.ts';
 
 export interface MadeUpCrash {
   readonly name?: string;

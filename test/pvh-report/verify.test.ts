@@ -2,7 +2,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type ArchiveFile, packArchive, sha256 } from '../../tools/pvh-report/archive.ts';
+import { type ArchiveFile, sha256 } from '../../tools/pvh-report/archive.ts';
+import { packArchive } from '../../tools/pvh-report/pack.ts';
 import { unpackReport } from '../../tools/pvh-report/report.ts';
 import { Host } from '../kernel/guest.ts';
 import { collectReport, crash, type Made, vmlinuxOf } from './crashed.ts';

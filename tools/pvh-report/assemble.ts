@@ -1,14 +1,7 @@
 // From raw files, what is made of them and the ledger to a whole report: README.txt, report.txt, manifest.json, container. Takes
 // nothing else in: whoever has the raw files and the symbols comes to the same bytes.
 import { TextDecoder, TextEncoder } from 'node:util';
-import {
-  type ArchiveFile,
-  type LargeFile,
-  type PackedArchive,
-  packArchive,
-  safeName,
-  sha256,
-} from './archive.ts';
+import { type ArchiveFile, type LargeFile, safeName, sha256 } from './archive.ts';
 import type { Inspection, Problem, Subject } from './evidence.ts';
 import { type Facts, factsOf, type KnownFacts, type TextOf } from './facts.ts';
 import { reportName } from './file-name.ts';
@@ -21,6 +14,7 @@ import {
   renderManifest,
 } from './manifest.ts';
 import { parseTarget, type TakenMemory } from './memory/target-file.ts';
+import { type PackedArchive, packArchive } from './pack.ts';
 import { MAX_PAGE, withPage } from './page-file.ts';
 import { PAGE } from './report.ts';
 import { renderSignature, signatureOf } from './signature.ts';

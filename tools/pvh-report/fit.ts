@@ -1,11 +1,12 @@
 // Makes a report small enough for where it is to be sent: leaves out the files that are worth least, and says so in the report.
 import { gzipSync } from 'node:zlib';
 import { ToolFailure } from '../shared/failure.ts';
-import { type ArchiveFile, packArchive } from './archive.ts';
+import type { ArchiveFile } from './archive.ts';
 import { EXIT } from './exit.ts';
 import { boundTo } from './host/bounded-output.ts';
 import { leaveOut } from './leave-out.ts';
 import { type Manifest, type MissingItem, verifyFiles } from './manifest.ts';
+import { packArchive } from './pack.ts';
 import type { Unpacked } from './report.ts';
 
 /** Where reports go. */

@@ -1,10 +1,10 @@
 // What --dry-run and --estimate print: a table of what would be taken, or of what was and would be written.
 
-import { packedSize } from './archive.ts';
 import type { Collected } from './collect.ts';
 import { type Collector, KIB, MIB, NotThere } from './collector.ts';
 import type { Subject } from './evidence.ts';
 import type { Source } from './manifest.ts';
+import { packedSize } from './pack.ts';
 
 /** Where it would come from, in words. */
 function origin({ take }: Collector, subject: Subject, logFolder: string): string {

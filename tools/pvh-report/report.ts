@@ -1,16 +1,11 @@
 // A report as read back from its file: checked against its manifest, texts still texts.
 import { statSync } from 'node:fs';
 import { FormatError } from '../../symbols/errors.ts';
-import {
-  type ArchiveFile,
-  type LargeFile,
-  type Unarchived,
-  unpackArchive,
-  unpackArchiveFile,
-} from './archive.ts';
+import type { ArchiveFile, LargeFile } from './archive.ts';
 import { type CrashVcpu, parseCrash } from './crash.ts';
 import { type Manifest, parseManifest, verifyFiles } from './manifest.ts';
 import { type Signature, signatureOf } from './signature.ts';
+import { type Unarchived, unpackArchive, unpackArchiveFile } from './unpack.ts';
 
 /** Everything else as a page. */
 export const PAGE = 'report.html';

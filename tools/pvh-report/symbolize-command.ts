@@ -5,9 +5,9 @@ import { replaceFileBy } from '../../core/host/files.ts';
 import { ToolFailure } from '../shared/failure.ts';
 import { openSymbolFile } from '../shared/symbol-file.ts';
 import { packageVersion } from '../shared/version.ts';
-import { piecesOf } from './archive.ts';
 import { EXIT, type Streams } from './exit.ts';
 import { verifyFiles } from './manifest.ts';
+import { piecesOf } from './pack.ts';
 import { rederive } from './rederive.ts';
 import { unpackReport } from './report.ts';
 

@@ -3,9 +3,10 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
-import { type ArchiveFile, packArchive, sha256 } from '../../../tools/pvh-report/archive.ts';
+import { type ArchiveFile, sha256 } from '../../../tools/pvh-report/archive.ts';
 import { type CrashVcpu, renderCrash } from '../../../tools/pvh-report/crash.ts';
 import { renderManifest } from '../../../tools/pvh-report/manifest.ts';
+import { packArchive } from '../../../tools/pvh-report/pack.ts';
 import type { Report } from '../../../tools/pvh-report/report.ts';
 
 const FOLDER = fileURLToPath(new URL('recorded', import.meta.url));

@@ -1,8 +1,9 @@
 // Files that somebody made to do harm to whoever opens them as a report.
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
-import { type ArchiveFile, packArchive, sha256 } from '../../../tools/pvh-report/archive.ts';
+import { type ArchiveFile, sha256 } from '../../../tools/pvh-report/archive.ts';
 import { MANIFEST_SCHEMA, renderManifest } from '../../../tools/pvh-report/manifest.ts';
+import { packArchive } from '../../../tools/pvh-report/pack.ts';
 import { madeUpFiles, madeUpManifest, packReport } from '../support.ts';
 
 export type EntryHeader = Parameters<ReturnType<typeof pack>['entry']>[0];

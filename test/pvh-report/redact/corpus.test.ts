@@ -2,9 +2,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { packArchive, unpackArchive } from '../../../tools/pvh-report/archive.ts';
 import { renderReportPage } from '../../../tools/pvh-report/html/report-page.ts';
+import { packArchive } from '../../../tools/pvh-report/pack.ts';
 import { readReport } from '../../../tools/pvh-report/report.ts';
+import { unpackArchive } from '../../../tools/pvh-report/unpack.ts';
 import { scratchFolder } from '../support.ts';
 import { corpusReport, EVIDENCE } from './corpus.ts';
 import { KEY, pvhReport } from './run.ts';

@@ -5,10 +5,12 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
-import { packArchive, sha256, unpackArchive } from '../../../tools/pvh-report/archive.ts';
+import { sha256 } from '../../../tools/pvh-report/archive.ts';
 import { compareReports } from '../../../tools/pvh-report/diff/compare.ts';
 import { renderManifest } from '../../../tools/pvh-report/manifest.ts';
+import { packArchive } from '../../../tools/pvh-report/pack.ts';
 import { readReport } from '../../../tools/pvh-report/report.ts';
+import { unpackArchive } from '../../../tools/pvh-report/unpack.ts';
 import { goldenSystemMap } from '../../fuzz/sample.ts';
 import { type MadeUpCrash, madeUpFiles, madeUpManifest, packReport, scratchFolder } from '../support.ts';
 import { XenHost } from '../xen-host.ts';

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { unpackArchive } from '../../../tools/pvh-report/archive.ts';
 import { readReport } from '../../../tools/pvh-report/report.ts';
+import { unpackArchive } from '../../../tools/pvh-report/unpack.ts';
 import { Host } from '../../kernel/guest.ts';
 
 const samples = fileURLToPath(new URL('../../../samples/', import.meta.url));

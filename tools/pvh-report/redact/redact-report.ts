@@ -1,9 +1,10 @@
 // A report without what is private, or the reason why there is none: names and addresses gone, the crash still the same crash, nothing
 // of what was found left anywhere. Opens no files.
 import { asArray, asObject } from '../../shared/json.ts';
-import { type ArchiveFile, IMAGE, packArchive, safeName } from '../archive.ts';
+import { type ArchiveFile, IMAGE, safeName } from '../archive.ts';
 import { leaveOut } from '../leave-out.ts';
 import type { Manifest, MissingItem } from '../manifest.ts';
+import { packArchive } from '../pack.ts';
 import type { Redaction, RuleCount } from '../redaction.ts';
 import { PAGE, type Report, reportOf, type Unpacked } from '../report.ts';
 import { latin1, openDocument, readable } from './document.ts';
