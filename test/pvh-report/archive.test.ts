@@ -6,7 +6,7 @@ import { safeName } from '../../tools/pvh-report/archive.ts';
 import { MANIFEST_SCHEMA, renderManifest } from '../../tools/pvh-report/manifest.ts';
 import { packArchive } from '../../tools/pvh-report/pack.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
-import { unpackArchive } from '../../tools/pvh-report/unpack.ts';
+import { unpackArchive, unpackArchiveFile } from '../../tools/pvh-report/unpack.ts';
 import { TARS } from './hostile/bundles.ts';
 import { madeUpFiles, madeUpManifest, packReport, scratchFolder } from './support.ts';
 
@@ -56,6 +56,10 @@ describe('the container', () => {
     ['no gzip', Buffer.from('hello')],
   ])('%s is refused', async (_, bytes) => {
     await expect(unpackArchive(bytes, 'x')).rejects.toThrow(/not a whole gzip file/);
+  });
+
+  test.each([1, 32 << 20])('a file of %i bytes that cannot be read is not called damaged', async (size) => {
+    await expect(unpackArchiveFile('/nowhere.tar.gz', size)).rejects.toThrow(/^ENOENT: .*nowhere/);
   });
 
   test('a damaged archive gives FormatError or the files, never anything else', async () => {

@@ -5,6 +5,7 @@ import { pipeline, Readable } from 'node:stream';
 import { createGunzip, gunzipSync } from 'node:zlib';
 import { extract } from 'tar-stream';
 import { FormatError } from '../../symbols/errors.ts';
+import { systemError } from '../shared/failure.ts';
 import { IMAGE, type LargeFile } from './archive.ts';
 
 /** Nothing in it but the image, which is not kept, makes us take more than this. */
@@ -43,14 +44,16 @@ interface TarSource {
   packed(): number;
 }
 
-const refusal = (source: string, message: string, cause?: unknown): FormatError =>
-  new FormatError(message, { source, cause });
+const refusal = (source: string, message: string): FormatError => new FormatError(message, { source });
 
-const tooLarge = (source: string, cause?: unknown): FormatError =>
-  refusal(source, `unpacks to more than ${MAX_UNPACKED} bytes`, cause);
+const tooLarge = (source: string): FormatError =>
+  refusal(source, `unpacks to more than ${MAX_UNPACKED} bytes`);
 
-const notGzip = (source: string, cause: unknown): FormatError =>
-  cause instanceof RangeError ? tooLarge(source, cause) : refusal(source, 'not a whole gzip file', cause);
+/** What a library threw, in our words; what was said already, by us or by the system, stays as it is. */
+const damaged = (source: string, form: 'gzip file' | 'tar archive', cause: unknown): unknown =>
+  cause instanceof FormatError || systemError(cause) !== undefined
+    ? cause
+    : new FormatError(`not a whole ${form}`, { source, cause });
 
 interface TarEntry {
   readonly name: string;
@@ -59,14 +62,11 @@ interface TarEntry {
   readonly content: AsyncIterable<Buffer>;
 }
 
-const notTar = (source: string, cause: unknown): FormatError =>
-  cause instanceof FormatError ? cause : refusal(source, 'not a whole tar archive', cause);
-
 async function* contentOf(entry: AsyncIterable<unknown>, source: string): AsyncGenerator<Buffer> {
   try {
     for await (const chunk of entry) yield chunk as Buffer; // a byte stream's chunks are Buffers
   } catch (cause) {
-    throw notTar(source, cause);
+    throw damaged(source, 'tar archive', cause);
   }
 }
 
@@ -101,7 +101,7 @@ async function* entriesOf(pieces: Pieces, source: string): AsyncGenerator<TarEnt
       yield { name, folder, size, content: contentOf(entry, source) };
     }
   } catch (cause) {
-    throw notTar(source, cause);
+    throw damaged(source, 'tar archive', cause);
   }
 }
 
@@ -156,7 +156,7 @@ export async function unpackArchive(packed: Uint8Array, source: string): Promise
     const options = { maxOutputLength: MAX_UNPACKED, info: true };
     unpacked = gunzipSync(packed, options) as unknown as Gunzipped;
   } catch (cause) {
-    throw notGzip(source, cause);
+    throw cause instanceof RangeError ? tooLarge(source) : damaged(source, 'gzip file', cause);
   }
   const { buffer: tar, engine } = unpacked;
   checkEnd(source, packed.length - engine.bytesWritten);
@@ -179,7 +179,7 @@ export async function unpackArchiveFile(path: string, size: number): Promise<Una
       }
       checkEnd(path, size - gunzip.bytesWritten);
     } catch (cause) {
-      throw cause instanceof FormatError ? cause : notGzip(path, cause);
+      throw damaged(path, 'gzip file', cause);
     }
   }
   return unpackTar({ name: path, pieces, packed: () => packed });
