@@ -6,7 +6,7 @@ import { noiseOf } from '../../tools/pvh-report/diff/noise.ts';
 import { renderComparison } from '../../tools/pvh-report/diff/render.ts';
 import { parseScope, SECTIONS } from '../../tools/pvh-report/diff/scope.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
-import { pvhReport } from './redact/run.ts';
+import { pvhReport } from './run.ts';
 import { type MadeUpCrash, packReport, scratchFolder } from './support.ts';
 
 const folder = scratchFolder();

@@ -8,30 +8,19 @@ import type { ArchiveFile } from '../../tools/pvh-report/archive.ts';
 import { compareReports } from '../../tools/pvh-report/diff/compare.ts';
 import { fitReport } from '../../tools/pvh-report/fit.ts';
 import { renderReportPage } from '../../tools/pvh-report/html/report-page.ts';
-import { main } from '../../tools/pvh-report/main.ts';
 import { renderManifest } from '../../tools/pvh-report/manifest.ts';
 import { packArchive } from '../../tools/pvh-report/pack.ts';
 import { readReport, unpackReport } from '../../tools/pvh-report/report.ts';
 import { unpackArchive } from '../../tools/pvh-report/unpack.ts';
 import { Host } from '../kernel/guest.ts';
+import { pvhReport } from './run.ts';
 import { type MadeUpCrash, madeUpFiles, madeUpManifest, scratchFolder } from './support.ts';
 import { XenHost } from './xen-host.ts';
 
 const folder = scratchFolder();
 afterAll(() => folder.remove());
 
-async function run(...argv: string[]): Promise<{ status: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const status = await main(['fit', ...argv], process.env, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { status, out, err };
-}
+const run = (...argv: string[]) => pvhReport('fit', ...argv);
 
 const MAIL_BYTES = 69_000;
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);

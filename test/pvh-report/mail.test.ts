@@ -4,26 +4,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { main } from '../../tools/pvh-report/main.ts';
 import { Host } from '../kernel/guest.ts';
+import { pvhReport } from './run.ts';
 import { type MadeUpCrash, packReport, scratchFolder } from './support.ts';
 import { XenHost } from './xen-host.ts';
 
 const folder = scratchFolder();
 afterAll(() => folder.remove());
 
-async function run(...argv: string[]): Promise<{ status: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const status = await main(['mail', ...argv], process.env, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { status, out, err };
-}
+const run = (...argv: string[]) => pvhReport('mail', ...argv);
 
 const sha256 = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex');
 

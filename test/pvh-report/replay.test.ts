@@ -7,37 +7,20 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sha256 } from '../../tools/pvh-report/archive.ts';
-import { main } from '../../tools/pvh-report/main.ts';
 import { unpackArchive } from '../../tools/pvh-report/unpack.ts';
 import { Host } from '../kernel/guest.ts';
 import { TinyKernel } from '../support/tiny-kernel.ts';
 import { type } from '../support/typing.ts';
 import { collectReport, crash, vmlinuxOf } from './crashed.ts';
+import { pvhReportWith, type Run } from './run.ts';
 import { type Changes, changed } from './support.ts';
 
 const PVH_REPORT = fileURLToPath(new URL('../../dist/tools/bin/pvh-report.js', import.meta.url));
 const KEEP = { on_crash: '"preserve"', on_reboot: '"preserve"', on_poweroff: '"preserve"' };
 
-interface Ran {
-  readonly status: number;
-  readonly out: string;
-  readonly err: string;
-}
-
 /** In this process; without domains of this host unless `stateDir` has any. */
-async function replay(stateDir: string, ...argv: string[]): Promise<Ran> {
-  let [out, err] = ['', ''];
-  const env = { ...process.env, PVH_STATE_DIR: stateDir };
-  const status = await main(['replay', '-q', ...argv], env, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { status, out, err };
-}
+const replay = (stateDir: string, ...argv: string[]): Promise<Run> =>
+  pvhReportWith({ ...process.env, PVH_STATE_DIR: stateDir }, 'replay', '-q', ...argv);
 
 /** A guest of a few instructions, running. */
 function createTiny(

@@ -1,6 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import type { CrashVcpu } from '../../tools/pvh-report/crash.ts';
-import { main } from '../../tools/pvh-report/main.ts';
 import {
   crashingVcpu,
   EXCEPTIONS,
@@ -13,6 +12,7 @@ import {
 import { NAME_RULES } from '../../tools/pvh-report/signature/names.ts';
 import { crashTitle, KINDS, TITLE_RULES } from '../../tools/pvh-report/signature/title.ts';
 import { functionName, renderSignature, signatureOf } from '../../tools/pvh-report/signature.ts';
+import { pvhReport } from './run.ts';
 import { packReport, scratchFolder } from './support.ts';
 
 type HowFound = 'orc' | 'scan';
@@ -388,18 +388,7 @@ describe('signature', () => {
 describe('pvh-report signature', () => {
   const folder = scratchFolder();
   afterAll(() => folder.remove());
-  const run = async (...argv: string[]) => {
-    let [out, err] = ['', ''];
-    const streams = {
-      out: (text: string) => {
-        out += text;
-      },
-      err: (text: string) => {
-        err += text;
-      },
-    };
-    return { status: await main(['signature', ...argv], {}, streams), out: () => out, err: () => err };
-  };
+  const run = (...argv: string[]) => pvhReport('signature', ...argv);
 
   test('prints one line, its rules, or data', async () => {
     const bytes = await packReport({
@@ -409,18 +398,18 @@ describe('pvh-report signature', () => {
     const path = folder.write('report.tar.gz', bytes);
     const line = await run(path);
     expect(line.status).toBe(0);
-    expect(line.out()).toMatch(/^[0-9a-f]{8} panic: no root \| mount_root \| start_services\n$/);
-    const explained = (await run(path, '--explain')).out();
+    expect(line.out).toMatch(/^[0-9a-f]{8} panic: no root \| mount_root \| start_services\n$/);
+    const explained = (await run(path, '--explain')).out;
     expect(explained).toContain('mount_root.isra.0 -> mount_root');
     expect(explained).toContain('left out at the top: shutdown, panic');
-    const data = JSON.parse((await run(path, '--json')).out());
+    const data = JSON.parse((await run(path, '--json')).out);
     expect(data).toMatchObject({ schema: 'pvh-report-signature/2', kind: 'panic', weak: false, vcpu: 0 });
-    expect(line.out()).toBe(`${data.sha8} ${data.text}\n`);
+    expect(line.out).toBe(`${data.sha8} ${data.text}\n`);
   });
 
   test('what is no report is refused', async () => {
     const ran = await run(folder.write('other', Buffer.from('hello')));
     expect(ran.status).toBe(2);
-    expect(ran.err()).toMatch(/^pvh-report: .*not a whole gzip file/);
+    expect(ran.err).toMatch(/^pvh-report: .*not a whole gzip file/);
   });
 });

@@ -18,9 +18,9 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import S3rver from '@20minutes/s3rver';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { main } from '../../tools/pvh-report/main.ts';
 import { Bucket } from '../../tools/pvh-report/triage/bucket.ts';
 import type { Triage } from '../../tools/pvh-report/triage/groups.ts';
+import { pvhReportWith } from './run.ts';
 import { packReport, scratchFolder } from './support.ts';
 
 const store = scratchFolder();
@@ -58,18 +58,7 @@ beforeEach(({ onTestFinished }) => {
 /** What a machine has for itself. */
 const machine = (name: string) => ({ ...env, XDG_CACHE_HOME: join(folder.path, `.cache-${name}`) });
 
-async function run(of: typeof env, ...argv: string[]) {
-  let [out, err] = ['', ''];
-  const status = await main(['triage', ...argv], of, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { status, out, err };
-}
+const run = (of: typeof env, ...argv: string[]) => pvhReportWith(of, 'triage', ...argv);
 
 async function json(of: typeof env, ...argv: string[]): Promise<Triage> {
   const { out, err } = await run(of, '-q', '--json', '--index', url, ...argv);

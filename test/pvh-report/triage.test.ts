@@ -21,11 +21,11 @@ import { gzipSync } from 'node:zlib';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseCrash } from '../../tools/pvh-report/crash.ts';
-import { main } from '../../tools/pvh-report/main.ts';
 import { renderManifest } from '../../tools/pvh-report/manifest.ts';
 import { packArchive } from '../../tools/pvh-report/pack.ts';
 import { renderSignature, signatureOf } from '../../tools/pvh-report/signature.ts';
 import type { Triage } from '../../tools/pvh-report/triage/groups.ts';
+import { pvhReport } from './run.ts';
 import { type MadeUpCrash, madeUpFiles, madeUpManifest, packReport, scratchFolder } from './support.ts';
 
 let folder: ReturnType<typeof scratchFolder>;
@@ -34,18 +34,7 @@ beforeEach(() => {
 });
 afterEach(() => folder.remove());
 
-async function run(...argv: string[]): Promise<{ status: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const status = await main(['triage', ...argv], process.env, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { status, out, err };
-}
+const run = (...argv: string[]) => pvhReport('triage', ...argv);
 
 const NO_ROOT: MadeUpCrash = {
   frames: ['panic', 'mount_root', 'prepare_namespace'],

@@ -2,7 +2,7 @@
 // with `in/` (the files, and good.tar.gz and System.map beside them), `cwd/`, `tmp/`. Prints a line of JSON for each run.
 import { readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { main } from '../../../tools/pvh-report/main.ts';
+import { pvhReportWith } from '../run.ts';
 import { COMMANDS, type Ran } from './commands.ts';
 
 const [root = ''] = process.argv.slice(2);
@@ -19,15 +19,7 @@ const tree = (): string[] =>
 async function run(bundle: string, command: string, argv: readonly string[]): Promise<void> {
   const before = new Set(tree());
   const start = performance.now();
-  let [out, err] = ['', ''];
-  const status = await main(argv, process.env, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
+  const { status, out, err } = await pvhReportWith(process.env, ...argv);
   const ran: Ran = {
     bundle,
     command,

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { pvhReport } from '../redact/run.ts';
+import { pvhReport } from '../run.ts';
 import { type MadeUpCrash, packReport, scratchFolder } from '../support.ts';
 import { hasChromium, launch, open } from './browser.ts';
 

@@ -5,11 +5,11 @@ import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ArchiveFile } from '../../../tools/pvh-report/archive.ts';
-import { main } from '../../../tools/pvh-report/main.ts';
 import { renderManifest } from '../../../tools/pvh-report/manifest.ts';
 import { packArchive } from '../../../tools/pvh-report/pack.ts';
 import { unpackArchive } from '../../../tools/pvh-report/unpack.ts';
 import { XlLab } from '../../support/xl-process.ts';
+import { pvhReportWith } from '../run.ts';
 import { type MadeUpCrash, madeUpFiles, madeUpManifest, packReport, scratchFolder } from '../support.ts';
 import { hasChromium, launch, open } from './browser.ts';
 
@@ -19,18 +19,7 @@ const vmlinux = fileURLToPath(new URL('../../../samples/crash-on-vcpu1/vmlinux',
 let report = '';
 let html = '';
 
-async function run(...argv: string[]) {
-  let [out, err] = ['', ''];
-  const status = await main(argv, lab.env, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { status, out, err };
-}
+const run = (...argv: string[]) => pvhReportWith(lab.env, ...argv);
 
 /** The page of a report, made by the command. */
 async function show(path: string): Promise<string> {

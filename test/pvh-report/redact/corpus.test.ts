@@ -6,9 +6,10 @@ import { renderReportPage } from '../../../tools/pvh-report/html/report-page.ts'
 import { packArchive } from '../../../tools/pvh-report/pack.ts';
 import { readReport } from '../../../tools/pvh-report/report.ts';
 import { unpackArchive } from '../../../tools/pvh-report/unpack.ts';
+import { pvhReport } from '../run.ts';
 import { scratchFolder } from '../support.ts';
 import { corpusReport, EVIDENCE } from './corpus.ts';
-import { KEY, pvhReport } from './run.ts';
+import { KEY } from './key.ts';
 
 const folder = scratchFolder();
 afterAll(() => folder.remove());

@@ -8,7 +8,7 @@ import { readReport } from '../../../tools/pvh-report/report.ts';
 import { Host } from '../../kernel/guest.ts';
 import { killAtStep } from '../../support/kill-at.ts';
 import { vmlinuxOf } from '../crashed.ts';
-import { KEY } from './run.ts';
+import { KEY } from './key.ts';
 
 const bin = fileURLToPath(new URL('../../../dist/tools/bin/pvh-report.js', import.meta.url));
 const NAME = 'kundendb-07';

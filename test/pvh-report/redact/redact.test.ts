@@ -12,9 +12,10 @@ import { packArchive } from '../../../tools/pvh-report/pack.ts';
 import { readReport } from '../../../tools/pvh-report/report.ts';
 import { unpackArchive } from '../../../tools/pvh-report/unpack.ts';
 import { goldenSystemMap } from '../../fuzz/sample.ts';
+import { pvhReport } from '../run.ts';
 import { type MadeUpCrash, madeUpFiles, madeUpManifest, packReport, scratchFolder } from '../support.ts';
 import { XenHost } from '../xen-host.ts';
-import { KEY, pvhReport } from './run.ts';
+import { KEY } from './key.ts';
 
 const folder = scratchFolder();
 afterAll(() => folder.remove());
