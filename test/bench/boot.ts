@@ -10,6 +10,7 @@ import { hostCodecs } from '../../core/host/codecs.ts';
 import { FileSource } from '../../core/host/file-source.ts';
 import { unpackBzImage } from '../../symbols/kernel/bzimage.ts';
 import { debianKernel } from '../support/debian.ts';
+import { median } from './cost.ts';
 
 const ROUNDS = 3;
 const MEMORY_MIB = 512;
@@ -84,9 +85,6 @@ async function theirs(vmlinux: string): Promise<Measured> {
     throw new Error("QEMU's guest did not reach the panic");
   return measured;
 }
-
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
 try {
   const { release, vmlinuz } = debianKernel('linux-image-cloud-amd64');

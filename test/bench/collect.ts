@@ -1,12 +1,12 @@
 // npm run bench:collect: user CPU of `pvh-report collect` on a panicked Debian guest of 512 MiB, without symbols, and of one `xenctx -C`
 // on it, five times by turns; the medians count. A report looks twice, once for what to keep and once at what was kept, finds the
 // kernel's names four times and packs some 9 MB. Last line: `ratio <collect/xenctx>`.
-import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Host } from '../kernel/guest.ts';
 import { debianKernel } from '../support/debian.ts';
+import { costOf, median } from './cost.ts';
 
 const ROUNDS = 5;
 const bins = fileURLToPath(new URL('../../dist/tools/bin/', import.meta.url));
@@ -14,33 +14,13 @@ const bins = fileURLToPath(new URL('../../dist/tools/bin/', import.meta.url));
 using host = new Host();
 
 /** User CPU of one run of a tool, in seconds. */
-function userCpu(tool: string, ...args: string[]): number {
-  const { stderr, status } = spawnSync(
-    'bash',
-    [
-      '-c',
-      'TIMEFORMAT=%U; time "$@" >/dev/null',
-      'bash',
-      process.execPath,
-      join(bins, `${tool}.js`),
-      ...args,
-    ],
-    { encoding: 'utf8', env: { ...process.env, PVH_STATE_DIR: host.stateDir } },
-  );
-  const seconds = /^\d+\.\d+$/m.exec(stderr)?.[0];
-  if (status !== 0 || seconds === undefined) throw new Error(`${tool}: exit ${status}\n${stderr}`);
-  return Number(seconds);
-}
+const userCpu = (tool: string, ...args: string[]): number =>
+  costOf({ PVH_STATE_DIR: host.stateDir }, process.execPath, join(bins, `${tool}.js`), ...args).user;
 
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-
-const domid = host.create('guest', {
-  on_crash: '"preserve"',
+const domid = host.createLinux('guest', {
+  kernel: debianKernel('linux-image-cloud-amd64').vmlinuz,
   memory: '512',
-  vcpus: '2',
-  kernel: `"${debianKernel('linux-image-cloud-amd64').vmlinuz}"`,
-  extra: '"console=hvc0"',
+  extra: 'console=hvc0',
 });
 await host.untilShutdown(domid);
 const report = join(host.stateDir, 'report.tar.gz');

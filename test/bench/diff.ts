@@ -1,11 +1,11 @@
 // npm run bench:diff: how much CPU `pvh-report diff` takes for two reports with consoles of 10 MB, the start of node included.
 // Last line: `seconds <median of 5>`; before it, the ratio to what unpacking and reading the two reports takes (`signature`, twice).
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { packReport } from '../pvh-report/support.ts';
+import { costOf, median } from './cost.ts';
 
 const BYTES = 10e6;
 const ROUNDS = 5;
@@ -39,19 +39,12 @@ function consoleOf(seed: number): string {
   return `${lines.join('\n')}\n[99999.000000] Kernel panic - not syncing: sysrq triggered crash\n`;
 }
 
-/** User time of one command, as the shell has it. */
-function seconds(...args: readonly string[]): number {
-  const timed = ['-c', 'TIMEFORMAT=%U; time "$@" >/dev/null', 'bash', process.execPath, cli, ...args];
-  const { stderr } = spawnSync('bash', timed, { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } });
-  const found = /^([\d.]+)$/m.exec(stderr)?.[1];
-  if (found === undefined) throw new Error(stderr);
-  return Number(found);
-}
+const seconds = (...args: readonly string[]): number => costOf({}, process.execPath, cli, ...args).user;
 
-function median(of: () => number): number {
-  const times = Array.from({ length: ROUNDS }, of).sort((x, y) => x - y);
+function medianOf(work: () => number): number {
+  const times = Array.from({ length: ROUNDS }, work);
   console.log(`  ${times.map((time) => time.toFixed(2)).join(' ')}`);
-  return times[ROUNDS >> 1] ?? 0;
+  return median(times);
 }
 
 try {
@@ -63,8 +56,8 @@ try {
     reports.push(path);
   }
   const [a = '', b = ''] = reports;
-  const read = median(() => seconds('signature', a) + seconds('signature', b));
-  const diff = median(() => seconds('diff', a, b));
+  const read = medianOf(() => seconds('signature', a) + seconds('signature', b));
+  const diff = medianOf(() => seconds('diff', a, b));
   console.log(`ratio ${(diff / read).toFixed(2)} to reading both`);
   console.log(`seconds ${diff.toFixed(3)}`);
 } finally {

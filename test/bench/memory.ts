@@ -2,7 +2,6 @@
 // against `zstd -3` over its pages that are not all zero, and against the whole core.elf; by turns, fifteen times. The means count:
 // how Linux shares the time of a process between user and system is sampled, and right on average only. With it the same with the
 // system's time, and the wall time against that of a report without. Needs the program zstd. Last line: `ratio <--memory=all/zstd -3>`.
-import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,30 +9,14 @@ import { isZeros, pagesOf } from '../../core/dump/vmcore-image.ts';
 import { openCoreFile } from '../../core/target/preserved.ts';
 import { Host } from '../kernel/guest.ts';
 import { debianKernel } from '../support/debian.ts';
+import { type Cost, costOf } from './cost.ts';
 
 const ROUNDS = 15;
 const bin = fileURLToPath(new URL('../../dist/tools/bin/pvh-report.js', import.meta.url));
 
 using host = new Host();
 
-interface Cost {
-  readonly user: number;
-  /** User and system. */
-  readonly cpu: number;
-  readonly wall: number;
-}
-
-/** Seconds of one run of a program. */
-function costOf(...command: string[]): Cost {
-  const { stderr, status } = spawnSync(
-    'bash',
-    ['-c', 'TIMEFORMAT="cost %U %S %R"; time "$@" >/dev/null', 'bash', ...command],
-    { encoding: 'utf8', env: { ...process.env, PVH_STATE_DIR: host.stateDir } },
-  );
-  const [, user, system, wall] = /^cost (\S+) (\S+) (\S+)$/m.exec(stderr) ?? [];
-  if (status !== 0 || user === undefined) throw new Error(`${command[0]}: exit ${status}\n${stderr}`);
-  return { user: Number(user), cpu: Number(user) + Number(system), wall: Number(wall) };
-}
+const env = { PVH_STATE_DIR: host.stateDir };
 
 const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -47,12 +30,10 @@ function writeTouched(core: string, path: string): void {
   target.close();
 }
 
-const domid = host.create('guest', {
-  on_crash: '"preserve"',
+const domid = host.createLinux('guest', {
+  kernel: debianKernel('linux-image-cloud-amd64').vmlinuz,
   memory: '512',
-  vcpus: '2',
-  kernel: `"${debianKernel('linux-image-cloud-amd64').vmlinuz}"`,
-  extra: '"console=hvc0"',
+  extra: 'console=hvc0',
 });
 await host.untilShutdown(domid);
 const core = join(host.stateDir, 'domains', String(domid), 'core.elf');
@@ -62,10 +43,11 @@ writeTouched(core, touched);
 const reportOf = (part: string): string => join(host.stateDir, `${part}.tar.gz`);
 const collect = (part: string): Cost =>
   costOf(
+    env,
     process.execPath,
     ...[bin, 'collect', String(domid), '-q', `--memory=${part}`, '-o', reportOf(part)],
   );
-const zstd = (path: string): Cost => costOf('zstd', '-q', '-3', '-T1', '-c', path);
+const zstd = (path: string): Cost => costOf(env, 'zstd', '-q', '-3', '-T1', '-c', path);
 const runs = {
   stacks: () => collect('stacks'),
   kernel: () => collect('kernel'),

@@ -9,6 +9,7 @@ import { writeDumpCore } from '../../core/dump/dump-core.ts';
 import { createFile } from '../../core/host/files.ts';
 import { openCoreFile } from '../../core/target/preserved.ts';
 import { registersWith } from '../support/registers.ts';
+import { median } from './cost.ts';
 
 const GIB = 2 ** 30;
 const PAGE = 4096;
@@ -36,9 +37,6 @@ function seconds(work: () => void): number {
   work();
   return (performance.now() - start) / 1000;
 }
-
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
 
 /**
  * Opens a core in a process of its own: seconds that opening takes, and MiB of the whole process at its peak. That is VmHWM: ru_maxrss

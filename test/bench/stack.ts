@@ -12,6 +12,7 @@ import { readSymbolTable } from '../../symbols/elf/symtab.ts';
 import { fileBuildId } from '../../symbols/kernel/identity.ts';
 import { debianKernel } from '../support/debian.ts';
 import { busyboxInitramfs, INIT_PROLOGUE } from '../support/initramfs.ts';
+import { median } from './cost.ts';
 
 const ROUNDS = 5;
 const ADDRESSES = 1000;
@@ -91,9 +92,6 @@ function missingPrograms(): string[] {
     .filter(([program]) => spawnSync(program, ['--version']).error)
     .map(([, debianPackage]) => debianPackage);
 }
-
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 
 function run(): void {
   const { release, vmlinuz, vmlinux: fetchVmlinux } = debianKernel('linux-image-cloud-amd64');

@@ -13,6 +13,7 @@ import { openElf } from '../../symbols/elf/elf-file.ts';
 import { readSymbolTable } from '../../symbols/elf/symtab.ts';
 import { randomAddresses } from '../oracle/lines.ts';
 import { debianKernel } from '../support/debian.ts';
+import { median } from './cost.ts';
 
 const ADDRESSES = 1000;
 const STACK = 12;
@@ -76,9 +77,6 @@ const node = (vmlinux: string, addresses: string, index: string[]): Measured =>
     addresses,
     ...index,
   ]);
-
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
 function makeIndex(vmlinux: string, path: string): void {
   const source = new FileSource(vmlinux);

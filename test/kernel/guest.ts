@@ -45,18 +45,24 @@ export class Host implements Disposable {
     return Number(this.ok('xl', 'domid', name));
   }
 
-  /** Creates a Linux guest of 256 MiB and two CPUs, which is preserved when it crashes. */
+  /** Creates a Linux guest of two CPUs, which is preserved when it crashes. @param options `memory` in MiB. */
   createLinux(
     name: string,
     {
       kernel,
       ramdisk,
       extra,
-    }: { readonly kernel: string; readonly ramdisk?: string; readonly extra: string },
+      memory = '256',
+    }: {
+      readonly kernel: string;
+      readonly ramdisk?: string;
+      readonly extra: string;
+      readonly memory?: string;
+    },
   ): number {
     return this.create(name, {
       on_crash: '"preserve"',
-      memory: '256',
+      memory,
       vcpus: '2',
       kernel: `"${kernel}"`,
       ...(ramdisk !== undefined && { ramdisk: `"${ramdisk}"` }),
