@@ -6,25 +6,22 @@ import { noiseOf } from '../../tools/pvh-report/diff/noise.ts';
 import { renderComparison } from '../../tools/pvh-report/diff/render.ts';
 import { parseScope, SECTIONS } from '../../tools/pvh-report/diff/scope.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
+import { anyCrash, PANIC } from './crashes.ts';
 import { pvhReport } from './run.ts';
-import { type MadeUpCrash, packReport, scratchFolder } from './support.ts';
+import { type MadeUpCrash, scratchFolder } from './support.ts';
 
 const folder = scratchFolder();
 afterAll(() => folder.remove());
 
-let made = 0;
-const file = async (crash: MadeUpCrash) => folder.write(`${++made}.tar.gz`, await packReport(crash));
+const file = (crash: MadeUpCrash) => folder.report(crash);
 const report = async (crash: MadeUpCrash) => readReport(await file(crash));
 
 const diff = (...argv: string[]) => pvhReport('diff', ...argv);
 
 const monday: MadeUpCrash = {
-  frames: ['shutdown', 'panic', 'mount_root', 'start_services', 'sample_main', 'start'],
-  registers: { rax: '1', rdi: 'ffffffff82000010 init_task+0x10', rsp: 'ffffc90000017e60', rflags: '246' },
+  ...PANIC,
   console: '[    0.1] hello\n[    0.15] crng: ready\n[    0.2] disk: up\n[    0.3] Panic: no root\n',
   config: 'name = "one"\nmemory = 16\nextra = "quiet seed=1"\n',
-  xenLog: '(XEN) d1v0 crashed\n',
-  buildId: 'aa',
 };
 const tuesday: MadeUpCrash = {
   ...monday,
@@ -290,37 +287,6 @@ describe('--baseline', () => {
   });
 });
 
-/** Few words, so that reports have much in common. */
-const word = fc.constantFrom('panic', 'mount_root', 'retry', 'f.isra.0', 'do_idle');
-const line = fc.constantFrom(
-  'hello',
-  '[    1.500000] disk: slow',
-  '[    2.5] Panic: no root',
-  'x 1',
-  'x 2',
-  '',
-);
-const anyCrash: fc.Arbitrary<MadeUpCrash> = fc.record({
-  reason: fc.constantFrom('crash', 'reboot'),
-  buildId: fc.option(fc.constantFrom('aa', 'bb'), { nil: undefined }),
-  frames: fc.array(fc.oneof(word, fc.integer({ min: 1, max: 3 })), { maxLength: 8 }),
-  registers: fc.dictionary(
-    fc.constantFrom('rax', 'rsp', 'cr4'),
-    fc.constantFrom('1', '2', 'ffffc90000017e60'),
-  ),
-  console: fc.option(
-    fc.array(line, { maxLength: 12 }).map((lines) => lines.join('\n')),
-    { nil: undefined },
-  ),
-  config: fc.constantFrom(
-    'memory = 16\n',
-    'extra = "a b"\n',
-    'extra = "b a c=1"\n',
-    'extra = "c=2"',
-    'name = ',
-  ),
-  xenLog: fc.array(line, { maxLength: 3 }).map((lines) => lines.join('\n')),
-});
 const anySelector = fc
   .tuple(fc.constantFrom(...SECTIONS), fc.constantFrom('', ':*', ':', ':r*', ':x*', ':*root'))
   .map((parts) => parts.join(''));

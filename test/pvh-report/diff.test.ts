@@ -6,81 +6,71 @@ import { renderComparison } from '../../tools/pvh-report/diff/render.ts';
 import { pairUp } from '../../tools/pvh-report/diff/sequence.ts';
 import { comparePhases } from '../../tools/pvh-report/diff/timing.ts';
 import { readReport } from '../../tools/pvh-report/report.ts';
-import { type MadeUpCrash, packReport, scratchFolder } from './support.ts';
+import { anyCrash, PANIC } from './crashes.ts';
+import { type MadeUpCrash, scratchFolder } from './support.ts';
 
 const folder = scratchFolder();
 afterAll(() => folder.remove());
 
-let made = 0;
-const report = async (crash: MadeUpCrash) =>
-  readReport(folder.write(`${++made}.tar.gz`, await packReport(crash)));
-
-const panic: MadeUpCrash = {
-  frames: ['shutdown', 'panic', 'mount_root', 'start_services', 'sample_main', 'start'],
-  registers: { rax: '1', rdi: 'ffffffff82000010 init_task+0x10', rsp: 'ffffc90000017e60', rflags: '246' },
-  console: '[    0.100000] hello\n[    0.200000] Panic: no root\n',
-  config: 'name = "one"\nmemory = 16\n',
-  xenLog: '(XEN) d1v0 crashed\n',
-  buildId: 'aa',
-};
+const report = async (crash: MadeUpCrash) => readReport(await folder.report(crash));
 
 const other: MadeUpCrash = {
-  ...panic,
+  ...PANIC,
   frames: ['shutdown', 'die', 'trap', 'trap_entry', 'sum_ring', 'audit'],
 };
 
 describe('verdict', () => {
   test.each<[string, MadeUpCrash, MadeUpCrash, string, RegExp]>([
-    ['the same report', panic, panic, 'same', /identical/],
+    ['the same report', PANIC, PANIC, 'same', /identical/],
     [
       'another time, another place in memory',
-      panic,
-      { ...panic, name: 'two', console: panic.console?.replace('0.2', '7.3'), registers: { rax: '1' } },
+      PANIC,
+      { ...PANIC, name: 'two', console: PANIC.console?.replace('0.2', '7.3'), registers: { rax: '1' } },
       'same',
       /ending, message and the first 2 frames agree/,
     ],
     [
       'callers beyond the third',
-      panic,
-      { ...panic, frames: [...(panic.frames ?? []).slice(0, 5), 'boot'] },
+      PANIC,
+      { ...PANIC, frames: [...(PANIC.frames ?? []).slice(0, 5), 'boot'] },
       'same',
       /2 frames/,
     ],
     [
       'a suffix of the compiler',
-      panic,
-      { ...panic, frames: ['panic', 'mount_root.isra.0', 'start_services', 'sample_main'] },
+      PANIC,
+      { ...PANIC, frames: ['panic', 'mount_root.isra.0', 'start_services', 'sample_main'] },
       'same',
       /2 frames/,
     ],
-    ['another build of the kernel', panic, { ...panic, buildId: 'bb' }, 'same', /2 frames/],
-    ['another function', panic, other, 'different', /function at the top/],
+    ['another build of the kernel', PANIC, { ...PANIC, buildId: 'bb' }, 'same', /2 frames/],
+    ['another function', PANIC, other, 'different', /function at the top/],
     [
       'another caller',
-      panic,
-      { ...panic, frames: ['panic', 'mount_root', 'retry', 'sample_main'] },
+      PANIC,
+      { ...PANIC, frames: ['panic', 'mount_root', 'retry', 'sample_main'] },
       'different',
       /frame 2 differs/,
     ],
-    ['another ending', panic, { ...panic, reason: 'watchdog' }, 'different', /ended in different ways/],
+    ['another ending', PANIC, { ...PANIC, reason: 'watchdog' }, 'different', /ended in different ways/],
     [
       'another message',
-      panic,
-      { ...panic, console: 'Panic: no init\n' },
+      PANIC,
+      { ...PANIC, console: 'Panic: no init\n' },
       'different',
       /messages on the console/,
     ],
     [
       'no names, the same kernel',
-      { ...panic, frames: [1, 2, 3] },
-      { ...panic, frames: [1, 2, 3], name: 'two' },
+      { ...PANIC, frames: [1, 2, 3] },
+      { ...PANIC, frames: [1, 2, 3], name: 'two' },
       'same',
       /kernel/,
     ],
     [
       'no names, another address',
-      { ...panic, frames: [1, 2, 3] },
-      { ...panic, frames: [4, 2, 3] },
+      { ...PANIC, frames: [1, 2, 3] },
+      { ...PANIC, frames: [4, 2, 3] },
       'different',
       /address/,
     ],
@@ -92,7 +82,7 @@ describe('verdict', () => {
       /collect with -s/,
     ],
     ['only the message', { console: 'Panic: a\n' }, { console: 'x\nPanic: a\n' }, 'same', /no stacks/],
-    ['nothing on one side', panic, { name: 'empty' }, 'not comparable', /neither stack nor console/],
+    ['nothing on one side', PANIC, { name: 'empty' }, 'not comparable', /neither stack nor console/],
   ])('%s', async (_, a, b, verdict, rule) => {
     const { judgement } = compareReports(await report(a), await report(b));
     expect(judgement.verdict).toBe(verdict);
@@ -103,10 +93,10 @@ describe('verdict', () => {
 test('comparing is symmetric', async () => {
   const all = await Promise.all(
     [
-      panic,
+      PANIC,
       other,
-      { ...panic, reason: 'reboot' },
-      { ...panic, frames: ['a', 'b', 'a', 'c'] },
+      { ...PANIC, reason: 'reboot' },
+      { ...PANIC, frames: ['a', 'b', 'a', 'c'] },
       { ...other, frames: ['b', 'a', 'c', 'b'] },
     ].map(report),
   );
@@ -115,7 +105,7 @@ test('comparing is symmetric', async () => {
 });
 
 test('comparing a report with itself finds nothing', async () => {
-  const a = await report(panic);
+  const a = await report(PANIC);
   const comparison = compareReports(a, a);
   expect(comparison).toMatchObject({ conditions: [], config: [], xenLog: { a: [], b: [] }, missing: [] });
   expect(comparison.console?.divergence).toBeUndefined();
@@ -125,9 +115,9 @@ test('comparing a report with itself finds nothing', async () => {
 
 test('what differs is told by kind', async () => {
   const comparison = compareReports(
-    await report(panic),
+    await report(PANIC),
     await report({
-      ...panic,
+      ...PANIC,
       frames: ['shutdown', 'panic', 'mount_root', 'retry', 'start_services', 'sample_main', 'start'],
       registers: { rax: '2', rdi: 'ffffffff82000020 init_task+0x20', rsp: 'ffffc9000abc7e60', rflags: '046' },
       console: '[    0.300000] hello\n[    0.400000] disk: slow\n[    0.500000] Panic: no root\n',
@@ -184,25 +174,6 @@ test.each([
   ['(XEN) [2026-11-22 10:59:00] d1v0: text', '(XEN) d1v0: text'],
   ['RIP: 0010:[<ffffffff81a03db3>] at 0xffffc90000617c60', 'RIP: 0010:[<<hex>>] at <hex>'],
 ])('console line %j becomes %j', (line, normal) => expect(normaliseLine(line)).toBe(normal));
-
-/** Few words, so that reports have much in common. */
-const word = fc.constantFrom('panic', 'mount_root', 'retry', 'f.isra.0', 'do_idle', 'asm_exc_page_fault');
-const line = fc.constantFrom('hello', '[    1.500000] disk: slow', 'Panic: no root', 'x 1', 'x 2', '');
-const anyCrash: fc.Arbitrary<MadeUpCrash> = fc.record({
-  reason: fc.constantFrom('crash', 'reboot'),
-  buildId: fc.option(fc.constantFrom('aa', 'bb'), { nil: undefined }),
-  frames: fc.array(fc.oneof(word, fc.integer({ min: 1, max: 3 })), { maxLength: 8 }),
-  registers: fc.dictionary(
-    fc.constantFrom('rax', 'rsp', 'cr4'),
-    fc.constantFrom('1', '2', 'ffffc90000017e60'),
-  ),
-  console: fc.option(
-    fc.array(line, { maxLength: 12 }).map((lines) => lines.join('\n')),
-    { nil: undefined },
-  ),
-  config: fc.constantFrom('memory = 16\n', 'extra = "a b"\n', 'extra = "b a"\n', 'name = '),
-  xenLog: fc.array(line, { maxLength: 3 }).map((lines) => lines.join('\n')),
-});
 
 test('any comparison is symmetric, reflexive and fits', async () => {
   await fc.assert(
@@ -322,13 +293,13 @@ test('phases are told apart beyond chance', () => {
 
 test('settings that cannot matter are told apart, command lines by word', async () => {
   const config = (name: string, extra: string) => `name = "${name}"\nmemory = 16\nextra = "${extra}"\n`;
-  const a = await report({ ...panic, config: config('one', 'quiet console=hvc0') });
-  const b = await report({ ...panic, config: config('two', 'console=hvc0  debug') });
+  const a = await report({ ...PANIC, config: config('one', 'quiet console=hvc0') });
+  const b = await report({ ...PANIC, config: config('two', 'console=hvc0  debug') });
   expect(compareReports(a, b).config).toMatchObject([
     { what: 'extra, words', harmless: false },
     { what: 'name', harmless: true },
   ]);
   expect(compareReports(a, b).changed).toBe(1);
-  const c = await report({ ...panic, config: config('two', 'console=hvc0 quiet') });
+  const c = await report({ ...PANIC, config: config('two', 'console=hvc0 quiet') });
   expect(compareReports(a, c).changed).toBe(0);
 });

@@ -82,16 +82,21 @@ export async function packReport(crash: MadeUpCrash): Promise<Uint8Array> {
 /** A folder for one test file's reports; call `remove` at the end. */
 export function scratchFolder(): {
   write(name: string, content: Uint8Array): string;
+  /** Writes a report of a name of its own. @returns its path. */
+  report(crash: MadeUpCrash): Promise<string>;
   remove(): void;
   path: string;
 } {
   const path = mkdtempSync(join(tmpdir(), 'pvh-report-'));
+  const write = (name: string, content: Uint8Array): string => {
+    writeFileSync(join(path, name), content);
+    return join(path, name);
+  };
+  let reports = 0;
   return {
     path,
-    write(name, content) {
-      writeFileSync(join(path, name), content);
-      return join(path, name);
-    },
+    write,
+    report: async (crash) => write(`${++reports}.tar.gz`, await packReport(crash)),
     remove: () => rmSync(path, { recursive: true, force: true }),
   };
 }

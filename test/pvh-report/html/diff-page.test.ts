@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { PANIC } from '../crashes.ts';
 import { pvhReport } from '../run.ts';
-import { type MadeUpCrash, packReport, scratchFolder } from '../support.ts';
+import { type MadeUpCrash, scratchFolder } from '../support.ts';
 import { hasChromium, launch, open } from './browser.ts';
 
 const folder = scratchFolder();
@@ -14,17 +15,12 @@ const page = join(folder.path, 'diff.html');
 
 const diff = (...argv: string[]) => pvhReport('diff', ...argv);
 
-let made = 0;
-const report = async (crash: MadeUpCrash) => folder.write(`${++made}.tar.gz`, await packReport(crash));
+const report = (crash: MadeUpCrash) => folder.report(crash);
 
 const panic: MadeUpCrash = {
+  ...PANIC,
   name: 'monday',
-  frames: ['shutdown', 'panic', 'mount_root', 'start_services', 'sample_main', 'start'],
   registers: { rax: '1', rdi: 'ffffffff82000010 init_task+0x10', rflags: '246' },
-  console: '[    0.100000] hello\n[    0.200000] Panic: no root\n',
-  config: 'name = "one"\nmemory = 16\n',
-  xenLog: '(XEN) d1v0 crashed\n',
-  buildId: 'aa',
 };
 const EVIL = '</script><script>alert(1)</script><img src=x onerror=alert(2)>\u202e';
 const other: MadeUpCrash = {
