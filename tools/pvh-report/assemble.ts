@@ -38,7 +38,7 @@ export interface ReportImage {
 export interface Parts {
   /** Name and version of the tool. */
   readonly tool: string;
-  readonly subject: Pick<Subject, 'name' | 'domid' | 'uuid'> & { readonly source: Subject['source'] };
+  readonly subject: Pick<Subject, 'source' | 'name' | 'domid' | 'uuid'>;
   readonly host?: Manifest['host'];
   readonly known: KnownFacts;
   /** Raw and derived ones, in the order of the collectors. That which is to be the page is empty. */
@@ -172,6 +172,28 @@ const withoutPage = (parts: Parts, bytes: number): Parts => {
   };
 };
 
+/** The files that say what the crash is, made only from what is in the report: whoever reads it comes to the same. */
+function textsOf(
+  parts: Parts,
+  { manifest, facts, said }: Described,
+  inspected: Inspected | undefined,
+  text: TextOf,
+): Readonly<Record<'readme' | 'report' | 'identity', ReportFile>> & { readonly sha8: string } {
+  const vcpus = parts.files.some(({ name }) => name === 'crash.json') ? (inspected?.vcpus ?? []) : [];
+  const ending = facts.shutdownReason ?? facts.state;
+  const signature = signatureOf(ending, said?.text ?? '', vcpus, manifest.shutdownVcpu, {
+    buildId: manifest.kernel.buildId,
+    xenLog: text('xl-dmesg.txt'),
+  });
+  const rows = described(parts).map(({ entry, what }) => [entry.name, what] as const);
+  return {
+    readme: madeHere('README.txt', renderReadme(rows)),
+    report: madeHere('report.txt', renderSummary(manifest, facts, signature, vcpus, said)),
+    identity: madeHere('signature.json', renderSignature(signature)),
+    sha8: signature.sha8,
+  };
+}
+
 /** @throws FormatError when domain.json or target.json is damaged. */
 export async function assemble(parts: Parts): Promise<Assembled> {
   const { files, image, inspection, subject, host } = parts;
@@ -180,20 +202,9 @@ export async function assemble(parts: Parts): Promise<Assembled> {
     return bytes && new TextDecoder().decode(bytes);
   };
   const inspected = inspection === undefined || 'problem' in inspection ? undefined : inspection;
-  const { manifest: withoutTexts, facts, said } = describe(parts, inspected, text);
-  // Only from what is in the report: whoever reads it comes to the same.
-  const vcpus = files.some(({ name }) => name === 'crash.json') ? (inspected?.vcpus ?? []) : [];
-  const ending = facts.shutdownReason ?? facts.state;
-  const signature = signatureOf(ending, said?.text ?? '', vcpus, withoutTexts.shutdownVcpu, {
-    buildId: withoutTexts.kernel.buildId,
-    xenLog: text('xl-dmesg.txt'),
-  });
-  const readme = madeHere(
-    'README.txt',
-    renderReadme(described(parts).map(({ entry, what }) => [entry.name, what])),
-  );
-  const report = madeHere('report.txt', renderSummary(withoutTexts, facts, signature, vcpus, said));
-  const identity = madeHere('signature.json', renderSignature(signature));
+  const told = describe(parts, inspected, text);
+  const { manifest: withoutTexts, facts } = told;
+  const { readme, report, identity, sha8 } = textsOf(parts, told, inspected, text);
   const entries = [readme.entry, report.entry, identity.entry, ...withoutTexts.files];
   const inContainer: readonly ArchiveFile[] = [
     readme,
@@ -220,7 +231,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
     ...packed,
     image: image?.file,
     folder,
-    fileName: reportName(folder, time, signature.sha8),
+    fileName: reportName(folder, time, sha8),
     files: all,
     manifest,
     partial: isPartial(manifest),

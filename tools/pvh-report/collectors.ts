@@ -28,8 +28,7 @@ function fileOf(path: string, absent: string): Buffer {
   return readFileSync(path);
 }
 
-function written(text: Uint8Array | undefined, absent: string): Uint8Array {
-  if (text === undefined) throw new NotThere(absent);
+function written(text: Uint8Array): Uint8Array {
   if (text.length === 0) throw new NotThere('the guest wrote nothing on its console');
   return text;
 }
@@ -51,8 +50,11 @@ const GUEST_COLLECTORS: readonly Collector[] = [
     what: 'what the guest wrote on its console',
     from: ['file', 'gdb'],
     take: {
-      inspection: ({ console }) =>
-        written(console, 'neither a dump file nor a stub tells what the guest wrote on its console'),
+      inspection({ console }) {
+        if (console === undefined)
+          throw new NotThere('neither a dump file nor a stub tells what the guest wrote on its console');
+        return written(console);
+      },
     },
     origin: 'raw',
     privacy: 'maybe',
@@ -155,8 +157,7 @@ const RUNTIME_COLLECTORS: readonly Collector[] = [
     file: 'console.log',
     what: 'what the guest wrote on its console',
     take: {
-      runtime: ({ files }) =>
-        written(fileOf(files.console, 'the domain has no console log'), 'the domain has no console log'),
+      runtime: ({ files }) => written(fileOf(files.console, 'the domain has no console log')),
     },
     bound: 4 * MIB,
   },

@@ -206,19 +206,15 @@ async function inspect(
   }
 }
 
-/** @throws Interrupted; nothing else that a collector does ends the others. */
-export async function gather(
+/** What each brought, in their order. @throws Interrupted; nothing else that a collector does ends the others. */
+async function runAll(
   collectors: readonly Collector[],
   evidence: Evidence,
+  inspection: Inspection | Problem | undefined,
   limits: Limits,
   onStep: OnStep,
-): Promise<Gathered> {
+): Promise<Result[]> {
   const total = collectors.length;
-  const asking = collectors.find(({ take }) => 'inspection' in take);
-  onStep(`Reading ${evidence.subject.name}`, 0, total);
-  const start = performance.now();
-  const inspection = asking && (await inspect(asking, evidence, limits));
-  const inspectionMilliseconds = performance.now() - start;
   const results: Result[] = [];
   const running = new Set<string>();
   let next = 0;
@@ -253,6 +249,22 @@ export async function gather(
     clearInterval(waiting);
   }
   limits.throwIfInterrupted();
+  return results;
+}
+
+/** @throws Interrupted */
+export async function gather(
+  collectors: readonly Collector[],
+  evidence: Evidence,
+  limits: Limits,
+  onStep: OnStep,
+): Promise<Gathered> {
+  const asking = collectors.find(({ take }) => 'inspection' in take);
+  onStep(`Reading ${evidence.subject.name}`, 0, collectors.length);
+  const start = performance.now();
+  const inspection = asking && (await inspect(asking, evidence, limits));
+  const inspectionMilliseconds = performance.now() - start;
+  const results = await runAll(collectors, evidence, inspection, limits, onStep);
   const files: CollectedFile[] = [];
   let image: ReportImage | undefined;
   const missing: MissingItem[] = [];

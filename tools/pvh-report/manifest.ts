@@ -105,6 +105,29 @@ export function renderManifest(manifest: Manifest): string {
   return `${JSON.stringify({ schema: MANIFEST_SCHEMA, ...manifest }, undefined, 2)}\n`;
 }
 
+function parseFile(value: unknown, source: string): ManifestFile {
+  const file = asObject(value, source);
+  return {
+    name: asString(file['name'], `${source}.name`),
+    sha256: asString(file['sha256'], `${source}.sha256`),
+    bytes: asNumber(file['bytes'], `${source}.bytes`),
+    origin: file['origin'] === 'raw' ? 'raw' : 'derived',
+    privacy: oneOf(PRIVACIES, file['privacy']) ?? 'maybe',
+    command: asOptional(asString, file['command'], `${source}.command`),
+    note: asOptional(asString, file['note'], `${source}.note`),
+  };
+}
+
+function parseMissing(value: unknown, source: string): MissingItem {
+  const item = asObject(value, source);
+  return {
+    item: asString(item['item'], `${source}.item`),
+    reason: asString(item['reason'], `${source}.reason`),
+    cause: oneOf(CAUSES, item['cause']),
+    required: asBoolean(item['required'], `${source}.required`),
+  };
+}
+
 /** Of files and of what is missing: more than a guest with 512 vCPUs that all lack something. */
 const MAX_ENTRIES = 4096;
 
@@ -136,27 +159,12 @@ export function parseManifest(text: string, source: string): Manifest {
     symbolsBuildId: asOptional(asString, top['symbolsBuildId'], `${source}: symbolsBuildId`),
     xen: asOptional(asString, top['xen'], `${source}: xen`),
     memory: asOptional(parseMemory, top['memory'], `${source}: memory`),
-    files: asArray(top['files'], `${source}: files`, MAX_ENTRIES).map((value) => {
-      const file = asObject(value, `${source}: files`);
-      return {
-        name: asString(file['name'], `${source}: files.name`),
-        sha256: asString(file['sha256'], `${source}: files.sha256`),
-        bytes: asNumber(file['bytes'], `${source}: files.bytes`),
-        origin: file['origin'] === 'raw' ? 'raw' : 'derived',
-        privacy: oneOf(PRIVACIES, file['privacy']) ?? 'maybe',
-        command: asOptional(asString, file['command'], `${source}: files.command`),
-        note: asOptional(asString, file['note'], `${source}: files.note`),
-      };
-    }),
-    missing: asArray(top['missing'], `${source}: missing`, MAX_ENTRIES).map((value) => {
-      const item = asObject(value, `${source}: missing`);
-      return {
-        item: asString(item['item'], `${source}: missing.item`),
-        reason: asString(item['reason'], `${source}: missing.reason`),
-        cause: oneOf(CAUSES, item['cause']),
-        required: asBoolean(item['required'], `${source}: missing.required`),
-      };
-    }),
+    files: asArray(top['files'], `${source}: files`, MAX_ENTRIES).map((value) =>
+      parseFile(value, `${source}: files`),
+    ),
+    missing: asArray(top['missing'], `${source}: missing`, MAX_ENTRIES).map((value) =>
+      parseMissing(value, `${source}: missing`),
+    ),
     redaction: asOptional(parseRedaction, top['redaction'], `${source}: redaction`),
   };
 }
