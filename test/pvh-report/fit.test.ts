@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ArchiveFile } from '../../tools/pvh-report/archive.ts';
 import { compareReports } from '../../tools/pvh-report/diff/compare.ts';
@@ -13,6 +12,7 @@ import { packArchive } from '../../tools/pvh-report/pack.ts';
 import { readReport, unpackReport } from '../../tools/pvh-report/report.ts';
 import { unpackArchive } from '../../tools/pvh-report/unpack.ts';
 import { Host } from '../kernel/guest.ts';
+import { collectReport, crash, vmlinuxOf } from './crashed.ts';
 import { pvhReport } from './run.ts';
 import { type MadeUpCrash, madeUpFiles, madeUpManifest, scratchFolder } from './support.ts';
 import { XenHost } from './xen-host.ts';
@@ -183,11 +183,9 @@ describe('a real report', () => {
   afterAll(() => domains[Symbol.dispose]());
 
   test('whose memory still fits can be made again without what was left out', async () => {
-    const vmlinux = fileURLToPath(new URL('../../samples/panic/vmlinux', import.meta.url));
-    const domid = domains.create('panic', { kernel: `"${vmlinux}"`, on_crash: '"preserve"', memory: '16' });
-    await domains.untilShutdown(domid);
-    const path = join(folder.path, 'panic.tar.gz');
-    domains.ok('pvh-report', 'collect', '-q', 'panic', '-s', vmlinux, '-o', path);
+    const vmlinux = vmlinuxOf('panic');
+    const whole = join(folder.path, 'panic.tar.gz');
+    const { path } = collectReport(domains, await crash(domains, 'panic'), '-s', vmlinux, '-o', whole);
     const limit = { bytes: statSync(path).size - 1, what: 'a test' };
     const fitted = await fitReport(await unpackReport(path), statSync(path).size, limit);
     if (!fitted) throw new Error('it was not too large');

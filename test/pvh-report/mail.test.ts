@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Host } from '../kernel/guest.ts';
+import { collectReport, crash, vmlinuxOf } from './crashed.ts';
 import { pvhReport } from './run.ts';
 import { type MadeUpCrash, packReport, scratchFolder } from './support.ts';
 import { XenHost } from './xen-host.ts';
@@ -29,15 +29,9 @@ describe('a sample that panicked', () => {
   afterAll(() => host[Symbol.dispose]());
 
   test('has subject, story, console and what is attached', async () => {
-    const sample = fileURLToPath(new URL('../../samples/panic', import.meta.url));
-    const domid = host.create('panic', {
-      kernel: `"${join(sample, 'vmlinux')}"`,
-      on_crash: '"preserve"',
-      memory: '16',
-    });
-    await host.untilShutdown(domid);
-    const path = join(folder.path, 'panic.tar.gz');
-    host.ok('pvh-report', 'collect', '-q', 'panic', '-s', join(sample, 'vmlinux'), '-o', path);
+    const domid = await crash(host, 'panic');
+    const output = join(folder.path, 'panic.tar.gz');
+    const { path } = collectReport(host, domid, '-s', vmlinuxOf('panic'), '-o', output);
     const { status, out } = await run(path);
     expect(status).toBe(0);
     const [head = '', ...rest] = out.split('\n\n');

@@ -154,7 +154,7 @@ export async function unpackArchive(packed: Uint8Array, source: string): Promise
   let unpacked: Gunzipped;
   try {
     const options = { maxOutputLength: MAX_UNPACKED, info: true };
-    unpacked = gunzipSync(packed, options) as unknown as Gunzipped;
+    unpacked = gunzipSync(packed, options) as unknown as Gunzipped; // because of `info`
   } catch (cause) {
     throw cause instanceof RangeError ? tooLarge(source) : damaged(source, 'gzip file', cause);
   }

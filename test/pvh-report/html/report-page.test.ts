@@ -1,55 +1,46 @@
 // A report as a page, in a real browser, from a file.
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ArchiveFile } from '../../../tools/pvh-report/archive.ts';
 import { renderManifest } from '../../../tools/pvh-report/manifest.ts';
 import { packArchive } from '../../../tools/pvh-report/pack.ts';
 import { unpackArchive } from '../../../tools/pvh-report/unpack.ts';
-import { XlLab } from '../../support/xl-process.ts';
-import { pvhReportWith } from '../run.ts';
+import { Host } from '../../kernel/guest.ts';
+import { collectReport, crash, vmlinuxOf } from '../crashed.ts';
+import { pvhReport } from '../run.ts';
 import { type MadeUpCrash, madeUpFiles, madeUpManifest, packReport, scratchFolder } from '../support.ts';
 import { hasChromium, launch, open } from './browser.ts';
 
 const folder = scratchFolder();
-const lab = new XlLab();
-const vmlinux = fileURLToPath(new URL('../../../samples/crash-on-vcpu1/vmlinux', import.meta.url));
+const host = new Host();
+const SAMPLE = 'crash-on-vcpu1';
 let report = '';
 let html = '';
 
-const run = (...argv: string[]) => pvhReportWith(lab.env, ...argv);
-
 /** The page of a report, made by the command. */
 async function show(path: string): Promise<string> {
-  const { status, out, err } = await run('show', '--html', path);
+  const { status, out, err } = await pvhReport('show', '--html', path);
   expect(err).toBe('');
   expect(status).toBe(0);
   return out.trimEnd();
 }
 
 beforeAll(async () => {
-  const settings = ['vcpus=2', 'on_crash="preserve"'];
-  const config = lab.guest('crash-on-vcpu1', readFileSync(vmlinux), settings);
-  const { status, err } = await lab.xl('create', '-q', config);
-  expect(err).toBe('');
-  expect(status).toBe(0);
-  await lab.until('crash-on-vcpu1', (record) => record?.preserved === true);
-  report = folder.write('crash.tar.gz', new Uint8Array());
-  expect(await run('collect', 'crash-on-vcpu1', '-q', '-s', vmlinux, '-o', report)).toMatchObject({
-    status: 0,
-  });
+  const domid = await crash(host, SAMPLE);
+  const output = join(folder.path, 'crash.tar.gz');
+  report = collectReport(host, domid, '-s', vmlinuxOf(SAMPLE), '-o', output).path;
   html = await show(report);
 });
-afterAll(async () => {
-  await lab.close();
+afterAll(() => {
+  host[Symbol.dispose]();
   folder.remove();
 });
 
 describe('pvh-report show', () => {
   test('without --html prints report.txt', async () => {
-    const { status, out } = await run('show', report);
+    const { status, out } = await pvhReport('show', report);
     expect(status).toBe(0);
     expect(out).toMatch(/^crash-on-vcpu1 \(domain 1\): shut down, reason crash\n/);
     expect(out).toContain('vcpu1 in average+0x28/0x30, called by compute');
@@ -62,10 +53,10 @@ describe('pvh-report show', () => {
 
   test('writes the page beside the report, or where -o says', async () => {
     expect(html).toBe(join(folder.path, 'crash.html'));
-    const { out } = await run('show', '--html', report, '-o', '-');
+    const { out } = await pvhReport('show', '--html', report, '-o', '-');
     expect(out).toBe(readFileSync(html, 'utf8'));
     const elsewhere = join(folder.path, 'elsewhere.html');
-    expect(await run('show', '--html', report, '-o', elsewhere)).toMatchObject({
+    expect(await pvhReport('show', '--html', report, '-o', elsewhere)).toMatchObject({
       status: 0,
       out: `${elsewhere}\n`,
     });
@@ -74,13 +65,13 @@ describe('pvh-report show', () => {
 
   test('never writes over the report', async () => {
     const size = statSync(report).size;
-    expect(await run('show', '--html', report, '-o', report)).toMatchObject({ status: 2 });
+    expect(await pvhReport('show', '--html', report, '-o', report)).toMatchObject({ status: 2 });
     expect(statSync(report).size).toBe(size);
   });
 
   test('says what is wrong with a file that is no report', async () => {
     const path = folder.write('no.tar.gz', new TextEncoder().encode('no report'));
-    expect(await run('show', '--html', path)).toMatchObject({
+    expect(await pvhReport('show', '--html', path)).toMatchObject({
       status: 2,
       err: expect.stringContaining('not a whole gzip file'),
     });
@@ -228,7 +219,7 @@ describe.runIf(hasChromium)('in Chromium', () => {
     await using opened = await open(browser, html);
     const rows = await opened.page.locator('#timeline tbody tr').allInnerTexts();
     expect(rows.map((row) => row.split('\t').slice(1).join(' '))).toEqual([
-      'Xen 1 d1: crash-on-vcpu1: 8 MiB, 2 vCPUs, kernel crash-on-vcpu1.elf',
+      'Xen 1 d1: crash-on-vcpu1: 16 MiB, 2 vCPUs, kernel vmlinux',
       'guest 1 sample crash-on-vcpu1',
       'guest 5 Unhandled exception 0 (divide error), error code 0000',
       expect.stringMatching(/^guest \d+ Shutting down: crash$/),
@@ -433,8 +424,8 @@ describe.runIf(hasChromium)('in Chromium', () => {
 
 test('the same report gives the same bytes', async () => {
   const [first, second] = [
-    await run('show', '--html', report, '-o', '-'),
-    await run('show', '--html', report, '-o', '-'),
+    await pvhReport('show', '--html', report, '-o', '-'),
+    await pvhReport('show', '--html', report, '-o', '-'),
   ];
   expect(first.out).toBe(second.out);
   expect(first.out).not.toContain(folder.path);
