@@ -311,6 +311,15 @@ describe('programs', () => {
     expect(made.text('host-uname.txt')).toContain('dom0');
   });
 
+  test('that fail before they print what is looked for are the reason, not what they did not print', async () => {
+    host.program('xl', 'echo "(XEN) Xen version 4.17"; exit 1');
+    const made = await open((await host.collect({ only: ['xl-dmesg'] })).report);
+    expect(ledger(made)['xl-dmesg.txt']).toMatchObject({
+      cause: 'failed',
+      reason: 'xl dmesg: exit status 1',
+    });
+  });
+
   test('that leave something running in the background are not waited for', async () => {
     host.program('uname', `sleep 60 & echo $! >'${host.path('pid')}'; echo done`);
     const { status, report } = await host.collect({ only: ['host-uname'] });

@@ -95,13 +95,15 @@ async function takeProgram(
     throw new NotThere(`${command} printed nothing${run.complaint === '' ? '' : `: ${run.complaint}`}`);
   }
   const { bytes, note } = run.output;
-  const selected = take.select ? encode(take.select(Buffer.from(bytes).toString(), subject)) : bytes;
-  return {
-    content: { bytes: selected, ...(note !== undefined && { note }) },
-    command,
-    notes,
-    ...(problem && { problem }),
-  };
+  try {
+    const selected = take.select ? encode(take.select(Buffer.from(bytes).toString(), subject)) : bytes;
+    const content = { bytes: selected, ...(note !== undefined && { note }) };
+    return { content, command, notes, ...(problem && { problem }) };
+  } catch (error) {
+    // What is not in half a text may be in the other half.
+    if (problem && error instanceof NotThere) return { problem };
+    throw error;
+  }
 }
 
 function takeLogs(
