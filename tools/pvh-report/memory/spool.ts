@@ -1,5 +1,5 @@
 // A file without a name: what is put aside in it is gone when the process is, whatever ends it. Knows nothing of what it holds.
-import { closeSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryBeside } from '../../../core/host/files.ts';
 
@@ -46,7 +46,15 @@ export class Spool implements Disposable {
   }
 }
 
+/** include/uapi/asm-generic/fcntl.h: a file that never has a name, so that nothing is left by whom it is killed before unlink(2). */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+
 function openUnnamed(folder: string): number {
+  try {
+    return openSync(folder, O_TMPFILE | constants.O_RDWR, 0o600);
+  } catch {
+    // A file system that has no such files, or no Linux; what else is wrong shows below.
+  }
   const path = temporaryBeside(join(folder, 'memory-image'));
   const file = openSync(path, 'wx+', 0o600);
   unlinkSync(path);
