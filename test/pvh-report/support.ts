@@ -10,6 +10,8 @@ import { unpackArchive } from '../../tools/pvh-report/unpack.ts';
 
 export interface MadeUpCrash {
   readonly name?: string;
+  /** Of a domain that did not shut down. */
+  readonly state?: string;
   readonly reason?: string | undefined;
   readonly buildId?: string | undefined;
   /** Symbols of the trace, innermost first; addresses are made from their place when they have no name. */
@@ -27,8 +29,8 @@ export function madeUpManifest(crash: MadeUpCrash, files: readonly ArchiveFile[]
   return {
     tool: 'pvh-report 0.1.0',
     domain: { name: crash.name ?? 'guest', domid: 1, uuid: '00000000-0000-0000-0000-000000000001' },
-    state: 'shutdown',
-    shutdownReason: crash.reason ?? 'crash',
+    state: crash.state ?? 'shutdown',
+    shutdownReason: crash.state === undefined ? (crash.reason ?? 'crash') : undefined,
     shutdownVcpu: undefined,
     kernel: { sha256: sha256(bytes(crash.buildId ?? '')), buildId: crash.buildId, banner: undefined },
     symbolsBuildId: undefined,

@@ -35,6 +35,18 @@ function isOtherSite(a: Report, b: Report): boolean {
   return sameKernel(a, b) && x !== undefined && y !== undefined && x !== y;
 }
 
+/** What a source says that cannot know how the domain ended: a dump file, a gdb stub, a host that was not asked. */
+const UNTOLD: ReadonlySet<string> = new Set(['dump', 'live', 'unknown']);
+
+const areEndingsTold = (a: Signature, b: Signature): boolean =>
+  !UNTOLD.has(a.ending) && !UNTOLD.has(b.ending);
+
+const wordsAgree = (a: Signature, b: Signature): string =>
+  areEndingsTold(a, b) ? 'ending and message agree' : 'the messages agree';
+
+const listed = (parts: readonly string[]): string =>
+  [parts.slice(0, -1).join(', '), ...parts.slice(-1)].filter((part) => part !== '').join(' and ');
+
 const agreeing = (count: number, [one, more]: readonly [string, string]): string =>
   count === 1 ? `first ${one} agrees` : `first ${count} ${more} agree`;
 
@@ -58,14 +70,15 @@ function compareStacks(a: Report, b: Report): Judgement | undefined {
       b: y.names[differing],
       restsOn: ['stack'],
     };
-  const agreed = x.message !== undefined && y.message !== undefined ? 'ending, message' : 'ending';
+  const isSaid = x.message !== undefined && y.message !== undefined;
+  const beside = [...(areEndingsTold(x, y) ? ['ending'] : []), ...(isSaid ? ['message'] : [])];
   return {
     verdict: 'same',
-    confidence: count >= 2 ? 'high' : 'medium',
+    confidence: count >= 2 && beside.length > 0 ? 'high' : 'medium',
     rule: x.weak
-      ? `${agreed}, kernel and the ${agreeing(count, ['address', 'addresses'])}`
-      : `${agreed} and the ${agreeing(count, ['frame', 'frames'])}`,
-    restsOn: agreed === 'ending' ? ['stack'] : ['stack', 'console'],
+      ? listed([...beside, 'kernel', `the ${agreeing(count, ['address', 'addresses'])}`])
+      : listed([...beside, `the ${agreeing(count, ['frame', 'frames'])}`]),
+    restsOn: isSaid ? ['stack', 'console'] : ['stack'],
     ...(!x.weak && isOtherSite(a, b) && { otherSite: true }),
   };
 }
@@ -91,7 +104,7 @@ const RULES: readonly Rule[] = [
           restsOn: ['stack', 'console'],
         },
   ({ signature: a }, { signature: b }) =>
-    a.ending === b.ending
+    a.ending === b.ending || !areEndingsTold(a, b)
       ? undefined
       : {
           verdict: 'different',
@@ -117,7 +130,7 @@ const RULES: readonly Rule[] = [
       ? {
           verdict: 'same',
           confidence: 'high',
-          rule: 'ending and message agree, and nothing lies below the panic',
+          rule: `${wordsAgree(a, b)}, and nothing lies below the panic`,
           restsOn: ['stack', 'console'],
         }
       : undefined,
@@ -127,7 +140,7 @@ const RULES: readonly Rule[] = [
       ? {
           verdict: 'same',
           confidence: 'low',
-          rule: 'ending and message agree; there are no stacks that can be compared',
+          rule: `${wordsAgree(a, b)}; there are no stacks that can be compared`,
           restsOn: ['console'],
         }
       : undefined,
