@@ -64,9 +64,14 @@ describe('a report with all of the memory', { timeout: 180_000 }, () => {
     const folder = file('all');
     mkdirSync(folder);
     execFileSync('tar', ['xzf', all.path, '-C', folder, '--strip-components=1']);
-    expect(readFileSync(join(folder, 'README.txt'), 'utf8')).toMatch(
-      `\n${IMAGE} has the memory of the guest`,
+    const [readme, text, page] = ['README.txt', 'report.txt', 'report.html'].map((name) =>
+      readFileSync(join(folder, name), 'utf8'),
     );
+    const opened = 'zstd -d memory-image.core.zst, then xenctx -C memory-image.core';
+    expect(readme).toContain(`\n${IMAGE} has the memory of the guest`);
+    expect(readme).toContain(`\n${opened}`);
+    expect(text).toMatch(new RegExp(`^memory image +everything, (\\d+) of \\1 frames: ${opened}$`, 'm'));
+    expect(page).toContain('<dt>memory image</dt>');
     writeFileSync(file('all.core'), decompress(readFileSync(join(folder, IMAGE))));
     const flags = ['-s', vmlinuxOf(SAMPLE), '-f', '-a', '-C'];
     expect(host.ok('xenctx', ...flags, file('all.core'))).toBe(host.ok('xenctx', ...flags, String(domid)));
@@ -154,6 +159,7 @@ describe('a report with all of the memory', { timeout: 180_000 }, () => {
     const { manifest, image } = await unpackReport(file('fitted.tar.gz'));
     expect(image).toBeUndefined();
     expect(manifest.memory).toMatchObject({ taken: 'stacks', image: undefined });
+    expect(host.ok('pvh-report', 'show', file('fitted.tar.gz'))).not.toContain('memory image');
     expect(host.run('pvh-report', 'verify', file('fitted.tar.gz'))).toMatchObject({ status: 0, stderr: '' });
     host.ok('pvh-report', 'fit', all.path, '--fit=none', '-o', file('same.tar.gz'));
     expect(readFileSync(file('same.tar.gz')).equals(readFileSync(all.path))).toBe(true);

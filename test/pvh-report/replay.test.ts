@@ -22,6 +22,12 @@ const KEEP = { on_crash: '"preserve"', on_reboot: '"preserve"', on_poweroff: '"p
 const replay = (stateDir: string, ...argv: string[]): Promise<Run> =>
   pvhReportWith({ ...process.env, PVH_STATE_DIR: stateDir }, 'replay', '-q', ...argv);
 
+/** A file of a report. */
+async function textOf(path: string, name: string): Promise<string> {
+  const { files } = await unpackArchive(readFileSync(path), path);
+  return new TextDecoder().decode(files.get(name));
+}
+
 /** A guest of a few instructions, running. */
 function createTiny(
   host: Host,
@@ -73,9 +79,24 @@ describe('the same run', () => {
   test('two vCPUs', async () => {
     const { status, out, err } = await replay(nobody(), twoVcpus);
     expect([status, err]).toEqual([0, '']);
+    const lines = (await textOf(twoVcpus, 'console.log')).split('\n').length - 1;
     expect(out).toMatch(
-      /^same: crash at instruction \d+, as recorded\n {2}equal: 2 vCPUs, \d\d lines of console, \d\d frames of memory; 0 inputs given\n$/,
+      new RegExp(
+        `^same: crash at instruction \\d+, as recorded\n {2}equal: 2 vCPUs, ${lines} lines of console, \\d\\d frames of memory; 0 inputs given\n$`,
+      ),
     );
+  });
+
+  test('README.txt, report.txt and the page say how it is asked for', async () => {
+    expect(await textOf(twoVcpus, 'report.txt')).toMatch(
+      /^replay +pvh-report replay REPORT\.tar\.gz --kernel FILE$/m,
+    );
+    const digest = sha256(readFileSync(vmlinuxOf('crash-on-vcpu1')));
+    expect(await textOf(twoVcpus, 'report.txt')).toMatch(
+      new RegExp(`^kernel file +vmlinux, SHA-256 ${digest}$`, 'm'),
+    );
+    expect(await textOf(twoVcpus, 'README.txt')).toContain('pvh-report replay REPORT.tar.gz --kernel FILE');
+    expect(await textOf(twoVcpus, 'report.html')).toContain('<dt>replay</dt><dd>pvh-report replay');
   });
 
   test('typed on the console, paused, dumped, ended by an NMI', async () => {
@@ -239,7 +260,17 @@ describe('what cannot be replayed', () => {
     const digest = sha256(readFileSync(vmlinuxOf('crash-on-vcpu1')));
     expect(absent).toMatchObject({ status: 2, out: '' });
     expect(absent.err).toContain(`the kernel is vmlinux, SHA-256 ${digest}\n`);
-    expect(absent.err).toContain('give it with --kernel FILE');
+    expect(absent.err).toContain('give that very file with --kernel FILE');
+    const [text, record] = [await textOf(report, 'guest.cfg'), await textOf(report, 'domain.json')];
+    const withRamdisk = await changed(report, join(elsewhere, 'ramdisk.tar.gz'), {
+      'guest.cfg': () => `${text}\nramdisk = "initrd.gz"\n`,
+      'domain.json': () =>
+        record.replace('{', `{ "ramdisk": { "path": "initrd.gz", "sha256": "${digest}" },`),
+    });
+    const both = await replay(nobody(), withRamdisk);
+    expect(both.err).toContain('the kernel is vmlinux');
+    expect(both.err).toContain(`the ramdisk is initrd.gz, SHA-256 ${digest}\n`);
+    expect(both.err).toContain('give that very file with --ramdisk FILE');
     const panic = vmlinuxOf('panic');
     const wrong = await replay(nobody(), twoVcpus, '--kernel', panic);
     expect(wrong.status).toBe(2);
@@ -256,6 +287,7 @@ describe('what cannot be replayed', () => {
       status: 2,
       err: expect.stringContaining('the domain had not ended (running)'),
     });
+    expect(await textOf(path, 'report.txt')).not.toMatch(/^replay/m);
     host.ok('xl', 'destroy', 'alive');
     const skipped = join(folder, 'skipped.tar.gz');
     collectReport(host, 1, '-o', skipped, '--skip', 'input');
@@ -263,6 +295,8 @@ describe('what cannot be replayed', () => {
       status: 2,
       err: expect.stringContaining('it has no input.log: '),
     });
+    for (const name of ['report.txt', 'README.txt', 'report.html'])
+      expect(await textOf(skipped, name)).not.toContain('pvh-report replay REPORT');
   });
 
   test('what was typed is left out by redact, so that is not replayed; a redacted one without is', async () => {
@@ -270,6 +304,8 @@ describe('what cannot be replayed', () => {
     host.ok('pvh-report', 'redact', '-q', typedAt, '-o', `${typed}`);
     const { files } = await unpackArchive(readFileSync(`${typed}`), `${typed}`);
     expect(files.has('input.log')).toBe(false);
+    for (const name of ['report.txt', 'README.txt', 'report.html'])
+      expect(await textOf(`${typed}`, name)).not.toContain('pvh-report replay REPORT');
     expect(Buffer.concat([...files.values()]).includes('ssw0rd')).toBe(false);
     expect(await replay(nobody(), `${typed}`)).toMatchObject({
       status: 2,

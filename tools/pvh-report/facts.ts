@@ -14,6 +14,8 @@ export interface Facts {
   readonly xen?: string | undefined;
   /** When the domain stood still or ended by the guest's own clock, seconds since 1970. */
   readonly guestTime?: number | undefined;
+  /** What `replay` has to be given; undefined where the run has no end to come to. */
+  readonly replayed?: readonly ('kernel' | 'ramdisk')[] | undefined;
   /** More lines of report.txt: name and value. */
   readonly rows: readonly (readonly [string, string])[];
 }
@@ -27,16 +29,22 @@ export type TextOf = (file: string) => string | undefined;
 const machine = (mib: number, vcpus: number, xen: string | undefined): string =>
   `${mib} MiB, ${vcpus} vCPU${vcpus === 1 ? '' : 's'}, Xen ${xen ?? 'unknown'}`;
 
+const named = ({ path, sha256 }: PortableRecord['kernel']): string => `${path}, SHA-256 ${sha256}`;
+
 function factsOfRecord(record: PortableRecord, xen: string | undefined): Facts {
+  const { state, shutdownReason, shutdownInstruction, kernel, ramdisk } = record;
+  const isOver = state === 'shutdown' && shutdownInstruction !== undefined;
   return {
-    state: record.state,
-    shutdownReason: record.shutdownReason,
-    kernel: record.kernel,
+    state,
+    shutdownReason,
+    kernel,
     xen,
     guestTime: record.wallclock.seconds + record.virtualNanoseconds / 1e9,
+    replayed: isOver ? ['kernel', ...(ramdisk ? (['ramdisk'] as const) : [])] : undefined,
     rows: [
       ['xl list', stateLetters(record)],
-      ['kernel file', `SHA-256 ${record.kernel.sha256}`],
+      ['kernel file', named(kernel)],
+      ...(ramdisk ? [['ramdisk', named(ramdisk)] as const] : []),
       ['command line', record.cmdline || '(empty)'],
       ['machine', machine(record.memoryKiB / 1024, record.vcpus.length, xen)],
       [
@@ -135,6 +143,8 @@ export function ending({ state, shutdownReason }: Facts): string {
       return 'lost: its process ended without a word';
     case 'dump':
       return 'a dump file: nothing tells how the domain ended';
+    case 'live':
+      return 'live: this is a look through a gdb stub, and nothing tells how the domain stands';
     case 'unknown':
       return 'nothing tells whether it runs';
     default:

@@ -4,7 +4,7 @@ import { asArray, asObject, parseJson } from '../shared/json.ts';
 import { type ArchiveFile, sha256 } from './archive.ts';
 import { type Manifest, type MissingItem, parseManifest } from './manifest.ts';
 import { withPage } from './page-file.ts';
-import { missingLines, renderReadme } from './summary.ts';
+import { missingLines, ROWS_OF_FILES, renderReadme } from './summary.ts';
 
 /** Name of a file, and what it is. */
 const README_ROW = /^ {2}(\S+) +(\S.*)$/gm;
@@ -16,10 +16,19 @@ function readmeOf(text: string, isThere: (name: string) => boolean): string {
   return renderReadme(rows.filter(([name]) => isThere(name) && !always.includes(name)));
 }
 
-/** report.txt with another list of what is missing, which is the last that it has. */
-function summaryOf(text: string, missing: readonly MissingItem[]): string {
-  const at = text.lastIndexOf('\nMissing\n');
-  return at < 0 ? text : `${text.slice(0, at)}\n${missingLines(missing).join('\n')}\n`;
+/** report.txt without rows of its head about files that are not there, and with another list of what is missing, its last. */
+function summaryOf(
+  text: string,
+  missing: readonly MissingItem[],
+  isThere: (name: string) => boolean,
+): string {
+  const rows = Object.entries(ROWS_OF_FILES).filter(([, names]) => !names.every(isThere));
+  const without = rows.reduce(
+    (left, [row]) => left.replace(new RegExp(`^${row.padEnd(14)} .*\n`, 'm'), ''),
+    text,
+  );
+  const at = without.lastIndexOf('\nMissing\n');
+  return at < 0 ? without : `${without.slice(0, at)}\n${missingLines(missing).join('\n')}\n`;
 }
 
 /** Whole files come first in the ledger, each with a cause; behind them what is missing of others. */
@@ -56,8 +65,9 @@ export function leaveOut(
     if (bytes) content.set(name, new TextEncoder().encode(edit(new TextDecoder().decode(bytes))));
   };
   if (dropped.length > 0) {
-    rewrite('README.txt', (text) => readmeOf(text, (name) => content.has(name)));
-    rewrite('report.txt', (text) => summaryOf(text, missing));
+    const isThere = (name: string): boolean => content.has(name);
+    rewrite('README.txt', (text) => readmeOf(text, isThere));
+    rewrite('report.txt', (text) => summaryOf(text, missing, isThere));
   }
   // As JSON and not as a Manifest: what a later version put there stays.
   const top = asObject(parseJson(manifestText, source), source);

@@ -21,7 +21,7 @@ import { interruptible, SIGNAL_STATUS } from './interruptible.ts';
 import { DEFAULT_DEADLINE_SECONDS, Interrupted } from './limits.ts';
 import type { Manifest } from './manifest.ts';
 import { compareReplay, type ReplayComparison, type Replayed } from './replay/compare.ts';
-import { findImage } from './replay/images.ts';
+import { findImages, type WantedImage } from './replay/images.ts';
 import { type Recorded, recordedOf } from './replay/recorded.ts';
 import { unpackReport } from './report.ts';
 import { parseSeconds } from './selection.ts';
@@ -55,11 +55,12 @@ function withImages(
     throw fail('--ramdisk: the domain of this report had none');
   const registry = new Registry(stateDirectory(env));
   const folders = [dirname(resolve(report)), process.cwd()];
-  return {
-    ...config,
-    kernel: findImage('kernel', kernel, options.kernel, registry, folders),
-    ramdisk: ramdisk && findImage('ramdisk', ramdisk, options.ramdisk, registry, folders),
-  };
+  const wanted: WantedImage[] = [
+    { what: 'kernel', image: kernel, given: options.kernel },
+    ...(ramdisk ? [{ what: 'ramdisk', image: ramdisk, given: options.ramdisk } as const] : []),
+  ];
+  const [kernelPath = '', ramdiskPath] = findImages(wanted, registry, folders);
+  return { ...config, kernel: kernelPath, ramdisk: ramdiskPath };
 }
 
 /** @throws Interrupted; ToolFailure when the time is up. */

@@ -4,6 +4,8 @@ import { IMAGE } from './archive.ts';
 import type { CrashVcpu } from './crash.ts';
 import { ending, type Facts } from './facts.ts';
 import type { Manifest } from './manifest.ts';
+import type { ImageMemory } from './memory/target-file.ts';
+import { REPLAYED_FROM } from './replay/recorded.ts';
 import { PAGE } from './report.ts';
 import { functionName, type Signature } from './signature.ts';
 
@@ -21,8 +23,12 @@ function place({ vcpu, frames }: Signature): string {
   return `vcpu${vcpu.id} in ${first}${second === undefined ? '' : `, called by ${functionName(second)}`}`;
 }
 
-function symbolsLine({ symbolsBuildId, kernel }: Manifest): string {
-  if (symbolsBuildId === undefined) return 'no build-id known of the file given with -s, or none given';
+function symbolsLine({ symbolsBuildId, kernel, missing }: Manifest): string {
+  if (symbolsBuildId === undefined)
+    return (
+      missing.find(({ item }) => item === 'symbols')?.reason ??
+      'no build-id known of the file given with -s, or none given'
+    );
   if (kernel.buildId === undefined) return `build-id ${symbolsBuildId}; that of the guest is unknown`;
   return symbolsBuildId === kernel.buildId
     ? `build-id ${symbolsBuildId}, the same as the guest's`
@@ -52,6 +58,34 @@ function registerLines(vcpu: CrashVcpu): string[] {
   const lines: string[] = [];
   for (let at = 0; at < cells.length; at += 4) lines.push(`  ${cells.slice(at, at + 4).join('  ')}`);
   return [`Registers of vcpu${vcpu.id}`, ...lines];
+}
+
+/** Rows of report.txt that are there as long as these files are, whole. */
+export const ROWS_OF_FILES: Readonly<Record<'replay' | 'memory image', readonly string[]>> = {
+  replay: REPLAYED_FROM,
+  'memory image': [IMAGE],
+};
+
+const OPENED = `zstd -d ${IMAGE}, then xenctx -C ${IMAGE.replace('.zst', '')}`;
+
+function imageLine({ taken, frames, leftOut }: ImageMemory): string {
+  const all = Object.values(leftOut).reduce((sum, count) => sum + count, frames);
+  return `${taken === 'all' ? 'everything' : "the kernel's"}, ${frames} of ${all} frames: ${OPENED}`;
+}
+
+/** What can be done with the report, beside reading it. */
+function offers({ files, memory }: Manifest, { replayed }: Facts): [string, string][] {
+  const whole = new Set(files.flatMap(({ name, note }) => (note === undefined ? [name] : [])));
+  const isThere = (row: keyof typeof ROWS_OF_FILES) => ROWS_OF_FILES[row].every((name) => whole.has(name));
+  const options = replayed?.map((image) => ` --${image} FILE`).join('');
+  return [
+    ...(options !== undefined && isThere('replay')
+      ? [['replay', `pvh-report replay REPORT.tar.gz${options}`] satisfies [string, string]]
+      : []),
+    ...(memory?.image && isThere('memory image')
+      ? [['memory image', imageLine(memory.image)] satisfies [string, string]]
+      : []),
+  ];
 }
 
 /** Without what would steer a terminal. */
@@ -102,7 +136,7 @@ export function renderSummary(
     ),
     row('kernel', manifest.kernel.banner ?? `build-id ${manifest.kernel.buildId ?? 'unknown'}`),
     row('symbols', symbolsLine(manifest)),
-    ...facts.rows.map(([what, value]) => row(what, plain(value))),
+    ...[...facts.rows, ...offers(manifest, facts)].map(([what, value]) => row(what, plain(value))),
     ...(manifest.host
       ? [row('collected', `${manifest.host.collectedAt}${manifest.host.root ? '' : ', not as root'}`)]
       : []),
@@ -118,6 +152,8 @@ export function renderSummary(
   return `${lines.join('\n')}\n`;
 }
 
+const TEXTS_OF_GUEST = ['console.log', 'guest-dmesg.txt', 'guest.cfg', 'input.log', 'xenstore.txt'];
+
 /** @param collected names and what they are, in the order of the report. */
 export function renderReadme(collected: readonly (readonly [string, string])[]): string {
   const page = collected.filter(([name]) => name === PAGE);
@@ -129,23 +165,34 @@ export function renderReadme(collected: readonly (readonly [string, string])[]):
     ...collected.filter(([name]) => name !== PAGE),
   ] as const;
   const width = Math.max(...files.map(([name]) => name.length));
+  const isThere = (name: string): boolean => collected.some(([each]) => each === name);
+  const texts = TEXTS_OF_GUEST.filter(isThere);
   const ofHost = collected.some(([name]) => name.startsWith('host-'));
   const lines = [
     'This is a report of pvh-report about one Xen PVH guest.',
     '',
     ...files.map(([name, what]) => `  ${name.padEnd(width)} ${what}`),
     '',
-    'Texts of the guest (console.log, guest.cfg, input.log, xenstore.txt, the stack in xenctx.txt) may',
+    `Texts of the guest (${[...texts, 'the stack in xenctx.txt'].join(', ')}) may`,
     'hold names, addresses and other private data: read them before you pass the report on.',
     ...(page.length > 0 ? ['report.html shows all of them.'] : []),
-    ...(collected.some(([name]) => name === 'memory.core')
+    ...(isThere('memory.core')
       ? [
           'memory.core has stacks and other memory of the kernel, with whatever stood there.',
           'Symbols are added by: pvh-report symbolize REPORT.tar.gz -s vmlinux',
         ]
       : []),
-    ...(collected.some(([name]) => name === IMAGE)
-      ? [`${IMAGE} has the memory of the guest itself: think of who will have it.`]
+    ...(isThere(IMAGE)
+      ? [
+          `${IMAGE} has the memory of the guest itself: think of who will have it. To look into it:`,
+          `${OPENED} (or pvh-report gdbserver, pvh-report export)`,
+        ]
+      : []),
+    ...(REPLAYED_FROM.every(isThere)
+      ? [
+          'If the domain had ended: pvh-report replay REPORT.tar.gz --kernel FILE runs it again to the same',
+          'instruction. FILE (and --ramdisk FILE) is what it began with: report.txt has names and SHA-256.',
+        ]
       : []),
     ...(ofHost
       ? ['Files called host-... tell of the host and of the other domains on it: read them too.']

@@ -166,7 +166,8 @@ function compareConsoles(was: Recorded, is: Replayed): Compared {
       const [recorded, replayed] = [a[line] ?? '(the end)', b[line] ?? '(the end)'];
       return { count, rows: [{ what: `console line ${line + 1}`, recorded, replayed }] };
     }
-  return { count, rows: [] };
+  // Behind the last line end there is no line.
+  return { count: cut < 0 && a.at(-1) === '' ? count - 1 : count, rows: [] };
 }
 
 /** Where the first word of two frames differs; undefined when they are equal. */

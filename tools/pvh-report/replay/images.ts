@@ -36,24 +36,42 @@ function candidates({ path, sha256 }: Image, registry: Registry, folders: readon
   return [...new Set([...known, ...folders.map((folder) => join(folder, basename(path)))])];
 }
 
-/**
- * @param given the only file to look at, when there is one.
- * @returns its path. @throws ToolFailure when it is not at hand.
- */
-export function findImage(
-  what: 'kernel' | 'ramdisk',
-  image: Image,
-  given: string | undefined,
+/** What the run began with. */
+export interface WantedImage {
+  readonly what: 'kernel' | 'ramdisk';
+  readonly image: Image;
+  /** The only file to look at, when there is one. */
+  readonly given: string | undefined;
+}
+
+/** @returns its path, or in lines what it is and where it is not. */
+function findImage(
+  { what, image, given }: WantedImage,
   registry: Registry,
   folders: readonly string[],
-): string {
+): string | readonly string[] {
   const reasons: string[] = [];
   for (const path of given === undefined ? candidates(image, registry, folders) : [given]) {
     const reason = whyNot(path, image);
     if (reason === undefined) return path;
     reasons.push(`  ${reason}`);
   }
-  const wanted = `the ${what} is ${basename(image.path)}, SHA-256 ${image.sha256}`;
-  const next = given === undefined ? [`  give it with --${what} FILE`] : [];
-  throw new ToolFailure([`pvh-report: ${wanted}`, ...reasons, ...next], EXIT.unusable);
+  const next = given === undefined ? ` (or by this name beside the report)` : '';
+  return [
+    `pvh-report: the ${what} is ${basename(image.path)}, SHA-256 ${image.sha256}`,
+    ...reasons,
+    `  give that very file with --${what} FILE${next}`,
+  ];
+}
+
+/** @returns their paths, in their order. @throws ToolFailure when one is not at hand: it tells of all of them. */
+export function findImages(
+  wanted: readonly WantedImage[],
+  registry: Registry,
+  folders: readonly string[],
+): string[] {
+  const found = wanted.map((each) => findImage(each, registry, folders));
+  const absent = found.flatMap((each) => (typeof each === 'string' ? [] : each));
+  if (absent.length > 0) throw new ToolFailure(absent, EXIT.unusable);
+  return found.flatMap((each) => (typeof each === 'string' ? [each] : []));
 }

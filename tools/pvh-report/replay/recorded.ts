@@ -19,6 +19,9 @@ export class NotReplayableError extends PvhError {
   }
 }
 
+/** Files without which nothing can be replayed. */
+export const REPLAYED_FROM = ['domain.json', 'guest.cfg', 'target.json', 'input.log'] as const;
+
 export interface Recorded {
   readonly record: PortableRecord & { readonly shutdownInstruction: number };
   readonly config: GuestConfig;
@@ -113,7 +116,7 @@ export function recordedOf(report: Unpacked): Recorded {
   verifyFiles(manifest, files, path, report.image);
   if (manifest.source !== undefined && manifest.source !== 'runtime')
     throw new NotReplayableError(path, 'it is not of a domain of our runtime');
-  const need = (name: string): string => {
+  const need = (name: (typeof REPLAYED_FROM)[number]): string => {
     const bytes = files.get(name);
     if (bytes !== undefined) return new TextDecoder().decode(bytes);
     const gap = manifest.missing.find(({ item }) => item === name);
