@@ -126,6 +126,15 @@ describe('verdict', () => {
   });
 });
 
+test('what a dump never has is missing, no difference', async () => {
+  const dump = { ...panic, state: 'dump', config: undefined, xenLog: undefined };
+  const { config, xenLog, missing } = compareReports(await report(panic), await report(dump));
+  expect({ config, xenLog }).toEqual({ config: [], xenLog: { a: [], b: [] } });
+  expect(missing).toEqual(
+    ['configuration', 'xl-dmesg.txt'].map((what) => ({ what, a: undefined, b: 'not in this report' })),
+  );
+});
+
 test('comparing is symmetric', async () => {
   const all = await Promise.all(
     [

@@ -86,17 +86,30 @@ function compareOthers(a: Report, b: Report): Pair[] {
 const MAX_XEN_LOG = 8 << 20;
 
 /** Lines of the runtime's log with the domain's number taken out. */
-const xenLines = (log: string | undefined): string[] =>
-  (log ?? '')
+const xenLines = (log: string): string[] =>
+  log
     .slice(0, MAX_XEN_LOG)
     .split('\n')
     .filter((line) => line !== '' && !isRepeated(line))
     .map((line) => normaliseLine(line).replace(/\b(d|Dom)\d+(?=\b|v\d)/g, '$1N'));
 
+/** What some sources never have: then it is on no ledger. */
+const NOT_EVERYWHERE: readonly (readonly [string, (report: Report) => unknown])[] = [
+  ['configuration', ({ config, hostConfig }) => config ?? hostConfig],
+  ['xl-dmesg.txt', ({ xenLog }) => xenLog],
+];
+
+/** Items that a report has not, with reasons. */
+function absentFrom(report: Report): ReadonlyMap<string, string> {
+  const absent = NOT_EVERYWHERE.filter(([, of]) => of(report) === undefined);
+  return new Map([
+    ...absent.map(([item]) => [item, 'not in this report'] as const),
+    ...report.manifest.missing.map(({ item, reason }) => [item, reason] as const),
+  ]);
+}
+
 function compareMissing(a: Report, b: Report): Pair[] {
-  const reasons = ({ manifest }: Report) =>
-    new Map(manifest.missing.map(({ item, reason }) => [item, reason]));
-  const [left, right] = [reasons(a), reasons(b)];
+  const [left, right] = [absentFrom(a), absentFrom(b)];
   const items = [...new Set([...left.keys(), ...right.keys()])].sort();
   return items
     .filter((item) => left.has(item) !== right.has(item))
@@ -140,7 +153,8 @@ export function compareInOrder(a: Report, b: Report, sieve: Sieve): Comparison {
   const changed = conditions.length + config.filter(isNew).length;
   const [left, right] = [a.console ?? '', b.console ?? ''];
   const both = a.console !== undefined && b.console !== undefined;
-  const xenLog = surplus(xenLines(a.xenLog), xenLines(b.xenLog));
+  const bothLogged = a.xenLog !== undefined && b.xenLog !== undefined;
+  const xenLog = bothLogged ? surplus(xenLines(a.xenLog), xenLines(b.xenLog)) : { a: [], b: [] };
   return {
     schema: 'pvh-report-diff/1',
     judgement: judge(a, b),

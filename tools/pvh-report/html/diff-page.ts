@@ -141,7 +141,7 @@ const configuration = ({ config }: Comparison): Section => ({
         comparedRow(value(what), value(a), value(b), harmless ? 'no' : 'yes'),
       ),
     },
-    'No setting differs.',
+    'No setting differs, as far as both reports have them.',
   ),
 });
 
@@ -204,7 +204,10 @@ const xenLog = ({ xenLog: { a, b } }: Comparison): Section => ({
   id: 'xen-log',
   title: 'Hypervisor log',
   body: folded(
-    table({ columns: ['In', 'Line'], rows: [...lines('a', a), ...lines('b', b)] }, 'No line differs.'),
+    table(
+      { columns: ['In', 'Line'], rows: [...lines('a', a), ...lines('b', b)] },
+      'No line differs, as far as both reports have them.',
+    ),
     a.length + b.length,
   ),
 });
