@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sha256 } from '../../tools/pvh-report/archive.ts';
-import { unpackReport } from '../../tools/pvh-report/report.ts';
+import { readFacts } from '../../tools/pvh-report/html/xenctx-facts.ts';
+import { readReport, unpackReport } from '../../tools/pvh-report/report.ts';
 import { goldenSystemMap } from '../fuzz/sample.ts';
 import { Host } from '../kernel/guest.ts';
 import { debianArchive, debianKernel } from '../support/debian.ts';
@@ -42,6 +43,21 @@ describe('a sample that crashed', () => {
     // What is made of the record is what xenctx makes of the domain itself.
     const live = host.run('xenctx', '-s', vmlinux, '-f', '-a', '-C', String(domid)).stdout;
     expect(await textOf(later, 'xenctx.txt')).toBe(live);
+  });
+
+  test.each([
+    ['triple-fault', 0],
+    ['crash-on-vcpu1', 0],
+  ])('%s: what looks like code on the stack is no address of the stack itself', async (sample, vcpu) => {
+    using own = new Host();
+    const domid = await crash(own, sample);
+    const { path } = collectReport(own, domid, '-o', join(own.stateDir, 'scanned.tar.gz'));
+    const { vcpus } = await readReport(path);
+    const frames = vcpus[vcpu]?.frames.map(({ address }) => address);
+    expect(vcpus[vcpu]?.trace).toBe('scan');
+    expect(frames).toHaveLength(4);
+    const facts = readFacts(await textOf(path, 'xenctx.json'), 'xenctx.json');
+    expect(frames).toEqual(facts.get(vcpu)?.frames.map(({ address }) => address));
   });
 
   test('what cannot be symbolized is refused with a reason, and nothing is written', async () => {

@@ -96,11 +96,13 @@ function guessed(
   const unnamed = (addresses: readonly bigint[]) =>
     [instruction, ...addresses].map((address) => ({ address: hex16(address) }));
   const isText = (value: bigint) => symbols.classify(value) === 'text';
+  // Where the stack is part of the kernel's image, saved frame pointers look like code.
+  const isCode = (value: bigint) => isText(value) && (value < stack || value >= limit);
   if (!protectedMode || !isText(instruction)) return { trace: 'none', frames: unnamed([]) };
   const chain = addressesOf(followFramePointers(words, stack, frame, limit));
   return chain.filter(isText).length >= ENOUGH_FRAMES
     ? { trace: 'fp', frames: unnamed(chain) }
-    : { trace: 'scan', frames: unnamed(addressesOf(scanStack(words, stack, limit, isText))) };
+    : { trace: 'scan', frames: unnamed(addressesOf(scanStack(words, stack, limit, isCode))) };
 }
 
 function vcpuOf(
