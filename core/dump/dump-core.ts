@@ -1,14 +1,22 @@
 // Writes a domain as `xl dump-core` does (format version 0.1, ELF with .xen_* sections and no program headers). Reads none, opens none.
 //
 // One section more than Xen's: .pvh_hvm_context, an HVM CPU record per entry of .xen_prstatus, because a dump-core file has no
-// EFER, IDTR, TR and LSTAR. It comes last, so that the indices and the data of the others are as Xen writes them.
+// EFER, IDTR, TR and LSTAR. It comes last, so that the indices and the data of the others are as Xen writes them. Where these are not
+// known of all vCPUs, .pvh_unknown is in its place: the registers of .xen_prstatus that are not known either, by name.
 // Pages that are all zero become holes of the file. Same image, same bytes.
 import { assert } from '../../symbols/errors.ts';
 import type { VcpuRegisters } from '../machine/registers.ts';
 import { type DumpSink, Gatherer } from './sink.ts';
-import { VCPU_CONTEXT_SIZE, writeHvmCpu, writeVcpuContext } from './vcpu-context.ts';
+import { HVM_CPU_SIZE, VCPU_CONTEXT_SIZE, writeHvmCpu, writeVcpuContext } from './vcpu-context.ts';
 
 const PAGE = 4096;
+
+/** Registers of .xen_prstatus that a file may say it does not know. */
+export const UNKNOWABLE: readonly Unknowable[] = [
+  ...(['cr0', 'cr2', 'cr4', 'kernel_gs_base'] as const),
+  ...(['dr0', 'dr1', 'dr2', 'dr3', 'dr6', 'dr7'] as const),
+];
+export type Unknowable = 'cr0' | 'cr2' | 'cr4' | 'kernel_gs_base' | `dr${0 | 1 | 2 | 3 | 6 | 7}`;
 
 export interface DumpImage {
   readonly vcpus: readonly {
@@ -16,6 +24,8 @@ export interface DumpImage {
     readonly online: boolean;
     readonly registers: VcpuRegisters;
   }[];
+  /** Where no more is known than .xen_prstatus has: what of that is not known of all vCPUs. */
+  readonly unknown?: readonly Unknowable[] | undefined;
   /** The shared info frame, 4096 bytes. */
   readonly sharedInfo?: Uint8Array | undefined;
   readonly xen: {
@@ -165,7 +175,14 @@ export function writeDumpCore(sink: DumpSink, image: DumpImage): number {
  */
 export function* dumpCoreSteps(sink: DumpSink, image: DumpImage): Generator<void, number> {
   const contexts = image.vcpus.map(({ registers, online }) => writeVcpuContext(registers, online));
-  const hvmContexts = Buffer.concat(image.vcpus.map(({ registers }) => writeHvmCpu(registers)));
+  const own = image.unknown
+    ? { name: '.pvh_unknown', bytes: text(image.unknown.join(' ')), align: 1, entrySize: 0 }
+    : {
+        name: '.pvh_hvm_context',
+        bytes: Buffer.concat(image.vcpus.map(({ registers }) => writeHvmCpu(registers))),
+        align: 8,
+        entrySize: HVM_CPU_SIZE,
+      };
   const sectionCount = image.sharedInfo ? 8 : 7;
   const noteOffset = 64 + sectionCount * 64;
   const noteSize = notes(image, 0).length;
@@ -178,9 +195,9 @@ export function* dumpCoreSteps(sink: DumpSink, image: DumpImage): Generator<void
   const gfns = yield* writePages(sink, pagesOffset, image.frames);
   const pfnOffset = pagesOffset + gfns.length * PAGE;
   sink.write(pfnOffset, new Uint8Array(BigUint64Array.from(gfns, BigInt).buffer));
-  const hvmOffset = pfnOffset + gfns.length * 8;
-  sink.write(hvmOffset, hvmContexts);
-  const namesOffset = hvmOffset + hvmContexts.length;
+  const ownOffset = pfnOffset + gfns.length * 8;
+  sink.write(ownOffset, own.bytes);
+  const namesOffset = ownOffset + own.bytes.length;
 
   const section = (
     name: string,
@@ -205,7 +222,7 @@ export function* dumpCoreSteps(sink: DumpSink, image: DumpImage): Generator<void
     ...(image.sharedInfo ? [section('.xen_shared_info', SHT_PROGBITS, infoOffset, PAGE, 8, PAGE)] : []),
     section('.xen_pages', SHT_PROGBITS, pagesOffset, gfns.length * PAGE, PAGE, PAGE),
     section('.xen_pfn', SHT_PROGBITS, pfnOffset, gfns.length * 8, 8, 8),
-    section('.pvh_hvm_context', SHT_PROGBITS, hvmOffset, hvmContexts.length, 8, 1032),
+    section(own.name, SHT_PROGBITS, ownOffset, own.bytes.length, own.align, own.entrySize),
   ];
   const names = text(sections.map(({ name }) => `${name}\0`).join(''));
   sink.write(namesOffset, names);

@@ -3,7 +3,7 @@ import { ByteReader, type ByteSource, readInto } from '../../symbols/bytes.ts';
 import { type ElfFile, type ElfSection, findSection, isElf, openElf } from '../../symbols/elf/elf-file.ts';
 import { type ElfNote, parseNotes } from '../../symbols/elf/notes.ts';
 import { FormatError } from '../../symbols/errors.ts';
-import { XC_CORE_MAGIC_HVM } from '../dump/dump-core.ts';
+import { UNKNOWABLE, type Unknowable, XC_CORE_MAGIC_HVM } from '../dump/dump-core.ts';
 import { HVM_CPU_SIZE, readVcpu, VCPU_CONTEXT_SIZE } from '../dump/vcpu-context.ts';
 import { disjointRuns, framesOf, type Run, RunBuilder, readRuns } from './file-runs.ts';
 import { PV_LACKS, pvVcpu, readVcpu32, VCPU_CONTEXT_32_SIZE } from './pv-context.ts';
@@ -18,6 +18,8 @@ const XC_CORE_MAGIC_PV = 0xf00febed;
 /** HVM_MAX_VCPUS of Xen. */
 const MAX_VCPUS = 512;
 const TABLE_CHUNK = 8192;
+/** Bytes of names of registers. */
+const MAX_UNKNOWN = 256;
 /** Physical addresses have 52 bits. */
 const MAX_FRAME = 2 ** 40;
 
@@ -77,6 +79,14 @@ function readHeader(elf: ElfFile): DumpCoreHeader {
   return { pv: magic === XC_CORE_MAGIC_PV, xenVersion };
 }
 
+/** What our own dumps do not know of what they have a place for, each as an absent value. */
+function unknownIn(elf: ElfFile): Readonly<Partial<Record<Unknowable, undefined>>> {
+  const section = findSection(elf, '.pvh_unknown');
+  if (!section || section.size > MAX_UNKNOWN) return {};
+  const names = new TextDecoder('latin1').decode(elf.source.read(section.offset, section.size)).split(' ');
+  return Object.fromEntries(UNKNOWABLE.flatMap((name) => (names.includes(name) ? [[name, undefined]] : [])));
+}
+
 function readVcpus(elf: ElfFile, pv: boolean, lacks: string[]): TargetVcpu[] {
   const { source } = elf;
   const section = wanted(elf, '.xen_prstatus');
@@ -89,12 +99,16 @@ function readVcpus(elf: ElfFile, pv: boolean, lacks: string[]): TargetVcpu[] {
   const hvm = extra?.size === count * HVM_CPU_SIZE ? extra : undefined;
   if (pv) lacks.push(...PV_LACKS);
   else if (!hvm) lacks.push('EFER, IDTR, GDTR, TR and MSRs: not in a dump-core file of Xen');
+  const unknown = unknownIn(elf);
+  const absent = Object.keys(unknown).join(', ');
+  if (absent !== '') lacks.push(`${absent}: not known where this file was made`);
   return Array.from({ length: count }, (_, id) => {
     const context = source.read(section.offset + id * size, size);
     if (narrow) return { id, ...readVcpu32(context) };
     if (pv) return { id, ...pvVcpu(readVcpu(context)) };
     const record = hvm && source.read(hvm.offset + id * HVM_CPU_SIZE, HVM_CPU_SIZE);
-    return { id, ...readVcpu(context, record) };
+    const { registers, online } = readVcpu(context, record);
+    return { id, online, registers: { ...registers, ...unknown } };
   });
 }
 

@@ -26,6 +26,7 @@ import { madeUpFiles, madeUpManifest, scratchFolder } from './support.ts';
 
 const SAMPLE = 'crash-on-vcpu1';
 const MIB = 1 << 20;
+const GOLDEN = fileURLToPath(new URL('../golden/xen-4.17/core.sysrq1.reduced.gz', import.meta.url));
 const bin = fileURLToPath(new URL('../../dist/tools/bin/pvh-report.js', import.meta.url));
 
 async function whole(pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Buffer> {
@@ -75,6 +76,24 @@ describe('a report with all of the memory', { timeout: 180_000 }, () => {
     writeFileSync(file('all.core'), decompress(readFileSync(join(folder, IMAGE))));
     const flags = ['-s', vmlinuxOf(SAMPLE), '-f', '-a', '-C'];
     expect(host.ok('xenctx', ...flags, file('all.core'))).toBe(host.ok('xenctx', ...flags, String(domid)));
+  });
+
+  test.each<[string, (path: string) => unknown]>([
+    ['a dump of QEMU', (path) => host.ok('pvh-report', 'export', '-q', '-o', path, String(domid))],
+    ['a dump of a real Xen', (path) => writeFileSync(path, gunzipSync(readFileSync(GOLDEN)))],
+  ])('of %s it has the registers that are known, and is as good as that', (kind, make) => {
+    const dump = file(kind);
+    make(dump);
+    const folder = file(`${kind}, unpacked`);
+    mkdirSync(folder);
+    const path = file(`${kind}.tar.gz`);
+    host.ok('pvh-report', 'collect', '-q', '--memory=all', '-o', path, dump);
+    execFileSync('tar', ['xzf', path, '-C', folder, '--strip-components=1']);
+    writeFileSync(join(folder, 'image.core'), decompress(readFileSync(join(folder, IMAGE))));
+    const seen = host.ok('xenctx', '-a', '-C', dump);
+    expect(seen).toContain('cr3: ');
+    for (const name of ['image.core', 'memory.core'])
+      expect(host.ok('xenctx', '-a', '-C', join(folder, name))).toBe(seen);
   });
 
   test('it is listed with its SHA-256, comes last, and is not compressed twice', async () => {

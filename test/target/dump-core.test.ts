@@ -89,6 +89,18 @@ describe('what we write, we read', () => {
   });
 });
 
+test('what was not known is not known again, nothing beside is lost', () => {
+  const partial = write({ ...image, unknown: ['cr2', 'dr0'] });
+  expect(openElf(partial).sections.at(-1)?.name).toBe('.pvh_unknown');
+  const { vcpus, lacks } = openDumpCore(partial);
+  const { cr2, cr3, dr0, efer, gdtr, rip } = vcpus[0]?.registers ?? {};
+  expect([cr2, dr0, efer, gdtr]).toEqual([undefined, undefined, undefined, undefined]);
+  expect([rip, cr3]).toEqual([registers.rip, registers.cr3]);
+  expect(lacks).toEqual(
+    expect.arrayContaining([expect.stringContaining('EFER'), 'cr2, dr0: not known where this file was made']),
+  );
+});
+
 test('same image, same bytes', () => {
   const [a, b] = [write(image), write(image)];
   expect(Buffer.compare(a.read(0, a.size), b.read(0, b.size))).toBe(0);

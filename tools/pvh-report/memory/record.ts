@@ -1,7 +1,8 @@
 // The record of a guest: target.json and memory.core, from which everything that is derived is made, at once or later.
-// memory.core is a dump-core file, for every other tool too; where a vCPU's registers are not all known it has memory alone.
+// memory.core is a dump-core file, for every other tool too; with memory
+// alone where a vCPU's page tables are not known.
 
-import { type DumpImage, writeDumpCore } from '../../../core/dump/dump-core.ts';
+import { type DumpImage, UNKNOWABLE, writeDumpCore } from '../../../core/dump/dump-core.ts';
 import type { VcpuRegisters } from '../../../core/machine/registers.ts';
 import { openDumpCore } from '../../../core/target/dump-core.ts';
 import type { Target, TargetVcpu } from '../../../core/target/target.ts';
@@ -26,6 +27,10 @@ export interface TargetRecord {
   readonly image?: Image | Problem | undefined;
 }
 
+/** Without these nothing is found: a dump of Xen has them of each vCPU. */
+const isUsable = ({ registers }: TargetVcpu): boolean =>
+  registers?.cr3 !== undefined && registers.fs.base !== undefined && registers.gs.base !== undefined;
+
 /** Xen writes no EFER of vCPUs into a dump; a record of one that is not known would say that it is 0. */
 const isWhole = ({ registers }: TargetVcpu): boolean =>
   registers?.efer !== undefined && registers.tr !== undefined && registers.gdtr !== undefined;
@@ -40,12 +45,16 @@ function versionOf(text = ''): DumpImage['xen'] {
 }
 
 /** What a dump-core file says beside memory. */
-export function dumpHeader({ vcpus, identity }: Target): Pick<DumpImage, 'vcpus' | 'xen'> {
+export function dumpHeader({ vcpus, identity }: Target): Pick<DumpImage, 'vcpus' | 'unknown' | 'xen'> {
   const known = vcpus.flatMap(({ id, online, registers }, index) =>
     registers && id === index ? [{ id, online, registers: registers satisfies VcpuRegisters }] : [],
   );
-  const whole = known.length === vcpus.length && vcpus.every(isWhole);
-  return { vcpus: whole ? known : [], xen: versionOf(identity.xenVersion) };
+  const xen = versionOf(identity.xenVersion);
+  if (known.length !== vcpus.length) return { vcpus: [], xen };
+  if (vcpus.every(isWhole)) return { vcpus: known, xen };
+  if (!vcpus.every(isUsable)) return { vcpus: [], xen };
+  const unknown = UNKNOWABLE.filter((name) => known.some(({ registers }) => registers[name] === undefined));
+  return { vcpus: known, unknown, xen };
 }
 
 /** @throws InternalError for a frame that was not read. */
