@@ -5,7 +5,13 @@ import type { MadeUpCrash } from './support.ts';
 /** A crash with something of everything that `diff` compares. */
 export const PANIC: MadeUpCrash = {
   frames: ['shutdown', 'panic', 'mount_root', 'start_services', 'sample_main', 'start'],
-  registers: { rax: '1', rdi: 'ffffffff82000010 init_task+0x10', rsp: 'ffffc90000017e60', rflags: '246' },
+  registers: {
+    rax: '1',
+    rdi: 'ffffffff82000010 init_task+0x10',
+    rsp: 'ffffc90000017e60',
+    rflags: '246',
+    cr3: '101a000',
+  },
   console: '[    0.100000] hello\n[    0.200000] Panic: no root\n',
   config: 'name = "one"\nmemory = 16\n',
   xenLog: '(XEN) d1v0 crashed\n',

@@ -55,23 +55,23 @@ describe('verdict', () => {
     ['another ending', PANIC, { ...PANIC, reason: 'watchdog' }, 'different', /ended in different ways/],
     [
       'a dump, which does not tell how its domain ended',
-      panic,
-      { ...panic, state: 'dump' },
+      PANIC,
+      { ...PANIC, state: 'dump' },
       'same',
       /^message and the first 2 frames agree$/,
     ],
-    ['a dump of another crash', panic, { ...other, state: 'dump' }, 'different', /function at the top/],
+    ['a dump of another crash', PANIC, { ...other, state: 'dump' }, 'different', /function at the top/],
     [
       'a gdb stub and a dump, without a message',
-      { ...panic, state: 'live', console: 'hello\n' },
-      { ...panic, state: 'dump', console: 'hello\n' },
+      { ...PANIC, state: 'live', console: 'hello\n' },
+      { ...PANIC, state: 'dump', console: 'hello\n' },
       'same',
       /^the first 2 frames agree$/,
     ],
     [
       'no names, a dump',
-      { ...panic, frames: [1, 2, 3] },
-      { ...panic, frames: [1, 2, 3], state: 'dump' },
+      { ...PANIC, frames: [1, 2, 3] },
+      { ...PANIC, frames: [1, 2, 3], state: 'dump' },
       'same',
       /^message, kernel and the first 3 addresses agree$/,
     ],
@@ -84,8 +84,8 @@ describe('verdict', () => {
     ],
     [
       'a domain that runs has not ended',
-      panic,
-      { ...panic, state: 'running' },
+      PANIC,
+      { ...PANIC, state: 'running' },
       'different',
       /different ways/,
     ],
@@ -127,8 +127,8 @@ describe('verdict', () => {
 });
 
 test('what a dump never has is missing, no difference', async () => {
-  const dump = { ...panic, state: 'dump', config: undefined, xenLog: undefined };
-  const { config, xenLog, missing } = compareReports(await report(panic), await report(dump));
+  const dump = { ...PANIC, state: 'dump', config: undefined, xenLog: undefined };
+  const { config, xenLog, missing } = compareReports(await report(PANIC), await report(dump));
   expect({ config, xenLog }).toEqual({ config: [], xenLog: { a: [], b: [] } });
   expect(missing).toEqual(
     ['configuration', 'xl-dmesg.txt'].map((what) => ({ what, a: undefined, b: 'not in this report' })),
@@ -164,7 +164,13 @@ test('what differs is told by kind', async () => {
     await report({
       ...PANIC,
       frames: ['shutdown', 'panic', 'mount_root', 'retry', 'start_services', 'sample_main', 'start'],
-      registers: { rax: '2', rdi: 'ffffffff82000020 init_task+0x20', rsp: 'ffffc9000abc7e60', rflags: '046' },
+      registers: {
+        rax: '2',
+        rdi: 'ffffffff82000020 init_task+0x20',
+        rsp: 'ffffc9000abc7e60',
+        rflags: '046',
+        cr3: '201a000',
+      },
       console: '[    0.300000] hello\n[    0.400000] disk: slow\n[    0.500000] Panic: no root\n',
       config: 'memory = 32\n# a comment\nname = "one"\n',
       xenLog: '(XEN) d7v0 crashed\n(XEN) d7v0 more\n',
@@ -176,6 +182,7 @@ test('what differs is told by kind', async () => {
     ['rdi', 'same symbol'],
     ['rsp', 'same page offset'],
     ['rflags', ['IF']],
+    ['cr3', 'differs'],
   ]);
   expect(comparison.config).toEqual([{ what: 'memory', a: '"16"', b: '"32"', harmless: false }]);
   expect(comparison.stack.rows.filter((row) => row.in !== 'both')).toEqual([{ in: 'b', text: 'retry' }]);

@@ -85,8 +85,12 @@ const isKernelAddress = (value: bigint) => value >= 0xffff800000000000n && value
 /** Below, numbers are more likely than addresses (linux Documentation/admin-guide/sysctl/vm.rst: mmap_min_addr). */
 const isUserAddress = (value: bigint) => value >= 0x10000n && value < 0x0000800000000000n;
 
+/** Bits, and a physical address: however large, no virtual one. */
+const IS_CONTROL = /^(?:rflags|efer|cr[034])$/;
+
 function relate(a: CrashRegister, b: CrashRegister): RegisterRelation {
   if (a.value === b.value) return 'equal';
+  if (IS_CONTROL.test(a.name)) return 'differs';
   if (a.symbol !== undefined && b.symbol !== undefined && functionName(a.symbol) === functionName(b.symbol))
     return 'same symbol';
   const [x, y] = [BigInt(`0x${a.value}`), BigInt(`0x${b.value}`)];

@@ -90,6 +90,9 @@ function pageKinds(linux: LinuxGuest | undefined): Known<PageKinds> {
   return linux ? attempt(() => new PageKinds(linux.linux, linux.vmcoreinfo)) : { missing: NOT_LINUX };
 }
 
+const untold = (why: string): string =>
+  `what its pages are used for cannot be told: ${why} (--memory=all takes them all)`;
+
 function fileOf(head: readonly Uint8Array[], spool: Spool): LargeFile {
   function* chunks(): Generator<Uint8Array> {
     yield* head;
@@ -111,8 +114,7 @@ async function makeImage(
   const compress = openCompressor();
   if (!compress) return { problem: NO_COMPRESSOR, cause: 'program' };
   const kinds = kind === 'kernel' ? pageKinds(linux) : undefined;
-  if (kinds?.missing !== undefined)
-    return { problem: `what its pages are used for cannot be told: ${kinds.missing}`, cause: 'failed' };
+  if (kinds?.missing !== undefined) return { problem: untold(kinds.missing), cause: 'failed' };
   const counts: Counts = { frames: 0, free: 0, user: 0, cache: 0, unreadable: 0, unknown: 0 };
   const runs = kinds ? chosenRuns(target, kinds.value, kept, counts) : target.frames;
   const dump = new CompressedDump(compress, (frame) => {
@@ -126,8 +128,7 @@ async function makeImage(
     signal.throwIfAborted();
   }
   const { frames: taken, unknown, ...leftOut } = counts;
-  if (kinds && unknown >= taken)
-    return { problem: 'what its pages are used for cannot be told: no struct page can be read' };
+  if (kinds && unknown >= taken) return { problem: untold('no struct page can be read') };
   return { file: fileOf(dump.finish(), spool), memory: { taken: kind, frames: taken, unknown, leftOut } };
 }
 
