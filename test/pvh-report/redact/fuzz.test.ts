@@ -93,6 +93,21 @@ test.each([
   );
 });
 
+test('where a rule finds something its sign is in the line', () => {
+  const signed = RULES.flatMap((rule) => (rule.sign ? [{ ...rule, sign: rule.sign }] : []));
+  fc.assert(
+    fc.property(text, (said) => {
+      for (const { pattern, sign, accept } of signed)
+        for (const { 0: found, groups } of said.matchAll(pattern)) {
+          if (accept?.(Object.values(groups ?? {}).join(''), '') === false) continue;
+          expect(found.replace(/^\s|\s$/g, '')).not.toContain('\n');
+          expect(found.search(sign), found).not.toBe(-1);
+        }
+    }),
+    { seed: 7, numRuns: 1500 },
+  );
+});
+
 test('consoles made to be slow are not', () => {
   for (const unit of [
     '-----BEGIN PRIVATE KEY-----a',

@@ -89,6 +89,22 @@ function piecesOf(rule: Rule, value: string, start: number): Piece[] {
   }
 }
 
+/** Lines that have the sign, with the line ends around them, and where they begin; everything where there is no sign. */
+function* partsWith(sign: RegExp | undefined, view: string): Generator<{ text: string; from: number }> {
+  if (sign === undefined) {
+    yield { text: view, from: 0 };
+    return;
+  }
+  let behind = 0;
+  for (const { index } of view.matchAll(sign)) {
+    if (index < behind) continue;
+    const from = Math.max(0, view.lastIndexOf('\n', index));
+    const end = view.indexOf('\n', index);
+    behind = end < 0 ? view.length : end;
+    yield { text: view.slice(from, behind + 1), from };
+  }
+}
+
 /** What rules find in a view, in the order of the rules. A value of which a part has a stand-in already is none. */
 function* findByRules(
   { name, view }: Document,
@@ -96,16 +112,16 @@ function* findByRules(
 ): Generator<{ rule: Rule; piece: Piece; value: string }> {
   for (const rule of rules) {
     if (rule.files && !rule.files.test(name)) continue;
-    for (const found of view.matchAll(rule.pattern)) {
-      for (const [group, range] of Object.entries(found.indices?.groups ?? {})) {
-        const value = found.groups?.[group];
-        if (range === undefined || value === undefined) continue;
-        const before = view.slice(Math.max(0, range[0] - 100), range[0]);
-        if (rule.accept && !rule.accept(value, before)) continue;
-        for (const piece of piecesOf(rule, value, range[0]))
-          yield { rule, piece, value: view.slice(piece.start, piece.end) };
-      }
-    }
+    for (const { text, from } of partsWith(rule.sign, view))
+      for (const found of text.matchAll(rule.pattern))
+        for (const [group, range] of Object.entries(found.indices?.groups ?? {})) {
+          const value = found.groups?.[group];
+          if (range === undefined || value === undefined) continue;
+          const start = from + range[0];
+          if (rule.accept && !rule.accept(value, view.slice(Math.max(0, start - 100), start))) continue;
+          for (const piece of piecesOf(rule, value, start))
+            yield { rule, piece, value: view.slice(piece.start, piece.end) };
+        }
   }
 }
 
