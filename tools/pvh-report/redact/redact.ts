@@ -6,7 +6,8 @@ import type { RuleCount } from '../redaction.ts';
 import { type Document, type Edit, latin1, openDocument, withoutEscapes } from './document.ts';
 import { Finder } from './finder.ts';
 import type { MapRow } from './key-file.ts';
-import { RULES, type Rule, type ValueClass } from './rules.ts';
+import type { Rule, ValueClass } from './rule.ts';
+import { RULES } from './rules.ts';
 import { type Form, isWholeWord, lowerCase, type PrivateValue, type Range, type Vault } from './vault.ts';
 import { isPublicName, isSuffix } from './words.ts';
 

@@ -1,7 +1,7 @@
 // The private values of one report and what stands for each. Stays outside of every report.
 import { FormatError } from '../../../symbols/errors.ts';
 import { Finder } from './finder.ts';
-import type { Rule, ValueClass } from './rules.ts';
+import type { Rule, ValueClass } from './rule.ts';
 import { standIn } from './stand-in.ts';
 import { isCommon } from './words.ts';
 
