@@ -48,6 +48,7 @@ const fragment = fc.oneof(
       '&',
       '%40',
       '\u001b[1m',
+      'ali\u001b[0mce',
       '\u00e9',
       '\0',
       '[',

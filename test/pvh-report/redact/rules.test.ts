@@ -98,6 +98,8 @@ test.each([
   '«10.1.2.3»',
   '(«10.1.2.3»), «10.1.2.4»:22 «10.1.2.0»/24 «10.1.2.5».',
   '\u001b[32m«10.1.2.3»\u001b[0m',
+  'localhost login: «ali»\u001b[0m«ce»\n«alice» is in, «alic»\u001b(B\u001b[m«e», not \u001b[1m«ALICE»\u001b[0mx',
+  'rd.luks.key=«hun»\u001b[1;31m«ter»\u001b[0m«2x» \u001b[31mroot\u001b[0m@«10.1»\u001b[0m«.2.3» cpu\u001b[20Cs',
 ])('%s', (marked) => {
   const before = marked.replaceAll(/[«»]/g, '');
   const { made, leaks } = redact(before);

@@ -3,27 +3,26 @@
 
 import { isIP } from 'node:net';
 import type { RuleCount } from '../redaction.ts';
-import { type Document, type Edit, latin1, openDocument, withoutEscapes } from './document.ts';
+import { type Document, type Edit, isMachineWord, latin1, openDocument } from './document.ts';
+import { type Range, readWords, withoutEscapes } from './escapes.ts';
 import { Finder } from './finder.ts';
 import type { MapRow } from './key-file.ts';
 import type { Rule, ValueClass } from './rule.ts';
 import { RULES } from './rules.ts';
-import { type Form, isWholeWord, lowerCase, type PrivateValue, type Range, type Vault } from './vault.ts';
+import { type Form, isWholeWord, lowerCase, type PrivateValue, type Vault } from './vault.ts';
 import { isPublicName, isSuffix } from './words.ts';
 
-/** A private value at its place in a view. */
-interface Place {
-  readonly start: number;
-  readonly end: number;
+/** A private value, or a part of one, at its place. */
+interface Place extends Range {
   readonly standIn: string;
+  /** The stand-in of which this is a part, where something stands within the value. */
+  readonly whole?: string;
   readonly of: PrivateValue;
 }
 
 /** A part of what a rule found. */
-interface Piece {
+interface Piece extends Range {
   readonly class: ValueClass;
-  readonly start: number;
-  readonly end: number;
 }
 
 /** Lines of derived files are cut after 160, 200 and 400 characters. */
@@ -196,6 +195,37 @@ const MAX_LEAKS = 20;
 
 const lineOf = (text: string, start: number): number => text.slice(0, start).split('\n').length;
 
+/** What goes where. Of places that overlap the first and longest counts; what it leaves of the other goes too. */
+function withoutOverlap(places: readonly Place[]): Place[] {
+  const sorted = places.toSorted((a, b) => a.start - b.start || b.end - a.end);
+  const left: Place[] = [];
+  let at = 0;
+  for (const place of sorted) {
+    const { start, end, standIn, of } = place;
+    if (end <= at) continue;
+    left.push(
+      start >= at
+        ? place
+        : { start: at, end, standIn: standIn.slice(at - start) || 'x'.repeat(end - at), of },
+    );
+    at = end;
+  }
+  return left;
+}
+
+/** A place of a document's view as places of its text. */
+function placesIn(document: Document, place: Place): Place[] {
+  const ranges = document.rangesOf(place.start, place.end);
+  if (ranges.length === 1) return ranges.map((range) => ({ ...place, ...range }));
+  let at = 0;
+  return ranges.map((range, index) => {
+    const from = at;
+    at += range.end - range.start;
+    const part = place.standIn.slice(from, index === ranges.length - 1 ? undefined : at);
+    return { ...range, standIn: part, whole: place.standIn, of: place.of };
+  });
+}
+
 export class Redactor {
   readonly #rules: readonly Rule[];
   readonly #vault: Vault;
@@ -244,26 +274,25 @@ export class Redactor {
     places.push({ start: piece.start, end: piece.end, standIn: inCaseOf(value, text, of), of });
   }
 
-  /** What is put where. Of places that overlap the first and longest counts; what it leaves of the other goes too. */
+  /** What is put where. */
   #edits(document: Document): Edit[] {
-    const places = [...(this.#places.get(document) ?? [])];
-    this.#finder.find(document.view, (place) => places.push(place));
-    places.sort((a, b) => a.start - b.start || b.end - a.end);
-    const edits: Edit[] = [];
-    let at = 0;
-    for (const { start, end, standIn, of } of places) {
-      if (end <= at) continue;
-      const from = Math.max(start, at);
-      const text = standIn.slice(from - start) || 'x'.repeat(end - from);
-      edits.push({ start: from, end, text });
-      at = end;
-      this.#vault.note(text);
-      this.#used.add(lowerCase(text));
+    const found = [...(this.#places.get(document) ?? [])];
+    this.#finder.find(document.view, (place) => found.push(place));
+    let places = withoutOverlap(found);
+    if (document.view.length < document.text.length) {
+      const inText = places.flatMap((place) => placesIn(document, place));
+      // Where words that were put together are two.
+      this.#finder.find(withoutEscapes(document.text), (place) => inText.push(place));
+      places = withoutOverlap(inText);
+    }
+    return places.map(({ start, end, standIn, whole = standIn, of }) => {
+      this.#vault.note(whole);
+      this.#used.add(lowerCase(whole));
       this.#replacements.set(of.rule, (this.#replacements.get(of.rule) ?? 0) + 1);
       const values = this.#replaced.get(of.rule) ?? new Set();
       this.#replaced.set(of.rule, values.add(of.standIn));
-    }
-    return edits;
+      return { start, end, text: standIn };
+    });
   }
 
   redact(document: Document): { readonly bytes: Uint8Array; readonly leaks: readonly Leak[] } {
@@ -275,16 +304,19 @@ export class Redactor {
   /** Where rules find in a result what is no stand-in, nor has one in it. */
   #ruleLeaks(document: Document, edits: readonly Edit[]): Leak[] {
     const { name, view } = document;
-    const ranges: Range[] = this.#vault.knownIn(view);
+    const known = this.#vault.knownIn(view);
+    const ranges: Range[] = [];
     let moved = 0;
     for (const { start, end, text } of edits) {
       ranges.push({ start: start + moved, end: start + moved + text.length });
       moved += text.length - (end - start);
     }
-    ranges.sort((a, b) => a.start - b.start);
+    const isStandIn = (piece: Piece): boolean =>
+      overlaps(known, piece) ||
+      document.rangesOf(piece.start, piece.end).some((each) => overlaps(ranges, each));
     const found: Leak[] = [];
     for (const { rule, piece, value } of findByRules(document, this.#rules)) {
-      if (overlaps(ranges, piece) || this.#vault.isStandIn(value) || value.trim() === '') continue;
+      if (isStandIn(piece) || this.#vault.isStandIn(value) || value.trim() === '') continue;
       if (rule.class !== 'secret' && isEvidence(view, piece.start, piece.end)) continue;
       if (found.length < MAX_LEAKS)
         found.push({ file: name, rule: rule.name, line: lineOf(view, piece.start) });
@@ -300,11 +332,15 @@ export class Redactor {
 
   /** Where a value that was found anywhere still is, in any form. */
   leaks(name: string, bytes: Uint8Array): Leak[] {
-    const text = withoutEscapes(latin1(bytes));
+    // As JSON has it.
+    const text = latin1(bytes).replaceAll('\\u001b', '\u001b');
+    const readings = [withoutEscapes(text), readWords(text).view];
     const found: Leak[] = [];
-    this.#finder.find(text, ({ start, of }) => {
-      if (found.length < MAX_LEAKS) found.push({ file: name, rule: of.rule, line: lineOf(text, start) });
-    });
+    for (const reading of new Set(readings))
+      this.#finder.find(reading, ({ start, end, of }) => {
+        if (name.endsWith('.json') && isMachineWord(reading, start, end)) return;
+        if (found.length < MAX_LEAKS) found.push({ file: name, rule: of.rule, line: lineOf(reading, start) });
+      });
     return found;
   }
 

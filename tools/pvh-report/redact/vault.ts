@@ -1,5 +1,6 @@
 // The private values of one report and what stands for each. Stays outside of every report.
 import { FormatError } from '../../../symbols/errors.ts';
+import type { Range } from './escapes.ts';
 import { Finder } from './finder.ts';
 import type { Rule, ValueClass } from './rule.ts';
 import { standIn } from './stand-in.ts';
@@ -26,11 +27,6 @@ export interface Form {
   readonly of: PrivateValue;
   /** Letters and digits beside it make it another word. */
   readonly whole: boolean;
-}
-
-export interface Range {
-  readonly start: number;
-  readonly end: number;
 }
 
 const isWordCharacter = (code: number): boolean =>
