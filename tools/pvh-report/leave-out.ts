@@ -4,7 +4,8 @@ import { asArray, asObject, parseJson } from '../shared/json.ts';
 import { type ArchiveFile, sha256 } from './archive.ts';
 import { type Manifest, type MissingItem, parseManifest } from './manifest.ts';
 import { withPage } from './page-file.ts';
-import { missingLines, renderReadme } from './summary.ts';
+import type { Redaction } from './redaction.ts';
+import { missingLines, renderReadme, sayRedacted } from './summary.ts';
 
 /** Name of a file, and what it is. */
 const README_ROW = /^ {2}(\S+) +(\S.*)$/gm;
@@ -46,7 +47,7 @@ export function leaveOut(
   manifestText: string,
   files: ReadonlyMap<string, Left>,
   dropped: readonly MissingItem[],
-  more: Readonly<Record<string, unknown>> = {},
+  more: { readonly redaction?: Redaction } = {},
 ): { readonly files: ReadonlyMap<string, Uint8Array>; readonly manifest: Manifest } {
   const source = 'manifest.json';
   const missing = withFiles(parseManifest(manifestText, source).missing, dropped);
@@ -59,6 +60,8 @@ export function leaveOut(
     rewrite('README.txt', (text) => readmeOf(text, (name) => content.has(name)));
     rewrite('report.txt', (text) => summaryOf(text, missing));
   }
+  const { redaction } = more;
+  if (redaction) rewrite('report.txt', (text) => sayRedacted(text, redaction));
   // As JSON and not as a Manifest: what a later version put there stays.
   const top = asObject(parseJson(manifestText, source), source);
   // An image of the whole memory never stays.
