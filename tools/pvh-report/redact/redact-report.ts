@@ -113,8 +113,8 @@ const leftOut = (item: string): MissingItem => ({
 const where = (leaks: readonly Leak[]): string =>
   leaks.map(({ file, rule, line }) => `${file}:${line} (${rule})`).join(', ');
 
-/** What identifies the crash, evidence included. */
-const identity = ({ signature }: Report): string => JSON.stringify(signature);
+/** What identifies the crash, evidence included: not the line as it was printed, nor which line that is. */
+const identity = ({ signature: { title: _, steps: __, ...rest } }: Report): string => JSON.stringify(rest);
 
 /** @param wayOut where it is the message that tells another crash. */
 function changedSignature(before: Report, after: Report, wayOut: string): string | undefined {
