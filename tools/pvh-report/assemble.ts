@@ -191,6 +191,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
   const vcpus = files.some(({ name }) => name === 'crash.json') ? (inspected?.vcpus ?? []) : [];
   const ending = facts.shutdownReason ?? facts.state;
   const signature = signatureOf(ending, said?.text ?? '', vcpus, withoutTexts.shutdownVcpu, {
+    domain: subject.name,
     buildId: withoutTexts.kernel.buildId,
     xenLog: text('xl-dmesg.txt'),
   });

@@ -42,7 +42,7 @@ export interface Redacted {
   /** Why it must not be written. */
   readonly refused: string | undefined;
   /** Why what was made of it must not be written: something private is left, or the crash would look like another one. */
-  readonly objection: (made: Unpacked, wayOut: string) => string | undefined;
+  readonly objection: (made: Unpacked) => string | undefined;
   /** A text of the report's own, such as its file's name, without what is private. */
   readonly rename: (text: string) => string;
 }
@@ -116,13 +116,20 @@ const where = (leaks: readonly Leak[]): string =>
 /** What identifies the crash, evidence included: not the line as it was printed, nor which line that is. */
 const identity = ({ signature: { title: _, steps: __, ...rest } }: Report): string => JSON.stringify(rest);
 
-/** @param wayOut where it is the message that tells another crash. */
-function changedSignature(before: Report, after: Report, wayOut: string): string | undefined {
+/** @param rulesIn what found private words in a text. */
+function changedSignature(
+  before: Report,
+  after: Report,
+  rulesIn: (text: string) => readonly string[],
+): string | undefined {
   if (identity(before) === identity(after)) return undefined;
-  const [was, is] = [before.signature.title, after.signature.title];
-  return was === is
-    ? 'the crash signature would not be the same'
-    : `the crash signature would not be the same: its message ${JSON.stringify(was)} would be ${JSON.stringify(is ?? 'none')}; ${wayOut}`;
+  const [was = 'none', is = 'none'] = [before.signature.message, after.signature.message];
+  const rules = was === is ? [] : rulesIn(was);
+  return [
+    'the crash signature would not be the same',
+    ...(was === is ? [] : [`: its message ${JSON.stringify(was)} would be ${JSON.stringify(is)}`]),
+    ...(rules.length === 0 ? [] : [`; if that may be shown: pvh-report redact --keep ${rules.join(',')}`]),
+  ].join('');
 }
 
 /** @throws FormatError for a report that was changed, or has too many private values. */
@@ -185,7 +192,7 @@ export async function redactReport(
     { redaction },
   );
 
-  const objection: Redacted['objection'] = (of, wayOut) => {
+  const objection: Redacted['objection'] = (of) => {
     const found = [
       ...leaks,
       ...redactor.leaks('name of the folder', Buffer.from(of.folder)),
@@ -196,15 +203,12 @@ export async function redactReport(
       ]),
     ];
     if (found.length > 0) return `something private would be left: ${where(found)}`;
-    return changedSignature(report, reportOf(of), wayOut);
+    return changedSignature(report, reportOf(of), (text) => redactor.rulesIn(text));
   };
   const newFolder = rename(folder);
   const packed = [...made].map(([name, each]) => ({ name, bytes: each }));
   const { bytes, digest } = await packArchive(newFolder, packed);
-  const refused = objection(
-    { path, digest, folder: newFolder, manifest, files: made },
-    'if you may show that, --keep the rule that found it (see redact --show)',
-  );
+  const refused = objection({ path, digest, folder: newFolder, manifest, files: made });
   return {
     bytes,
     digest,

@@ -1,16 +1,15 @@
 // Takes what is private out of a report: finds values by rules, then puts stand-ins wherever the values are. Registers, words of stacks,
 // code and names of functions are evidence and stay. Reads and writes no files.
 
-import { isIP } from 'node:net';
 import type { RuleCount } from '../redaction.ts';
 import { type Document, type Edit, isMachineWord, latin1, openDocument } from './document.ts';
 import { type Range, readWords, withoutEscapes } from './escapes.ts';
+import { findByRules, type Piece } from './find.ts';
 import { Finder } from './finder.ts';
 import type { MapRow } from './key-file.ts';
-import type { Rule, ValueClass } from './rule.ts';
+import type { Rule } from './rule.ts';
 import { RULES } from './rules.ts';
 import { type Form, isWholeWord, lowerCase, type PrivateValue, type Vault } from './vault.ts';
-import { isPublicName, isSuffix } from './words.ts';
 
 /** A private value, or a part of one, at its place. */
 interface Place extends Range {
@@ -18,11 +17,6 @@ interface Place extends Range {
   /** The stand-in of which this is a part, where something stands within the value. */
   readonly whole?: string;
   readonly of: PrivateValue;
-}
-
-/** A part of what a rule found. */
-interface Piece extends Range {
-  readonly class: ValueClass;
 }
 
 /** Lines of derived files are cut after 160, 200 and 400 characters. */
@@ -40,89 +34,6 @@ function overlaps(ranges: readonly Range[], { start, end }: Range): boolean {
   for (let index = low - 1; index >= 0 && index >= low - 8; index--)
     if ((ranges[index]?.end ?? 0) > start) return true;
   return false;
-}
-
-/** The labels of a host name or domain; the last one stays where it only says what kind it is. */
-function labelsOf(name: string, start: number, first: ValueClass): Piece[] {
-  if (isIP(name) !== 0 || isPublicName(name)) return [];
-  const pieces: Piece[] = [];
-  const labels = name.split('.');
-  let at = start;
-  for (const [index, label] of labels.entries()) {
-    const isEnd = index === labels.length - 1;
-    const stays =
-      label === '' || (isEnd && index > 0 && isSuffix(label.toLowerCase())) || label === 'localhost';
-    if (!stays) pieces.push({ class: index === 0 ? first : 'dns', start: at, end: at + label.length });
-    at += label.length + 1;
-  }
-  return pieces;
-}
-
-function piecesOf(rule: Rule, value: string, start: number): Piece[] {
-  if (rule.pieces)
-    return [...value.matchAll(rule.pieces)].map((found) => ({
-      class: rule.class,
-      start: start + found.index,
-      end: start + found.index + found[0].length,
-    }));
-  switch (rule.class) {
-    case 'host':
-    case 'dns':
-      return labelsOf(value.replace(/[._-]{1,253}$/, ''), start, rule.class);
-    case 'email': {
-      const [at = ''] = /@|%40/.exec(value) ?? [];
-      const [local = '', domain = ''] = value.split(at, 2);
-      if (isPublicName(domain)) return [];
-      const from = start + local.length;
-      return [{ class: 'user', start, end: from }, ...labelsOf(domain, from + at.length, 'dns')];
-    }
-    case 'user': {
-      const end = start + value.replace(/[._@+-]{1,64}$/, '').length;
-      return end > start ? [{ class: 'user', start, end }] : [];
-    }
-    case 'secret': {
-      const end = start + (value.replace(/[),.;\]}]{1,9}$/, '').length || value.length);
-      return [{ class: 'secret', start, end }];
-    }
-    default:
-      return [{ class: rule.class, start, end: start + value.length }];
-  }
-}
-
-/** Lines that have the sign, with the line ends around them, and where they begin; everything where there is no sign. */
-function* partsWith(sign: RegExp | undefined, view: string): Generator<{ text: string; from: number }> {
-  if (sign === undefined) {
-    yield { text: view, from: 0 };
-    return;
-  }
-  let behind = 0;
-  for (const { index } of view.matchAll(sign)) {
-    if (index < behind) continue;
-    const from = Math.max(0, view.lastIndexOf('\n', index));
-    const end = view.indexOf('\n', index);
-    behind = end < 0 ? view.length : end;
-    yield { text: view.slice(from, behind + 1), from };
-  }
-}
-
-/** What rules find in a view, in the order of the rules. A value of which a part has a stand-in already is none. */
-function* findByRules(
-  { name, view }: Document,
-  rules: readonly Rule[],
-): Generator<{ rule: Rule; piece: Piece; value: string }> {
-  for (const rule of rules) {
-    if (rule.files && !rule.files.test(name)) continue;
-    for (const { text, from } of partsWith(rule.sign, view))
-      for (const found of text.matchAll(rule.pattern))
-        for (const [group, range] of Object.entries(found.indices?.groups ?? {})) {
-          const value = found.groups?.[group];
-          if (range === undefined || value === undefined) continue;
-          const start = from + range[0];
-          if (rule.accept && !rule.accept(value, view.slice(Math.max(0, start - 100), start))) continue;
-          for (const piece of piecesOf(rule, value, start))
-            yield { rule, piece, value: view.slice(piece.start, piece.end) };
-        }
-  }
 }
 
 /** Lines of registers, stacks and code, as xenctx, Linux and Xen print them. */
@@ -353,6 +264,13 @@ export class Redactor {
   /** Stand-ins that were put somewhere. */
   get used(): readonly string[] {
     return [...this.#used].sort();
+  }
+
+  /** Names of the rules that found first what stands in a text. */
+  rulesIn(text: string): string[] {
+    const rules = new Set<string>();
+    this.#finder.find(latin1(Buffer.from(text)), ({ of }) => rules.add(of.rule));
+    return [...rules];
   }
 
   /** By rule, in the order of the rules. */

@@ -57,8 +57,8 @@ function canonical(kind: ValueClass, value: string): string {
   return kind === 'ipv4' ? lower.replaceAll(/[-_]/g, '.') : lower;
 }
 
-/** @param machinery words that functions of the guest have in their names. */
-function standsAlone(kind: ValueClass, value: string, machinery: ReadonlySet<string>): boolean {
+/** Whether a value is one wherever it stands. @param value in lower case. @param machinery words that functions of the guest have in their names. */
+export function standsAlone(kind: ValueClass, value: string, machinery: ReadonlySet<string>): boolean {
   if (kind === 'secret') {
     if (value.length < 5 || (value.length < 12 && /^\d+$/.test(value))) return false;
   } else if (!NAMES.includes(kind)) return true;
