@@ -9,6 +9,7 @@ import { packArchive, sha256, unpackArchive } from '../../../tools/pvh-report/ar
 import { compareReports } from '../../../tools/pvh-report/diff/compare.ts';
 import { renderManifest } from '../../../tools/pvh-report/manifest.ts';
 import { readReport } from '../../../tools/pvh-report/report.ts';
+import { renderReadme } from '../../../tools/pvh-report/summary.ts';
 import { goldenSystemMap } from '../../fuzz/sample.ts';
 import { type MadeUpCrash, madeUpFiles, madeUpManifest, packReport, scratchFolder } from '../support.ts';
 import { XenHost } from '../xen-host.ts';
@@ -30,6 +31,25 @@ const crash: MadeUpCrash = {
 let number = 0;
 async function make(change: Partial<MadeUpCrash> = {}): Promise<string> {
   return folder.write(`report${++number}.tar.gz`, await packReport({ ...crash, ...change }));
+}
+
+/** With the texts that `collect` writes. */
+async function made(from: MadeUpCrash): Promise<string> {
+  const text = (name: string, content: string) => ({ name, bytes: Buffer.from(content) });
+  const files = [
+    text('README.txt', renderReadme([['console.log', 'what the guest wrote on its console']])),
+    text(
+      'report.txt',
+      `${from.name} (domain 1): shut down, reason crash\n\nmessage        Panic: no root\nmachine        16 MiB, 1 vCPU, Xen 4.17\n\nvcpu0          online\n\nStack of vcpu0 (only where it stands)\n  [<ffffffff81000001>] panic+0x1\n\nRegisters of vcpu0\n     rip ffffffff81000001\n\nEnd of the console\n  Panic: no root\n\nMissing\n  nothing\n`,
+    ),
+    ...madeUpFiles(from),
+  ];
+  const manifest = {
+    ...madeUpManifest(from, files),
+    memory: { taken: 'stacks', frames: 1, leftOut: 0 } as const,
+  };
+  const all = [text('manifest.json', renderManifest(manifest)), ...files];
+  return folder.write(`report${++number}.tar.gz`, (await packArchive('report', all)).bytes);
 }
 
 const textOf = async (report: string, name: string): Promise<string> => {
@@ -222,6 +242,54 @@ describe('redact', () => {
     expect((await readReport(out)).manifest.domain.name).not.toBe('mount_root');
     expect(await textOf(out, 'console.log')).toBe('Panic: in mount_root\n');
     expect((await readReport(out)).signature).toEqual((await readReport(report)).signature);
+  });
+
+  test.each([
+    'console',
+    'memory',
+    'none',
+    'guest',
+    'xen',
+    'x',
+    'ds',
+    'stacks',
+    'taken',
+    'derived',
+    'guest-dmesg',
+    'txt',
+    'rip',
+    'how',
+    'json',
+    'deadbeef',
+    'vcpu0',
+    'redacted',
+    'size',
+    'files',
+  ])('a domain that is called %s loses its name, and our own words stay', async (name) => {
+    const texts = (domain: string) => ({
+      ...crash,
+      name: domain,
+      config: `name = "${domain}"\nmemory = 16\n`,
+      console: `${domain}-7 login: \nPanic: no root\n`,
+    });
+    const out = join(folder.path, 'word.tar.gz');
+    const report = await made(texts(name));
+    expect(await pvhReport('redact', report, '-q', '-o', out)).toMatchObject({ status: 0, err: '' });
+    const [before, after] = [await readReport(report), await readReport(out)];
+    const now = after.manifest.domain.name;
+    expect(now).not.toBe(name);
+    expect(await textOf(out, 'guest.cfg')).toBe(`name = "${now}"\nmemory = 16\n`);
+    expect(after.signature).toEqual(before.signature);
+    for (const file of ['crash.json', 'README.txt'])
+      expect(await textOf(out, file)).toBe(await textOf(report, file));
+    expect([...after.files.keys()]).toEqual([...before.files.keys()]);
+    const { redaction: _, ...manifest } = after.manifest;
+    const { domain, files, memory } = before.manifest;
+    const own = { domain, files, memory };
+    expect({ ...manifest, ...own }).toEqual({ ...before.manifest, ...own });
+    expect((await textOf(out, 'report.txt')).replace(/\nredacted .*/, '').replace(now, name)).toBe(
+      await textOf(report, 'report.txt'),
+    );
   });
 
   test('memory is left out, with a line in the ledger; --keep memory keeps it', async () => {

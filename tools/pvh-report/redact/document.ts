@@ -1,7 +1,8 @@
 // A file of a report as text that rules can read, and back. A text is itself; of JSON the strings are shown, one line each, as
 // `parent:key="value"`, and go back into their places. Characters are bytes (latin1), so that nothing is lost of a file in any encoding.
 import { parseJson } from '../../shared/json.ts';
-import { type Reading, readWords } from './escapes.ts';
+import { type Range, type Reading, readWords } from './escapes.ts';
+import { hasOwnKeys, isOwnValue, ownRanges } from './own.ts';
 
 /** Puts `text` where `start` to `end` of the document's text was. */
 export interface Edit {
@@ -15,6 +16,8 @@ export interface Document extends Reading {
   readonly name: string;
   /** The file, or the strings of it. */
   readonly text: string;
+  /** Where in the text are our own words: only rules look there. */
+  readonly own: readonly Range[];
   /** The file with these edits of the text: in order, and none in another. */
   render(edits: readonly Edit[]): Uint8Array;
 }
@@ -40,6 +43,7 @@ const textDocument = (name: string, bytes: Uint8Array): Document => {
   return {
     name,
     text,
+    own: ownRanges(name, text),
     ...readWords(text),
     render: (edits) => (edits.length === 0 ? bytes : Buffer.from(applyEdits(text, edits), 'latin1')),
   };
@@ -55,7 +59,8 @@ interface JsonString {
 
 /** Values under these keys are evidence or of our own making, never a person's. */
 const EVIDENCE_KEYS = /^(?:sha256|digest|buildId|symbolsBuildId|sha8|symbol|address|schema)$/;
-const MAYBE_SECRET = /pass|secret|token|key/i;
+/** Values that may be of hexadecimal digits only, and are no numbers. */
+const MAYBE_PRIVATE = /pass|secret|token|key|name$/i;
 /** Registers, words of stacks, addresses: not longer than one. */
 const MACHINE_WORD = /^(?:0x)?[0-9a-f]{8,16}$/i;
 
@@ -76,6 +81,8 @@ function endOfString(text: string, from: number): number {
 function jsonDocument(name: string, bytes: Uint8Array): Document {
   const text = latin1(bytes);
   const strings: JsonString[] = [];
+  const own: Range[] = [];
+  const isOurs = hasOwnKeys(name);
   const lines: string[] = [];
   let length = 0;
   const show = (part: string): number => {
@@ -105,12 +112,17 @@ function jsonDocument(name: string, bytes: Uint8Array): Document {
     if (isKey) {
       key = value;
       const start = length;
-      strings.push({ from, to, start, end: show(value) });
-      show('\n');
-    } else if (!EVIDENCE_KEYS.test(key) && (MAYBE_SECRET.test(key) || !MACHINE_WORD.test(value))) {
+      if (!isOurs) {
+        strings.push({ from, to, start, end: show(value) });
+        show('\n');
+      }
+    } else if (!EVIDENCE_KEYS.test(key) && (MAYBE_PRIVATE.test(key) || !MACHINE_WORD.test(value))) {
       const parent = around.slice(-4).findLast((each) => each !== '' && each !== key) ?? '';
+      const before = length;
       const start = show(`${parent === '' ? '' : `${parent.slice(0, 200)}:`}${key.slice(0, 200)}="`);
-      strings.push({ from, to, start, end: show(value) });
+      const end = show(value);
+      strings.push({ from, to, start, end });
+      own.push({ start: before, end: isOwnValue(name, parent, key, value) ? end : start });
       show('"\n');
     }
     from = text.indexOf('"', to);
@@ -119,6 +131,7 @@ function jsonDocument(name: string, bytes: Uint8Array): Document {
   return {
     name,
     text: shown,
+    own,
     ...readWords(shown),
     render(edits) {
       const changed: Edit[] = [];

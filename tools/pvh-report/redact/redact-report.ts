@@ -8,6 +8,7 @@ import type { Redaction, RuleCount } from '../redaction.ts';
 import { PAGE, type Report, reportOf, type Unpacked } from '../report.ts';
 import { latin1, openDocument, readable } from './document.ts';
 import { type MapRow, pinnedBy } from './key-file.ts';
+import { isOwnFile } from './own.ts';
 import { type Leak, Redactor } from './redact.ts';
 import { RULES } from './rules.ts';
 import { type PrivateValue, Vault } from './vault.ts';
@@ -159,7 +160,7 @@ export async function redactReport(
     const { bytes, leaks: found } = redactor.redact(document);
     outputs.set(name, bytes);
     leaks.push(...found);
-    const other = redactor.redactText('file name', name);
+    const other = isOwnFile(name) ? name : redactor.redactText('file name', name);
     if (other !== name) renamed.set(readable(name), other);
   }
   const { name: oldName } = report.manifest.domain;
@@ -197,7 +198,7 @@ export async function redactReport(
       ...leaks,
       ...redactor.leaks('name of the folder', Buffer.from(of.folder)),
       ...[...of.files].flatMap(([name, content]) => [
-        ...redactor.leaks('name of a file', Buffer.from(name)),
+        ...(isOwnFile(name) ? [] : redactor.leaks('name of a file', Buffer.from(name))),
         // The page says what the others say, and has words of its own that may be somebody's name.
         ...(isMemory({ name, bytes: content }) || name === PAGE ? [] : redactor.leaks(name, content)),
       ]),

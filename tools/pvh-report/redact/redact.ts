@@ -7,6 +7,7 @@ import { type Range, readWords, withoutEscapes } from './escapes.ts';
 import { findByRules, type Piece } from './find.ts';
 import { Finder } from './finder.ts';
 import type { MapRow } from './key-file.ts';
+import { isOwnFile } from './own.ts';
 import type { Rule } from './rule.ts';
 import { RULES } from './rules.ts';
 import { type Form, isWholeWord, lowerCase, type PrivateValue, type Vault } from './vault.ts';
@@ -185,10 +186,18 @@ export class Redactor {
     places.push({ start: piece.start, end: piece.end, standIn: inCaseOf(value, text, of), of });
   }
 
+  /** Values in what is not our own. */
+  #findWords(document: Document, onPlace: (place: Place) => void): void {
+    this.#finder.find(document.view, (place) => {
+      const isOwn = document.rangesOf(place.start, place.end).some((range) => overlaps(document.own, range));
+      if (!isOwn) onPlace(place);
+    });
+  }
+
   /** What is put where. */
   #edits(document: Document): Edit[] {
     const found = [...(this.#places.get(document) ?? [])];
-    this.#finder.find(document.view, (place) => found.push(place));
+    this.#findWords(document, (place) => found.push(place));
     let places = withoutOverlap(found);
     if (document.view.length < document.text.length) {
       const inText = places.flatMap((place) => placesIn(document, place));
@@ -247,10 +256,18 @@ export class Redactor {
     const text = latin1(bytes).replaceAll('\\u001b', '\u001b');
     const readings = [withoutEscapes(text), readWords(text).view];
     const found: Leak[] = [];
+    const add = (reading: string, start: number, { rule }: PrivateValue): void => {
+      if (found.length < MAX_LEAKS) found.push({ file: name, rule, line: lineOf(reading, start) });
+    };
+    const document = openDocument(name, bytes);
+    if (document.own.length > 0 && isOwnFile(name)) {
+      this.#findWords(document, ({ start, of }) => add(document.view, start, of));
+      return found;
+    }
     for (const reading of new Set(readings))
       this.#finder.find(reading, ({ start, end, of }) => {
         if (name.endsWith('.json') && isMachineWord(reading, start, end)) return;
-        if (found.length < MAX_LEAKS) found.push({ file: name, rule: of.rule, line: lineOf(reading, start) });
+        add(reading, start, of);
       });
     return found;
   }

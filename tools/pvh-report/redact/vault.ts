@@ -148,7 +148,7 @@ export class Vault {
     if (pinned !== undefined) return pinned;
     for (let attempt = 0; ; attempt++) {
       const made = standIn(this.#key, kind, value, attempt);
-      const clashes = this.#taken.has(made) || this.#values.has(made) || isCommon(made);
+      const clashes = made === value || this.#taken.has(made) || this.#values.has(made) || isCommon(made);
       // Short values have few stand-ins: two may have the same.
       if (!clashes || attempt === 50) return made;
     }
