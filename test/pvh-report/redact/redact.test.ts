@@ -8,7 +8,8 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { packArchive, sha256, unpackArchive } from '../../../tools/pvh-report/archive.ts';
 import { compareReports } from '../../../tools/pvh-report/diff/compare.ts';
 import { renderManifest } from '../../../tools/pvh-report/manifest.ts';
-import { readReport } from '../../../tools/pvh-report/report.ts';
+import { redactReport } from '../../../tools/pvh-report/redact/redact-report.ts';
+import { readReport, unpackedOf, unpackReport } from '../../../tools/pvh-report/report.ts';
 import { renderReadme } from '../../../tools/pvh-report/summary.ts';
 import { goldenSystemMap } from '../../fuzz/sample.ts';
 import { type MadeUpCrash, madeUpFiles, madeUpManifest, packReport, scratchFolder } from '../support.ts';
@@ -289,6 +290,22 @@ describe('redact', () => {
     expect({ ...manifest, ...own }).toEqual({ ...before.manifest, ...own });
     expect((await textOf(out, 'report.txt')).replace(/\nredacted .*/, '').replace(now, name)).toBe(
       await textOf(report, 'report.txt'),
+    );
+  });
+
+  test('a page is looked through like the files, and has words of its own', async () => {
+    const timeline = { ...crash, name: 'timeline', console: 'timeline-7 login: \nPanic: no root\n' };
+    const files = [...madeUpFiles(timeline), { name: 'report.html', bytes: Buffer.from('made anew') }];
+    const manifest = renderManifest(madeUpManifest(timeline, files));
+    const all = [{ name: 'manifest.json', bytes: Buffer.from(manifest) }, ...files];
+    const report = folder.write('page.tar.gz', (await packArchive('r', all)).bytes);
+    const unpacked = await unpackReport(report);
+    const made = await redactReport(unpacked, { key: KEY, keep: new Set(), earlier: [] });
+    expect(made.refused).toBeUndefined();
+    const page = Buffer.from('<p>Timeline of <code>tim\u001b[0meline-7</code></p>');
+    const changed = made.files.map((file) => (file.name === 'report.html' ? { ...file, bytes: page } : file));
+    expect(made.objection(unpackedOf({ ...made, files: changed, image: undefined }, report))).toBe(
+      'something private would be left: report.html:1 (login-prompt)',
     );
   });
 

@@ -55,6 +55,15 @@ const OWN_TEXT: readonly (readonly [RegExp, RegExp])[] = [
   ],
 ];
 
+/** What of a page of ours is seen, and tags. */
+export const seenOf = (page: string): string => page.replace(/<(style|script)\b[\s\S]*?<\/\1>/g, '');
+
+/** Whether a place of it is in a tag, or the name of a character. */
+export function isMarkup(seen: string, start: number): boolean {
+  const tag = seen.lastIndexOf('<', start);
+  return seen[start - 1] === '&' || tag > seen.lastIndexOf('>', start);
+}
+
 /** Ranges of a text in which no word is looked for. */
 export function ownRanges(file: string, text: string): Range[] {
   const own = OWN_TEXT.find(([files]) => files.test(file));
@@ -63,4 +72,12 @@ export function ownRanges(file: string, text: string): Range[] {
     .flatMap((pattern) => [...text.matchAll(pattern)])
     .map(({ 0: found, index }) => ({ start: index, end: index + found.length }))
     .sort((a, b) => a.start - b.start);
+}
+
+/** All that is our own in a file of a report. */
+export function ownWordsOf(file: string, own: readonly Range[], text: string, content: string): string {
+  const keys = hasOwnKeys(file)
+    ? [...content.matchAll(/"([^"\\]{1,100})"\s{0,9}:/g)].map(([key]) => key)
+    : [];
+  return [...own.map(({ start, end }) => text.slice(start, end)), ...keys].join('\n');
 }

@@ -2,10 +2,11 @@
 // of what was found left anywhere. Opens no files.
 import { asArray, asObject } from '../../shared/json.ts';
 import { type ArchiveFile, IMAGE, packArchive, safeName } from '../archive.ts';
+import { renderReportPage } from '../html/report-page.ts';
 import { leaveOut } from '../leave-out.ts';
 import type { Manifest, MissingItem } from '../manifest.ts';
 import type { Redaction, RuleCount } from '../redaction.ts';
-import { PAGE, type Report, reportOf, type Unpacked } from '../report.ts';
+import { PAGE, type Report, readFiles, reportOf, type Unpacked } from '../report.ts';
 import { latin1, openDocument, readable } from './document.ts';
 import { type MapRow, pinnedBy } from './key-file.ts';
 import { isOwnFile } from './own.ts';
@@ -114,6 +115,14 @@ const leftOut = (item: string): MissingItem => ({
 const where = (leaks: readonly Leak[]): string =>
   leaks.map(({ file, rule, line }) => `${file}:${line} (${rule})`).join(', ');
 
+/** The page of a report of which only crash and vCPUs are known: the words that every page has. */
+function plainPage(made: Unpacked): string {
+  const files = new Map([...made.files].filter(([name]) => /^(?:crash|xenctx)\.json$/.test(name)));
+  const said = { 'console.log': '[1.0] 0\n[1.1] Panic: \n', 'xl-dmesg.txt': '(XEN) d1v0 crashed\n' };
+  for (const [name, text] of Object.entries(said)) files.set(name, Buffer.from(text));
+  return renderReportPage(readFiles({ ...made, files }));
+}
+
 /** What identifies the crash, evidence included: not the line as it was printed, nor which line that is. */
 const identity = ({ signature: { title: _, steps: __, ...rest } }: Report): string => JSON.stringify(rest);
 
@@ -199,8 +208,11 @@ export async function redactReport(
       ...redactor.leaks('name of the folder', Buffer.from(of.folder)),
       ...[...of.files].flatMap(([name, content]) => [
         ...(isOwnFile(name) ? [] : redactor.leaks('name of a file', Buffer.from(name))),
-        // The page says what the others say, and has words of its own that may be somebody's name.
-        ...(isMemory({ name, bytes: content }) || name === PAGE ? [] : redactor.leaks(name, content)),
+        ...(isMemory({ name, bytes: content })
+          ? []
+          : name === PAGE
+            ? redactor.leaksOnPage(name, content, of.files, () => plainPage(of))
+            : redactor.leaks(name, content)),
       ]),
     ];
     if (found.length > 0) return `something private would be left: ${where(found)}`;

@@ -7,7 +7,7 @@ import { type Range, readWords, withoutEscapes } from './escapes.ts';
 import { findByRules, type Piece } from './find.ts';
 import { Finder } from './finder.ts';
 import type { MapRow } from './key-file.ts';
-import { isOwnFile } from './own.ts';
+import { isMarkup, isOwnFile, ownWordsOf, seenOf } from './own.ts';
 import type { Rule } from './rule.ts';
 import { RULES } from './rules.ts';
 import { type Form, isWholeWord, lowerCase, type PrivateValue, type Vault } from './vault.ts';
@@ -248,6 +248,36 @@ export class Redactor {
   redactText(name: string, text: string): string {
     const { bytes } = this.redact(openDocument(name, Buffer.from(text, 'utf8')));
     return Buffer.from(bytes).toString('utf8');
+  }
+
+  /**
+   * Where a value is on a page that was made of these files.
+   * @param plain the same page without what texts hold: a word that is there, or in what is our own in a file, is ours.
+   */
+  leaksOnPage(
+    name: string,
+    page: Uint8Array,
+    files: Iterable<readonly [string, Uint8Array]>,
+    plain: () => string,
+  ): Leak[] {
+    const seen = readWords(seenOf(latin1(page))).view;
+    const hits = new Map<PrivateValue, number>();
+    this.#finder.find(seen, ({ start, of }) => {
+      if (!hits.has(of) && !isMarkup(seen, start)) hits.set(of, start);
+    });
+    if (hits.size === 0) return [];
+    const ours = new Set<PrivateValue>();
+    const learn = (text: string): void => this.#finder.find(text, ({ of }) => ours.add(of));
+    learn(seenOf(plain()));
+    for (const [file, bytes] of files) {
+      if (!isOwnFile(file) || file === name) continue;
+      const { own, text } = openDocument(file, bytes);
+      learn(ownWordsOf(file, own, text, latin1(bytes)));
+    }
+    return [...hits]
+      .filter(([of]) => !ours.has(of))
+      .slice(0, MAX_LEAKS)
+      .map(([{ rule }, start]) => ({ file: name, rule, line: lineOf(seen, start) }));
   }
 
   /** Where a value that was found anywhere still is, in any form. */
