@@ -66,6 +66,9 @@ test.each([
   'Key type dns_resolver registered',
   'Password: ',
   '12:34:56 up 1 day',
+  'xen 4.17.0.1 ok; e1000e 3.2.6.1-k; usb 1-1.2.3.4: new device; driver version 4.17.0.1',
+  'nvme: serial number: none, sd 0:0:0:0: [sda] 2:0:0:0, audit(1700000000.1:1)',
+  "Loaded X.509 cert 'Debian Secure Boot CA: 6ccece7e4c6c0d1f6149f3dd27dfcc5cbb419ea1'",
 ])('left alone: %s', (line) => {
   const { made, leaks } = redact(line);
   expect(made).toBe(line);
@@ -95,6 +98,16 @@ test.each([
   'mailto=«mmuster»%40«muster-werke».com',
   'pam_unix: session opened for user root by «mmuster»(uid=0)',
   'dir C:\\Users\\«mmuster»\\x',
+  'sshd[1]: Failed password for invalid user «mmuster» from «10.1.2.3» port 22',
+  '/var/log/journal/«0123456789abcdef0123456789abcdef»/system.journal',
+  'rd.md.uuid=«d31fd777:69304506:a1507718:bb5770d7» ifname=eth0:«52:54:00:12:34:56»',
+  'root=nfs4:«filer3»:/x mount.nfs: «filer3»:/x',
+  'Authorization: token «abcdef0123456789abcd»',
+  'ssh-ed25519 | «aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99» | - | «mmuster»@«virt7» |',
+  'netroot=iscsi:«filer3»::::iqn.2005-10.«com».«muster»:disk1',
+  'vfb = ["type=vnc,vncpasswd=«s3cr3t»"]',
+  'netconsole=6665@«10.1.2.3»/eth0,6666@«10.1.2.4»/«52:54:00:12:34:56»',
+  '[«2a02:8109::1»]:8443 «2a02:8109::2»%eth0',
   '«10.1.2.3»',
   '(«10.1.2.3»), «10.1.2.4»:22 «10.1.2.0»/24 «10.1.2.5».',
   '\u001b[32m«10.1.2.3»\u001b[0m',

@@ -28,7 +28,8 @@ const isPrivateMac = (value: string): boolean =>
 const isPrivateUuid = (value: string): boolean => !/^[0-]+$/.test(value);
 
 /** What stands before a version with four numbers. */
-const VERSION = /(?:^|[^A-Za-z])(?:v|(?:version|release|ver|rev|firmware)[ :=]{1,3}v?)$/i;
+const VERSION =
+  /(?:^|[^A-Za-z])(?:v|(?:version|release|ver|rev|firmware|xen|linux|kernel|gcc|microcode|bios)[ :=]{1,3}v?)$|\b(?:usb|hub) \d{1,3}-$/i;
 
 export const ADDRESS_RULES: readonly Rule[] = [
   {
@@ -49,7 +50,7 @@ export const ADDRESS_RULES: readonly Rule[] = [
     name: 'machine-id',
     class: 'secret',
     pattern: g(
-      '\\b(?:machine[_-]?id|machine ID|boot[_-]?id|PARTUUID)["\']?[ \\t]{0,3}[=:]?[ \\t]{0,3}["\']?(?<v>[0-9a-f]{8}(?:-[0-9a-f]{2}|[0-9a-f]{24}))(?![0-9a-f-])',
+      '(?:\\b(?:machine[_-]?id|machine ID|boot[_-]?id|PARTUUID)["\']?[ \\t]{0,3}[=:]?[ \\t]{0,3}["\']?|log/journal/)(?<v>[0-9a-f]{8}(?:-[0-9a-f]{2}|[0-9a-f]{24}))(?![0-9a-f-])|(?:\\brd\\.md\\.uuid=|\\bUUID ?[:=] ?)(?<v2>[0-9a-f]{8}(?::[0-9a-f]{8}){3})(?![0-9a-f:])',
       'i',
     ),
     example: {
@@ -71,7 +72,7 @@ export const ADDRESS_RULES: readonly Rule[] = [
     name: 'boot-interface',
     class: 'mac',
     pattern: g(
-      '\\bBOOTIF=(?:01-)?(?<v>[0-9a-f]{2}-[0-9a-f]{2}-[0-9a-f]{2}-[0-9a-f]{2}-[0-9a-f]{2}-[0-9a-f]{2})',
+      '\\b(?:BOOTIF=(?:01-)?|ifname=[a-z0-9._-]{1,15}:)(?<v>[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5})',
       'i',
     ),
     example: { before: 'BOOTIF=01-52-54-00-12-34-56 ro', after: 'BOOTIF=01-<mac> ro' },
@@ -93,7 +94,7 @@ export const ADDRESS_RULES: readonly Rule[] = [
   {
     name: 'ipv4',
     class: 'ipv4',
-    pattern: g('(?<![\\d.])(?<v>\\d{1,3}\\.\\d{1,3}\\.\\d{1,3}\\.\\d{1,3})(?!\\d|\\.\\d)'),
+    pattern: g('(?<![\\d.])(?<v>\\d{1,3}\\.\\d{1,3}\\.\\d{1,3}\\.\\d{1,3})(?!\\d|\\.\\d|-k\\b)'),
     accept: (value, before) => isPrivateIpv4(value) && !VERSION.test(before),
     example: {
       before: 'ip=10.1.2.3::10.1.2.1:255.255.255.0:::off lo 127.0.0.1 driver version 1.2.3.4',

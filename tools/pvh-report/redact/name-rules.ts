@@ -187,7 +187,7 @@ export const NAME_RULES: readonly Rule[] = [
     name: 'network-root',
     class: 'host',
     pattern: g(
-      `\\b(?:nfsroot|nfsaddrs|root=nfs|iscsi|netroot|server|gateway|nameserver|dns\\d?|ntp|netconsole_host|logserver|syslog)=(?:nfs:|iscsi:)?(?<v>[A-Za-z]${HOST_REST})`,
+      `\\b(?:mount\\.nfs4?: |(?:root|netroot)=(?:nfs4?|iscsi):|(?:nfsroot|nfsaddrs|iscsi|netroot|server|gateway|nameserver|dns\\d?|ntp|netconsole_host|logserver|syslog)=)(?<v>[A-Za-z]${HOST_REST})`,
     ),
     accept: (value) => !/^(?:yes|no|on|off|y|n|true|false|dhcp|none|auto)$/i.test(value),
     example: { before: 'nfsroot=filer3:/export', after: 'nfsroot=<host>:/export' },
@@ -256,7 +256,7 @@ export const NAME_RULES: readonly Rule[] = [
     name: 'user-said',
     class: 'user',
     pattern: g(
-      '\\b(?:for (?:invalid )?user|[Ii]nvalid user|[Ss]ession opened for user|[Ss]ession closed for user|of user|new user:? name=|Accepted (?:password|publickey|keyboard-interactive/pam) for|Failed password for|LOGIN ON \\S{1,20} BY|logged in as|USER=|password for|sudo: {1,8}) ?[\'"]?(?<v>[A-Za-z_][A-Za-z0-9._-]{0,63})',
+      '\\b(?:for (?:invalid )?user|[Ii]nvalid user|[Ss]ession opened for user|[Ss]ession closed for user|of user|new user:? name=|Accepted (?:password|publickey|keyboard-interactive/pam) for|Failed password for(?: invalid user)?|LOGIN ON \\S{1,20} BY|logged in as|USER=|password for|sudo: {1,8}) ?[\'"]?(?<v>[A-Za-z_][A-Za-z0-9._-]{0,63})',
     ),
     accept: (value) => !/^(?:root|the|user|this|that|invalid|a|an|of|UID|uid|unknown)$/.test(value),
     example: {
@@ -300,7 +300,7 @@ export const NAME_RULES: readonly Rule[] = [
     class: 'email',
     sign: /@|%40/g,
     pattern: g(
-      '(?<![A-Za-z0-9._%+-])(?<v>[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}(?:@|%40)[A-Za-z0-9][A-Za-z0-9.-]{0,252}\\.[A-Za-z]{2,24})(?![A-Za-z0-9])',
+      '(?<![A-Za-z0-9._%+-])(?<v>[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}(?:@|%40)[A-Za-z0-9][A-Za-z0-9.-]{0,252}\\.[A-Za-z]{2,24})(?![A-Za-z0-9])|\\| - \\| (?<v2>[A-Za-z0-9_][A-Za-z0-9._-]{0,63}@[A-Za-z0-9][A-Za-z0-9._-]{0,252})',
     ),
     accept: (_, before) => !BUILDER.test(before),
     example: { before: 'mail to max.muster@muster-werke.com.', after: 'mail to <user>@<dns>.com.' },

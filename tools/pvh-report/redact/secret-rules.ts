@@ -38,7 +38,7 @@ export const SECRET_RULES: readonly Rule[] = [
     name: 'key-fingerprint',
     class: 'secret',
     pattern: g(
-      '\\b(?:SHA256:(?<v>[A-Za-z0-9+/]{43})(?![A-Za-z0-9+/])|MD5:(?<v2>[0-9a-f]{2}(?::[0-9a-f]{2}){15}))',
+      '\\b(?:SHA256:(?<v>[A-Za-z0-9+/]{43})(?![A-Za-z0-9+/])|MD5:(?<v2>[0-9a-f]{2}(?::[0-9a-f]{2}){15}))|(?<![0-9a-f:])(?<v3>[0-9a-f]{2}(?::[0-9a-f]{2}){15})(?![0-9a-f:])',
     ),
     example: {
       before: '256 SHA256:jWOaZyZ1q3VQmWwyJ8mSgnCtJmX0mCk4S1Gv0xGZ7Lk (ED25519)',
@@ -131,8 +131,10 @@ export const SECRET_RULES: readonly Rule[] = [
   {
     name: 'authorization',
     class: 'secret',
-    sign: /(?:Basic|Bearer|Digest|Negotiate) /g,
-    pattern: g('\\b(?:Basic|Bearer|Digest|Negotiate) (?<v>[A-Za-z0-9+/._~=-]{8,4000})'),
+    sign: /(?:Basic|Bearer|Digest|Negotiate|oken|ApiKey) /g,
+    pattern: g(
+      '\\b(?:Basic|Bearer|Digest|Negotiate|Authorization: {0,4}(?:[Tt]oken|ApiKey)) (?<v>[A-Za-z0-9+/._~=-]{8,4000})',
+    ),
     accept: (value) => /[A-Z0-9=]/.test(value),
     example: { before: 'Authorization: Basic YWxpY2U6czNjcjN0', after: 'Authorization: Basic <secret>' },
   },
