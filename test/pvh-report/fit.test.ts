@@ -148,6 +148,42 @@ test('of a console that is too long, beginning and end are kept', async () => {
   expect(manifest.files.map(({ name }) => name)).toContain('xl-info.txt');
 });
 
+describe('what the guest said of its crash is kept, wherever it stands in a console that is too long', () => {
+  const lines = (bytes: number) => new TextDecoder().decode(noise(bytes)).replace(/.{70}/g, '$&\n');
+  const bug = [
+    'BUG: kernel NULL pointer dereference, address: 0000000000000008',
+    'CPU: 3 PID: 71 Comm: rmmod',
+    'RIP: 0010:list_del_entry+0x12/0x340',
+  ].join('\n');
+  test.each([
+    ['a panic in the middle', `${lines(900_000)}\nKernel panic - not syncing: no root\n${lines(700_000)}`],
+    [
+      'a BUG far before its panic',
+      `${lines(600_000)}\n${bug}\n${lines(9e5)}\nKernel panic - not syncing: Fatal exception\n${lines(6e5)}`,
+    ],
+    ['behind a long line', `${lines(9e5)}${'x'.repeat(300_000)}\nPanic: no root\n${lines(8e5)}`],
+    ['across where the end begins', `${lines(1_000_000)}\n${bug}\n${lines(49_000)}`],
+  ])('%s', async (name, console) => {
+    const path = await made(`${name}.tar.gz`, { ...CRASH, frames: [], console }, {});
+    const output = join(folder.path, 'told.tar.gz');
+    expect(await run(path, '-o', output)).toMatchObject({ status: 0 });
+    expect(statSync(output).size).toBeLessThanOrEqual(MAIL_BYTES);
+    const [before, after] = [await readReport(path), await readReport(output)];
+    expect(after.signature.title).toMatch(/^(Kernel panic - |BUG: |Panic: )/);
+    expect({ ...after.signature, steps: [] }).toEqual({ ...before.signature, steps: [] });
+    expect(after.console?.length).toBeLessThan(console.length);
+  });
+
+  test('where there is no room for it, nothing is written', async () => {
+    const console = lines(400_000);
+    const path = await made('full.tar.gz', { ...CRASH, console: `${console}\nPanic: no root\n` }, {});
+    const limit = { bytes: 3000, what: 'a test' };
+    await expect(fitReport(await unpackReport(path), statSync(path).size, limit)).rejects.toThrow(
+      /a test has no room for what the guest said of its crash/,
+    );
+  });
+});
+
 test('github takes what a mail does not', async () => {
   const path = await made('mid.tar.gz', CRASH, { 'memory.core': noise(300_000) });
   for (const [fit, dropped] of [

@@ -324,7 +324,7 @@ describe('signature', () => {
   test('is one line that says what happened where', () => {
     const signature = signatureOf('crash', console, [vcpu(0, ['default_idle']), vcpu(1, panic)], 1);
     expect(signature).toMatchObject({
-      version: 'pvh-report-signature/2',
+      version: 'pvh-report-signature/3',
       text: 'panic: Attempted to kill init! by its own exit | do_exit | do_group_exit',
       sha8: expect.stringMatching(/^[0-9a-f]{8}$/),
       weak: false,
@@ -334,7 +334,7 @@ describe('signature', () => {
     expect(signature.steps).toContainEqual({ rule: 'vCPU', did: 'vcpu1: the domain ended on it' });
     expect(signature.steps).toContainEqual({ rule: 'compiler part', did: 'do_exit.cold -> do_exit' });
     expect(JSON.parse(renderSignature(signature))).toMatchObject({
-      schema: 'pvh-report-signature/2',
+      schema: 'pvh-report-signature/3',
       vcpu: 1,
       frames: ['do_exit', 'do_group_exit'],
     });
@@ -403,7 +403,7 @@ describe('pvh-report signature', () => {
     expect(explained).toContain('mount_root.isra.0 -> mount_root');
     expect(explained).toContain('left out at the top: shutdown, panic');
     const data = JSON.parse((await run(path, '--json')).out);
-    expect(data).toMatchObject({ schema: 'pvh-report-signature/2', kind: 'panic', weak: false, vcpu: 0 });
+    expect(data).toMatchObject({ schema: 'pvh-report-signature/3', kind: 'panic', weak: false, vcpu: 0 });
     expect(line.out).toBe(`${data.sha8} ${data.text}\n`);
   });
 

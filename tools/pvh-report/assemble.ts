@@ -182,6 +182,7 @@ function textsOf(
   const vcpus = parts.files.some(({ name }) => name === 'crash.json') ? (inspected?.vcpus ?? []) : [];
   const ending = facts.shutdownReason ?? facts.state;
   const signature = signatureOf(ending, said?.text ?? '', vcpus, manifest.shutdownVcpu, {
+    domain: parts.subject.name,
     buildId: manifest.kernel.buildId,
     xenLog: text('xl-dmesg.txt'),
   });

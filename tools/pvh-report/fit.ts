@@ -7,7 +7,8 @@ import { boundTo } from './host/bounded-output.ts';
 import { leaveOut } from './leave-out.ts';
 import { type Manifest, type MissingItem, verifyFiles } from './manifest.ts';
 import { packArchive } from './pack.ts';
-import type { Unpacked } from './report.ts';
+import { readFiles, type Unpacked, unpackedOf } from './report.ts';
+import { crashTitle } from './signature/title.ts';
 
 /** Where reports go. */
 export type Destination = 'mail' | 'github' | 'gitlab' | 'none';
@@ -80,12 +81,13 @@ interface Kept {
   readonly note?: string | undefined;
 }
 
-/** The file and what may be put in its place, largest first. */
+/** The file and what may be put in its place, largest first: what the guest said of its crash stays. */
 function* versionsOf({ name, bytes }: ArchiveFile): Generator<Kept> {
   yield { name, bytes };
   if (!LOGS.includes(name)) return;
+  const places = crashTitle(Buffer.from(bytes).toString('latin1'))?.places;
   for (let size = 1 << 20; size >= LEAST_LOG; size /= 2)
-    if (size < bytes.length) yield { name, ...boundTo(bytes, size) };
+    if (size < bytes.length) yield { name, ...boundTo(bytes, size, places) };
 }
 
 /** A tar entry alone, compressed: together they are a little smaller. */
@@ -105,6 +107,8 @@ function choose(files: readonly ArchiveFile[], room: number): Kept[] {
     }
   return kept;
 }
+
+const signatureOf = (unpacked: Unpacked): string => readFiles(unpacked).signature.text;
 
 export interface Fitted {
   /** The .tar.gz. */
@@ -161,6 +165,7 @@ export async function fitReport(
   const { path: source, manifest, files, image } = report;
   verifyFiles(manifest, files, source, image);
   if (packedSize <= limit.bytes) return undefined;
+  const signature = signatureOf(report);
   const all = [...files].map(([name, bytes]) => ({ name, bytes }));
   const fixed = all
     .filter(({ name }) => ALWAYS.includes(name))
@@ -170,11 +175,14 @@ export async function fitReport(
   let kept = choose(rest, limit.bytes - fixed - 32 * rest.length);
   for (;;) {
     const fitted = await repack(report, kept, limit);
-    if (fitted.bytes.length <= limit.bytes) return fitted;
+    const isSame = signatureOf(unpackedOf({ ...report, ...fitted }, source)) === signature;
+    if (isSame && fitted.bytes.length <= limit.bytes) return fitted;
     if (kept.length === 0)
       throw new ToolFailure(
         [
-          `pvh-report: ${source}: what every report must have takes ${fitted.bytes.length} bytes; ${limit.what} takes ${limit.bytes}`,
+          fitted.bytes.length > limit.bytes
+            ? `pvh-report: ${source}: what every report must have takes ${fitted.bytes.length} bytes; ${limit.what} takes ${limit.bytes}`
+            : `pvh-report: ${source}: ${limit.what} has no room for what the guest said of its crash`,
           '  put the report where it can be downloaded, and send the text: pvh-report mail',
         ],
         EXIT.unusable,

@@ -4,7 +4,8 @@ import { asArray, asObject, parseJson } from '../shared/json.ts';
 import { type ArchiveFile, sha256 } from './archive.ts';
 import { type Manifest, type MissingItem, parseManifest } from './manifest.ts';
 import { withPage } from './page-file.ts';
-import { missingLines, ROWS_OF_FILES, renderReadme } from './summary.ts';
+import type { Redaction } from './redaction.ts';
+import { missingLines, ROWS_OF_FILES, renderReadme, sayRedacted } from './summary.ts';
 
 /** Name of a file, and what it is. */
 const README_ROW = /^ {2}(\S+) +(\S.*)$/gm;
@@ -55,7 +56,7 @@ export function leaveOut(
   manifestText: string,
   files: ReadonlyMap<string, Left>,
   dropped: readonly MissingItem[],
-  more: Readonly<Record<string, unknown>> = {},
+  more: { readonly redaction?: Redaction } = {},
 ): { readonly files: ReadonlyMap<string, Uint8Array>; readonly manifest: Manifest } {
   const source = 'manifest.json';
   const missing = withFiles(parseManifest(manifestText, source).missing, dropped);
@@ -69,6 +70,8 @@ export function leaveOut(
     rewrite('README.txt', (text) => readmeOf(text, isThere));
     rewrite('report.txt', (text) => summaryOf(text, missing, isThere));
   }
+  const { redaction } = more;
+  if (redaction) rewrite('report.txt', (text) => sayRedacted(text, redaction));
   // As JSON and not as a Manifest: what a later version put there stays.
   const top = asObject(parseJson(manifestText, source), source);
   // An image of the whole memory never stays.

@@ -145,10 +145,7 @@ export async function redactCollected(
   const objection =
     collected.digest === digest
       ? undefined
-      : redacted.objection(
-          await unpackedFrom(collected.bytes, made.fileName),
-          'what --fit leaves out tells it: collect without',
-        );
+      : redacted.objection(await unpackedFrom(collected.bytes, made.fileName));
   return { collected, write, refused: refusal(objection, streams) };
 }
 

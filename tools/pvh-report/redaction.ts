@@ -21,6 +21,24 @@ export interface Redaction {
   readonly standIns: readonly string[];
 }
 
+const MAX_LINE = 2000;
+
+/** One line for people: what was replaced, by rule and how often. */
+export function renderRedaction({ rules, kept, leaks }: Redaction): string {
+  const counts = rules.map(({ rule, replacements }) => `${rule} ${replacements}`);
+  const parts = [
+    rules.length === 0
+      ? 'nothing private was found'
+      : `stand-ins for private values, by rule ${counts.join(', ')}`,
+    ...(kept.length === 0 ? [] : [`kept ${kept.join(', ')}`]),
+    ...(leaks === 0 ? [] : ['parts were made again since, of memory that was not redacted']),
+  ];
+  return parts
+    .join('; ')
+    .replace(/\p{Cc}/gu, '?')
+    .slice(0, MAX_LINE);
+}
+
 /** As many values as redact takes, each in two forms. */
 const MAX_STAND_INS = 1 << 18;
 

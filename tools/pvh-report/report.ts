@@ -103,7 +103,7 @@ export function readFiles({ path, digest, manifest, files }: Unpacked): Report {
       console ?? '',
       vcpus,
       manifest.shutdownVcpu,
-      { buildId: manifest.kernel.buildId, xenLog: text('xl-dmesg.txt') },
+      { domain: manifest.domain.name, buildId: manifest.kernel.buildId, xenLog: text('xl-dmesg.txt') },
     ),
   };
 }

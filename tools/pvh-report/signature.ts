@@ -4,11 +4,12 @@ import { sha256 } from './archive.ts';
 import type { CrashVcpu } from './crash.ts';
 import { crashingVcpu, type TellingFrame, tellingFrames } from './signature/frames.ts';
 import { functionName, type OnStep } from './signature/names.ts';
+import { withoutOwnNames } from './signature/own-names.ts';
 import { crashTitle, type Title } from './signature/title.ts';
 
 export { functionName };
 
-export const SCHEMA = 'pvh-report-signature/2';
+export const SCHEMA = 'pvh-report-signature/3';
 
 export interface SignatureStep {
   readonly rule: string;
@@ -41,6 +42,8 @@ export interface Signature {
 
 /** What there may be beside console and vCPUs. */
 export interface SignatureHints {
+  /** Its name. */
+  readonly domain?: string | undefined;
   /** Of the guest's kernel. */
   readonly buildId?: string | undefined;
   /** The hypervisor's log about this domain. */
@@ -76,6 +79,22 @@ function instructionOf(title: Title | undefined, onStep: OnStep): string[] {
   return [functionName(title.rip)];
 }
 
+/** What of the words of a crash is no machine's own. */
+function messageOf(
+  { text, raw }: Title,
+  console: string,
+  vcpus: readonly CrashVcpu[],
+  domain: string | undefined,
+  onStep: OnStep,
+): string {
+  const functions = vcpus.flatMap(({ frames }) =>
+    frames.flatMap(({ symbol }) => (symbol === undefined ? [] : [functionName(symbol)])),
+  );
+  const message = withoutOwnNames(text, { raw, console, domain, functions });
+  if (message !== text) onStep('own names', `${text} -> ${message}`);
+  return message;
+}
+
 /** Endings that are none of a crash: what was said long before has nothing to do with it. */
 const QUIET = new Set(['poweroff', 'suspend']);
 
@@ -85,7 +104,7 @@ export function signatureOf(
   console: string,
   vcpus: readonly CrashVcpu[],
   endedOn: number | undefined,
-  { buildId, xenLog }: SignatureHints = {},
+  { domain, buildId, xenLog }: SignatureHints = {},
 ): Signature {
   const steps: SignatureStep[] = [];
   const onStep = (rule: string, did: string): void => {
@@ -104,7 +123,8 @@ export function signatureOf(
       : instructionOf(title, onStep)
     : frames.slice(0, WEAK_DEPTH).map(({ address }) => withoutSlide(address));
   if (!isNamed) onStep('weak', 'no names: build-id and places that do not move with the kernel');
-  const head = title === undefined || title.text === '' ? kind : `${kind}: ${title.text}`;
+  const message = title && messageOf(title, console, vcpus, domain, onStep);
+  const head = message === undefined || message === '' ? kind : `${kind}: ${message}`;
   const build = isNamed || names.length === 0 ? [] : [`build ${buildId?.slice(0, 12) ?? 'unknown'}`];
   const text = [head, ...build, ...names].join(' | ').replace(/\p{Cc}/gu, '?');
   return {

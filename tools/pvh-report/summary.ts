@@ -5,6 +5,7 @@ import type { CrashVcpu } from './crash.ts';
 import { ending, type Facts } from './facts.ts';
 import type { Manifest } from './manifest.ts';
 import type { ImageMemory } from './memory/target-file.ts';
+import { type Redaction, renderRedaction } from './redaction.ts';
 import { REPLAYED_FROM } from './replay/recorded.ts';
 import { PAGE } from './report.ts';
 import { functionName, type Signature } from './signature.ts';
@@ -116,6 +117,19 @@ export const missingLines = (missing: Manifest['missing']): string[] => [
       )),
 ];
 
+const REDACTED = 'redacted';
+/** The last of the rows at the head of report.txt. */
+const redactedRow = (redaction: Redaction): string => row(REDACTED, renderRedaction(redaction));
+
+/** report.txt with the row that says so. */
+export function sayRedacted(text: string, redaction: Redaction): string {
+  const lines = text.split('\n');
+  const end = lines.indexOf('', 2);
+  if (end <= 2 || lines[2] === 'Missing') return text;
+  const rows = lines.slice(2, end).filter((line) => !line.startsWith(row(REDACTED, '')));
+  return [...lines.slice(0, 2), ...rows, redactedRow(redaction), ...lines.slice(end)].join('\n');
+}
+
 export function renderSummary(
   manifest: Manifest,
   facts: Facts,
@@ -140,6 +154,7 @@ export function renderSummary(
     ...(manifest.host
       ? [row('collected', `${manifest.host.collectedAt}${manifest.host.root ? '' : ', not as root'}`)]
       : []),
+    ...(manifest.redaction ? [redactedRow(manifest.redaction)] : []),
     '',
     ...vcpus.map(({ id, online, missing }) => row(`vcpu${id}`, missing ?? (online ? 'online' : 'offline'))),
     ...(vcpu === undefined ? [] : ['', ...stackLines(vcpu), '', ...registerLines(vcpu)]),

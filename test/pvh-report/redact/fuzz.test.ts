@@ -48,6 +48,7 @@ const fragment = fc.oneof(
       '&',
       '%40',
       '\u001b[1m',
+      'ali\u001b[0mce',
       '\u00e9',
       '\0',
       '[',
@@ -88,6 +89,21 @@ test.each([
       if (file.endsWith('.json')) JSON.parse(Buffer.from(once.made).toString('utf8'));
       const twice = redact(once.made, file, once.standIns);
       expect(Buffer.from(twice.made).toString('utf8')).toBe(Buffer.from(once.made).toString('utf8'));
+    }),
+    { seed: 7, numRuns: 1500 },
+  );
+});
+
+test('where a rule finds something its sign is in the line', () => {
+  const signed = RULES.flatMap((rule) => (rule.sign ? [{ ...rule, sign: rule.sign }] : []));
+  fc.assert(
+    fc.property(text, (said) => {
+      for (const { pattern, sign, accept } of signed)
+        for (const { 0: found, groups } of said.matchAll(pattern)) {
+          if (accept?.(Object.values(groups ?? {}).join(''), '') === false) continue;
+          expect(found.replace(/^\s|\s$/g, '')).not.toContain('\n');
+          expect(found.search(sign), found).not.toBe(-1);
+        }
     }),
     { seed: 7, numRuns: 1500 },
   );

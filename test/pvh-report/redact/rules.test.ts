@@ -66,6 +66,9 @@ test.each([
   'Key type dns_resolver registered',
   'Password: ',
   '12:34:56 up 1 day',
+  'xen 4.17.0.1 ok; e1000e 3.2.6.1-k; usb 1-1.2.3.4: new device; driver version 4.17.0.1',
+  'nvme: serial number: none, sd 0:0:0:0: [sda] 2:0:0:0, audit(1700000000.1:1)',
+  "Loaded X.509 cert 'Debian Secure Boot CA: 6ccece7e4c6c0d1f6149f3dd27dfcc5cbb419ea1'",
 ])('left alone: %s', (line) => {
   const { made, leaks } = redact(line);
   expect(made).toBe(line);
@@ -95,9 +98,21 @@ test.each([
   'mailto=«mmuster»%40«muster-werke».com',
   'pam_unix: session opened for user root by «mmuster»(uid=0)',
   'dir C:\\Users\\«mmuster»\\x',
+  'sshd[1]: Failed password for invalid user «mmuster» from «10.1.2.3» port 22',
+  '/var/log/journal/«0123456789abcdef0123456789abcdef»/system.journal',
+  'rd.md.uuid=«d31fd777:69304506:a1507718:bb5770d7» ifname=eth0:«52:54:00:12:34:56»',
+  'root=nfs4:«filer3»:/x mount.nfs: «filer3»:/x',
+  'Authorization: token «abcdef0123456789abcd»',
+  'ssh-ed25519 | «aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99» | - | «mmuster»@«virt7» |',
+  'netroot=iscsi:«filer3»::::iqn.2005-10.«com».«muster»:disk1',
+  'vfb = ["type=vnc,vncpasswd=«s3cr3t»"]',
+  'netconsole=6665@«10.1.2.3»/eth0,6666@«10.1.2.4»/«52:54:00:12:34:56»',
+  '[«2a02:8109::1»]:8443 «2a02:8109::2»%eth0',
   '«10.1.2.3»',
   '(«10.1.2.3»), «10.1.2.4»:22 «10.1.2.0»/24 «10.1.2.5».',
   '\u001b[32m«10.1.2.3»\u001b[0m',
+  'localhost login: «ali»\u001b[0m«ce»\n«alice» is in, «alic»\u001b(B\u001b[m«e», not \u001b[1m«ALICE»\u001b[0mx',
+  'rd.luks.key=«hun»\u001b[1;31m«ter»\u001b[0m«2x» \u001b[31mroot\u001b[0m@«10.1»\u001b[0m«.2.3» cpu\u001b[20Cs',
 ])('%s', (marked) => {
   const before = marked.replaceAll(/[«»]/g, '');
   const { made, leaks } = redact(before);

@@ -55,8 +55,11 @@ test.each([
     if (!['manifest.json', 'README.txt', 'report.txt', 'report.html'].includes(file))
       expect([file, ...widths(after, file)]).toEqual([file, ...widths(before, file)]);
   }
-  // These say that memory.core is not there.
-  const page = (files: typeof before): string => text(files, 'report.txt').replace(/\nMissing\n.*/s, '');
+  // These say that memory.core is not there, and that it is redacted.
+  const page = (files: typeof before): string =>
+    text(files, 'report.txt')
+      .replace(/\nredacted .*/, '')
+      .replace(/\nMissing\n.*/s, '');
   expect(
     page(after)
       .split('\n')
@@ -68,6 +71,9 @@ test.each([
   );
   expect(text(after, 'report.txt')).toContain('\n  memory.core: holds memory of the guest: left out');
   expect(text(after, 'README.txt')).not.toContain('memory.core');
+  const said = /stand-ins for private values, by rule secret-option \d+, uuid \d+, ipv4 \d+, guest-name \d+/;
+  expect(host.ok('pvh-report', 'show', redacted)).toMatch(new RegExp(`^redacted +${said.source}$`, 'm'));
+  expect(text(after, 'report.html')).toMatch(new RegExp(`Redacted: ${said.source}\\.`));
   for (const file of ['crash.json', 'xenctx-unwind.txt', 'xenctx.txt', 'console.log'])
     expect(text(after, file)).toBe(text(before, file));
   expect(text(after, 'guest.cfg')).not.toContain(`"${name}"`);

@@ -6,6 +6,8 @@ export interface Bounded {
   readonly note?: string;
 }
 
+const mark = (left: number): Uint8Array => new TextEncoder().encode(`\n[... ${left} bytes left out ...]\n`);
+
 export class BoundedOutput {
   readonly #headRoom: number;
   readonly #tailRoom: number;
@@ -46,18 +48,48 @@ export class BoundedOutput {
     const tail = this.#lastBytes();
     const left = this.total - this.#headLength - tail.length;
     if (left === 0) return { bytes: Buffer.concat([...this.#head, tail]) };
-    const mark = new TextEncoder().encode(`\n[... ${left} bytes left out ...]\n`);
     return {
-      bytes: Buffer.concat([...this.#head, mark, tail]),
+      bytes: Buffer.concat([...this.#head, mark(left), tail]),
       note: `${left} of ${this.total} bytes left out after the first ${this.#headLength}`,
     };
   }
 }
 
-/** What of `bytes` fits into `bound`. */
-export function boundTo(bytes: Uint8Array, bound: number): Bounded {
+/**
+ * What of `bytes` fits into `bound`.
+ * @param telling parts that stay wherever they are, from where to where; together shorter than half of the bound.
+ */
+export function boundTo(
+  bytes: Uint8Array,
+  bound: number,
+  telling: readonly (readonly [number, number])[] = [],
+): Bounded {
   if (bytes.length <= bound) return { bytes };
-  const output = new BoundedOutput(bound);
-  output.push(bytes);
-  return output.end();
+  const head = Math.floor(bound / 4);
+  const middle: (readonly [number, number])[] = [];
+  let tail = bytes.length - bound + head;
+  const isOutside = (part: readonly [number, number]): boolean =>
+    !middle.includes(part) && part[0] < tail && part[1] > head;
+  // Each that stays moves the beginning of the end, and may leave another one outside.
+  for (let part = telling.find(isOutside); part; part = telling.find(isOutside)) {
+    middle.push(part);
+    tail += part[1] - part[0];
+  }
+  const parts: Uint8Array[] = [];
+  let [at, left] = [0, 0];
+  for (const [start, end] of [
+    [0, head],
+    ...middle.sort(([a], [b]) => a - b),
+    [tail, bytes.length],
+  ] as const) {
+    if (end <= at) continue;
+    if (start > at) parts.push(mark(start - at));
+    left += Math.max(0, start - at);
+    parts.push(bytes.subarray(Math.max(start, at), end));
+    at = end;
+  }
+  return {
+    bytes: Buffer.concat(parts),
+    note: `${left} of ${bytes.length} bytes left out after the first ${head}`,
+  };
 }

@@ -1,6 +1,7 @@
 // The page of one report: verdict, vCPUs, console, timeline, configuration, logs, files, and what is missing.
 import { PvhError } from '../../../symbols/errors.ts';
 import type { ManifestFile, MissingItem } from '../manifest.ts';
+import { renderRedaction } from '../redaction.ts';
 import { PAGE, type Report } from '../report.ts';
 import { type Page, renderPage, type Section } from './document.ts';
 import { type Line, type Log, readLog, renderLog, renderText } from './log-view.ts';
@@ -68,12 +69,15 @@ function firstWords(guest: Log | undefined): Markup | undefined {
   );
 }
 
+/** Rows of report.txt that the verdict has in its own words. */
+const SAID_ABOVE: ReadonlySet<string> = new Set(['message', 'where', 'redacted']);
+
 function verdict(report: Report, guest: Log | undefined): Section {
   const { manifest, signature } = report;
   const headline = (textOf(report, 'report.txt') ?? '').slice(0, 4096).split('\n')[0];
   const [top, ...callers] = signature.frames.slice(0, 5).map(({ symbol, address }) => symbol ?? address);
   const required = manifest.missing.filter((item) => item.required).length;
-  const rows = summaryRows(report).filter(([name]) => name !== 'message' && name !== 'where');
+  const rows = summaryRows(report).filter(([name]) => !SAID_ABOVE.has(name));
   return {
     id: 'verdict',
     title: 'Verdict',
@@ -92,6 +96,7 @@ ${
     }</p>
 ${firstWords(guest)}
 ${required > 0 ? html`<p class="fatal">This report is partial: ${required} required ${required === 1 ? 'item is' : 'items are'} <a href="#missing">missing</a>.</p>` : undefined}
+${manifest.redaction && html`<p class="note">Redacted: ${renderRedaction(manifest.redaction)}.</p>`}
 <dl class="facts">${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>\n`)}<dt>ending</dt><dd>${signature.ending}</dd></dl>
 <details><summary class="note">How the signature came about</summary><div class="scroll"><table><thead><tr><th scope="col">Rule</th><th scope="col">Did</th></tr></thead><tbody>${signature.steps.map(
       ({ rule, did }) => html`<tr><th scope="row">${rule}</th><td>${did}</td></tr>\n`,

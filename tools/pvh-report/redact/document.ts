@@ -1,19 +1,24 @@
 // A file of a report as text that rules can read, and back. A text is itself; of JSON the strings are shown, one line each, as
 // `parent:key="value"`, and go back into their places. Characters are bytes (latin1), so that nothing is lost of a file in any encoding.
 import { parseJson } from '../../shared/json.ts';
+import { type Range, type Reading, readWords } from './escapes.ts';
+import { hasOwnKeys, isOwnValue, ownRanges } from './own.ts';
 
-/** Puts `text` where `start` to `end` of the view was. */
+/** Puts `text` where `start` to `end` of the document's text was. */
 export interface Edit {
   readonly start: number;
   readonly end: number;
   readonly text: string;
 }
 
-export interface Document {
+/** Rules look at its view. */
+export interface Document extends Reading {
   readonly name: string;
-  /** What rules look at. */
-  readonly view: string;
-  /** The file with these edits of the view: in order, and none in another. */
+  /** The file, or the strings of it. */
+  readonly text: string;
+  /** Where in the text are our own words: only rules look there. */
+  readonly own: readonly Range[];
+  /** The file with these edits of the text: in order, and none in another. */
   render(edits: readonly Edit[]): Uint8Array;
 }
 
@@ -21,14 +26,6 @@ export const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString
 
 /** What `text` (bytes as characters) looks like to a person. */
 export const readable = (text: string): string => Buffer.from(text, 'latin1').toString('utf8');
-
-const ESC = '\u001b';
-/** ECMA-48 5.4: a control sequence. */
-const SEQUENCE = new RegExp(`${ESC}\\[[0-9;?]{0,20}[A-Za-z]`, 'g');
-
-/** What steers a terminal is blank to rules: `ESC[1mname` holds no word `mname`. As long as it was. */
-export const withoutEscapes = (text: string): string =>
-  text.replaceAll(SEQUENCE, (sequence) => ' '.repeat(sequence.length));
 
 function applyEdits(text: string, edits: readonly Edit[]): string {
   const parts: string[] = [];
@@ -45,12 +42,14 @@ const textDocument = (name: string, bytes: Uint8Array): Document => {
   const text = latin1(bytes);
   return {
     name,
-    view: withoutEscapes(text),
+    text,
+    own: ownRanges(name, text),
+    ...readWords(text),
     render: (edits) => (edits.length === 0 ? bytes : Buffer.from(applyEdits(text, edits), 'latin1')),
   };
 };
 
-/** A string of the JSON text, quotes included, and where its value is in the view. */
+/** A string of the JSON text, quotes included, and where its value is in the text that is shown. */
 interface JsonString {
   readonly from: number;
   readonly to: number;
@@ -60,9 +59,14 @@ interface JsonString {
 
 /** Values under these keys are evidence or of our own making, never a person's. */
 const EVIDENCE_KEYS = /^(?:sha256|digest|buildId|symbolsBuildId|sha8|symbol|address|schema)$/;
-const MAYBE_SECRET = /pass|secret|token|key/i;
-/** Registers, words of stacks, addresses. */
-const MACHINE_WORD = /^(?:0x)?[0-9a-f]{8,}$/i;
+/** Values that may be of hexadecimal digits only, and are no numbers. */
+const MAYBE_PRIVATE = /pass|secret|token|key|name$/i;
+/** Registers, words of stacks, addresses: not longer than one. */
+const MACHINE_WORD = /^(?:0x)?[0-9a-f]{8,16}$/i;
+
+/** Whether a place in JSON is all of a string that stays, whatever stands elsewhere. */
+export const isMachineWord = (json: string, start: number, end: number): boolean =>
+  json[start - 1] === '"' && json[end] === '"' && MACHINE_WORD.test(json.slice(start, end));
 
 /** Where the string that begins at `from` ends: behind its closing quote. */
 function endOfString(text: string, from: number): number {
@@ -77,6 +81,8 @@ function endOfString(text: string, from: number): number {
 function jsonDocument(name: string, bytes: Uint8Array): Document {
   const text = latin1(bytes);
   const strings: JsonString[] = [];
+  const own: Range[] = [];
+  const isOurs = hasOwnKeys(name);
   const lines: string[] = [];
   let length = 0;
   const show = (part: string): number => {
@@ -106,12 +112,17 @@ function jsonDocument(name: string, bytes: Uint8Array): Document {
     if (isKey) {
       key = value;
       const start = length;
-      strings.push({ from, to, start, end: show(value) });
-      show('\n');
-    } else if (!EVIDENCE_KEYS.test(key) && (MAYBE_SECRET.test(key) || !MACHINE_WORD.test(value))) {
+      if (!isOurs) {
+        strings.push({ from, to, start, end: show(value) });
+        show('\n');
+      }
+    } else if (!EVIDENCE_KEYS.test(key) && (MAYBE_PRIVATE.test(key) || !MACHINE_WORD.test(value))) {
       const parent = around.slice(-4).findLast((each) => each !== '' && each !== key) ?? '';
+      const before = length;
       const start = show(`${parent === '' ? '' : `${parent.slice(0, 200)}:`}${key.slice(0, 200)}="`);
-      strings.push({ from, to, start, end: show(value) });
+      const end = show(value);
+      strings.push({ from, to, start, end });
+      own.push({ start: before, end: isOwnValue(name, parent, key, value) ? end : start });
       show('"\n');
     }
     from = text.indexOf('"', to);
@@ -119,7 +130,9 @@ function jsonDocument(name: string, bytes: Uint8Array): Document {
   const shown = lines.join('');
   return {
     name,
-    view: withoutEscapes(shown),
+    text: shown,
+    own,
+    ...readWords(shown),
     render(edits) {
       const changed: Edit[] = [];
       let next = 0;

@@ -10,6 +10,9 @@ const FOLD = Uint8Array.from({ length: 256 }, (_, code) => (code >= 65 && code <
 
 const NEWLINE = 10;
 
+/** States near the root, in which nearly all of a text is read, whose next states are known for every character: 1 KiB each. */
+const MAX_ROWS = 512;
+
 /** So many words that end at one place are told: names are not nested deeper, and hostile ones cost no more than this. */
 const MAX_NESTED = 64;
 
@@ -31,6 +34,9 @@ export class Finder {
   /** A word that begins like this state. */
   readonly #some: Int32Array;
   readonly #words: readonly string[];
+  /** By state: its row among `#rows` and 1, or 0. */
+  readonly #row: Int16Array;
+  readonly #rows: Int32Array;
   #states = 1;
 
   /** @param words not empty; of equal ones the first counts. @throws FormatError when they are too many. */
@@ -45,6 +51,7 @@ export class Finder {
     this.#shorter = make(0);
     this.#depth = make(0);
     this.#some = make(0);
+    this.#row = new Int16Array(characters);
     const parent = make(0);
     const label = new Uint8Array(characters);
     for (const [index, word] of words.entries()) {
@@ -74,6 +81,11 @@ export class Finder {
       this.#fail[state] = fail;
       this.#shorter[state] = (this.#word[fail] ?? -1) >= 0 ? fail : (this.#shorter[fail] ?? 0);
     }
+    const near = [0, ...order.subarray(0, MAX_ROWS - 1)];
+    this.#rows = Int32Array.from({ length: near.length * 256 }, (_, at) =>
+      this.#follow(near[at >> 8] ?? 0, at & 0xff),
+    );
+    for (const [index, state] of near.entries()) this.#row[state] = index + 1;
   }
 
   #slot(key: number): number {
@@ -112,6 +124,8 @@ export class Finder {
 
   #follow(from: number, code: number): number {
     for (let state = from; ; state = this.#fail[state] ?? 0) {
+      const row = this.#row[state] ?? 0;
+      if (row > 0) return this.#rows[((row - 1) << 8) | code] ?? 0;
       const to = this.#step(state, code);
       if (to !== 0 || state === 0) return to;
     }
@@ -123,17 +137,18 @@ export class Finder {
    */
   find(text: string, onHit: OnHit, cutAfter?: number): void {
     if (this.#states === 1) return;
+    const codes = Buffer.from(text, 'latin1');
     let state = 0;
     let line = 0;
-    for (let at = 0; at <= text.length; at++) {
-      const code = at === text.length ? NEWLINE : (FOLD[text.charCodeAt(at) & 0xff] ?? 0);
+    for (let at = 0; at <= codes.length; at++) {
+      const code = at === codes.length ? NEWLINE : (FOLD[codes[at] ?? 0] ?? 0);
       if (code === NEWLINE) {
         const depth = this.#depth[state] ?? 0;
         if (cutAfter !== undefined && depth >= 4 && at - line >= cutAfter)
           onHit(at - depth, depth, this.#some[state] ?? 0);
         line = at + 1;
       }
-      if (at === text.length) return;
+      if (at === codes.length) return;
       state = this.#follow(state, code);
       if (state === 0) continue;
       let hit = (this.#word[state] ?? -1) >= 0 ? state : (this.#shorter[state] ?? 0);

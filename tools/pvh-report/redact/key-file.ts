@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { FormatError } from '../../../symbols/errors.ts';
 import { asArray, asObject, asString, parseJson } from '../../shared/json.ts';
 import { latin1, readable } from './document.ts';
-import { VALUE_CLASSES, type ValueClass } from './rules.ts';
+import { VALUE_CLASSES, type ValueClass } from './rule.ts';
 import { lowerCase, type PrivateValue } from './vault.ts';
 
 const MAP_SCHEMA = 'pvh-report-private-map/1';

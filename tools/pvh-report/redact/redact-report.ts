@@ -2,13 +2,15 @@
 // of what was found left anywhere. Opens no files.
 import { asArray, asObject } from '../../shared/json.ts';
 import { type ArchiveFile, IMAGE, safeName } from '../archive.ts';
+import { renderReportPage } from '../html/report-page.ts';
 import { leaveOut } from '../leave-out.ts';
 import type { Manifest, MissingItem } from '../manifest.ts';
 import { packArchive } from '../pack.ts';
 import type { Redaction, RuleCount } from '../redaction.ts';
-import { PAGE, type Report, reportOf, type Unpacked } from '../report.ts';
+import { PAGE, type Report, readFiles, reportOf, type Unpacked } from '../report.ts';
 import { latin1, openDocument, readable } from './document.ts';
 import { type MapRow, pinnedBy } from './key-file.ts';
+import { isOwnFile } from './own.ts';
 import { type Leak, Redactor } from './redact.ts';
 import { RULES } from './rules.ts';
 import { type PrivateValue, Vault } from './vault.ts';
@@ -43,7 +45,7 @@ export interface Redacted {
   /** Why it must not be written. */
   readonly refused: string | undefined;
   /** Why what was made of it must not be written: something private is left, or the crash would look like another one. */
-  readonly objection: (made: Unpacked, wayOut: string) => string | undefined;
+  readonly objection: (made: Unpacked) => string | undefined;
   /** A text of the report's own, such as its file's name, without what is private. */
   readonly rename: (text: string) => string;
 }
@@ -114,16 +116,31 @@ const leftOut = (item: string): MissingItem => ({
 const where = (leaks: readonly Leak[]): string =>
   leaks.map(({ file, rule, line }) => `${file}:${line} (${rule})`).join(', ');
 
-/** What identifies the crash, evidence included. */
-const identity = ({ signature }: Report): string => JSON.stringify(signature);
+/** The page of a report of which only crash and vCPUs are known: the words that every page has. */
+function plainPage(made: Unpacked): string {
+  const files = new Map([...made.files].filter(([name]) => /^(?:crash|xenctx)\.json$/.test(name)));
+  const said = { 'console.log': '[1.0] 0\n[1.1] Panic: \n', 'xl-dmesg.txt': '(XEN) d1v0 crashed\n' };
+  for (const [name, text] of Object.entries(said)) files.set(name, Buffer.from(text));
+  return renderReportPage(readFiles({ ...made, files }));
+}
 
-/** @param wayOut where it is the message that tells another crash. */
-function changedSignature(before: Report, after: Report, wayOut: string): string | undefined {
+/** What identifies the crash, evidence included: not the line as it was printed, nor which line that is. */
+const identity = ({ signature: { title: _, steps: __, ...rest } }: Report): string => JSON.stringify(rest);
+
+/** @param rulesIn what found private words in a text. */
+function changedSignature(
+  before: Report,
+  after: Report,
+  rulesIn: (text: string) => readonly string[],
+): string | undefined {
   if (identity(before) === identity(after)) return undefined;
-  const [was, is] = [before.signature.title, after.signature.title];
-  return was === is
-    ? 'the crash signature would not be the same'
-    : `the crash signature would not be the same: its message ${JSON.stringify(was)} would be ${JSON.stringify(is ?? 'none')}; ${wayOut}`;
+  const [was = 'none', is = 'none'] = [before.signature.message, after.signature.message];
+  const rules = was === is ? [] : rulesIn(was);
+  return [
+    'the crash signature would not be the same',
+    ...(was === is ? [] : [`: its message ${JSON.stringify(was)} would be ${JSON.stringify(is)}`]),
+    ...(rules.length === 0 ? [] : [`; if that may be shown: pvh-report redact --keep ${rules.join(',')}`]),
+  ].join('');
 }
 
 /** @throws FormatError for a report that was changed, or has too many private values. */
@@ -153,7 +170,7 @@ export async function redactReport(
     const { bytes, leaks: found } = redactor.redact(document);
     outputs.set(name, bytes);
     leaks.push(...found);
-    const other = redactor.redactText('file name', name);
+    const other = isOwnFile(name) ? name : redactor.redactText('file name', name);
     if (other !== name) renamed.set(readable(name), other);
   }
   const { name: oldName } = report.manifest.domain;
@@ -186,26 +203,26 @@ export async function redactReport(
     { redaction },
   );
 
-  const objection: Redacted['objection'] = (of, wayOut) => {
+  const objection: Redacted['objection'] = (of) => {
     const found = [
       ...leaks,
       ...redactor.leaks('name of the folder', Buffer.from(of.folder)),
       ...[...of.files].flatMap(([name, content]) => [
-        ...redactor.leaks('name of a file', Buffer.from(name)),
-        // The page says what the others say, and has words of its own that may be somebody's name.
-        ...(isMemory({ name, bytes: content }) || name === PAGE ? [] : redactor.leaks(name, content)),
+        ...(isOwnFile(name) ? [] : redactor.leaks('name of a file', Buffer.from(name))),
+        ...(isMemory({ name, bytes: content })
+          ? []
+          : name === PAGE
+            ? redactor.leaksOnPage(name, content, of.files, () => plainPage(of))
+            : redactor.leaks(name, content)),
       ]),
     ];
     if (found.length > 0) return `something private would be left: ${where(found)}`;
-    return changedSignature(report, reportOf(of), wayOut);
+    return changedSignature(report, reportOf(of), (text) => redactor.rulesIn(text));
   };
   const newFolder = rename(folder);
   const packed = [...made].map(([name, each]) => ({ name, bytes: each }));
   const { bytes, digest } = await packArchive(newFolder, packed);
-  const refused = objection(
-    { path, digest, folder: newFolder, manifest, files: made },
-    'if you may show that, --keep the rule that found it (see redact --show)',
-  );
+  const refused = objection({ path, digest, folder: newFolder, manifest, files: made });
   return {
     bytes,
     digest,

@@ -1,28 +1,23 @@
 // Takes what is private out of a report: finds values by rules, then puts stand-ins wherever the values are. Registers, words of stacks,
 // code and names of functions are evidence and stay. Reads and writes no files.
 
-import { isIP } from 'node:net';
 import type { RuleCount } from '../redaction.ts';
-import { type Document, type Edit, latin1, openDocument, withoutEscapes } from './document.ts';
+import { type Document, type Edit, isMachineWord, latin1, openDocument } from './document.ts';
+import { type Range, readWords, withoutEscapes } from './escapes.ts';
+import { findByRules, type Piece } from './find.ts';
 import { Finder } from './finder.ts';
 import type { MapRow } from './key-file.ts';
-import { RULES, type Rule, type ValueClass } from './rules.ts';
-import { type Form, isWholeWord, lowerCase, type PrivateValue, type Range, type Vault } from './vault.ts';
-import { isPublicName, isSuffix } from './words.ts';
+import { isMarkup, isOwnFile, ownWordsOf, seenOf } from './own.ts';
+import type { Rule } from './rule.ts';
+import { RULES } from './rules.ts';
+import { type Form, isWholeWord, lowerCase, type PrivateValue, type Vault } from './vault.ts';
 
-/** A private value at its place in a view. */
-interface Place {
-  readonly start: number;
-  readonly end: number;
+/** A private value, or a part of one, at its place. */
+interface Place extends Range {
   readonly standIn: string;
+  /** The stand-in of which this is a part, where something stands within the value. */
+  readonly whole?: string;
   readonly of: PrivateValue;
-}
-
-/** A part of what a rule found. */
-interface Piece {
-  readonly class: ValueClass;
-  readonly start: number;
-  readonly end: number;
 }
 
 /** Lines of derived files are cut after 160, 200 and 400 characters. */
@@ -40,73 +35,6 @@ function overlaps(ranges: readonly Range[], { start, end }: Range): boolean {
   for (let index = low - 1; index >= 0 && index >= low - 8; index--)
     if ((ranges[index]?.end ?? 0) > start) return true;
   return false;
-}
-
-/** The labels of a host name or domain; the last one stays where it only says what kind it is. */
-function labelsOf(name: string, start: number, first: ValueClass): Piece[] {
-  if (isIP(name) !== 0 || isPublicName(name)) return [];
-  const pieces: Piece[] = [];
-  const labels = name.split('.');
-  let at = start;
-  for (const [index, label] of labels.entries()) {
-    const isEnd = index === labels.length - 1;
-    const stays =
-      label === '' || (isEnd && index > 0 && isSuffix(label.toLowerCase())) || label === 'localhost';
-    if (!stays) pieces.push({ class: index === 0 ? first : 'dns', start: at, end: at + label.length });
-    at += label.length + 1;
-  }
-  return pieces;
-}
-
-function piecesOf(rule: Rule, value: string, start: number): Piece[] {
-  if (rule.pieces)
-    return [...value.matchAll(rule.pieces)].map((found) => ({
-      class: rule.class,
-      start: start + found.index,
-      end: start + found.index + found[0].length,
-    }));
-  switch (rule.class) {
-    case 'host':
-    case 'dns':
-      return labelsOf(value.replace(/[._-]{1,253}$/, ''), start, rule.class);
-    case 'email': {
-      const [at = ''] = /@|%40/.exec(value) ?? [];
-      const [local = '', domain = ''] = value.split(at, 2);
-      if (isPublicName(domain)) return [];
-      const from = start + local.length;
-      return [{ class: 'user', start, end: from }, ...labelsOf(domain, from + at.length, 'dns')];
-    }
-    case 'user': {
-      const end = start + value.replace(/[._@+-]{1,64}$/, '').length;
-      return end > start ? [{ class: 'user', start, end }] : [];
-    }
-    case 'secret': {
-      const end = start + (value.replace(/[),.;\]}]{1,9}$/, '').length || value.length);
-      return [{ class: 'secret', start, end }];
-    }
-    default:
-      return [{ class: rule.class, start, end: start + value.length }];
-  }
-}
-
-/** What rules find in a view, in the order of the rules. A value of which a part has a stand-in already is none. */
-function* findByRules(
-  { name, view }: Document,
-  rules: readonly Rule[],
-): Generator<{ rule: Rule; piece: Piece; value: string }> {
-  for (const rule of rules) {
-    if (rule.files && !rule.files.test(name)) continue;
-    for (const found of view.matchAll(rule.pattern)) {
-      for (const [group, range] of Object.entries(found.indices?.groups ?? {})) {
-        const value = found.groups?.[group];
-        if (range === undefined || value === undefined) continue;
-        const before = view.slice(Math.max(0, range[0] - 100), range[0]);
-        if (rule.accept && !rule.accept(value, before)) continue;
-        for (const piece of piecesOf(rule, value, range[0]))
-          yield { rule, piece, value: view.slice(piece.start, piece.end) };
-      }
-    }
-  }
 }
 
 /** Lines of registers, stacks and code, as xenctx, Linux and Xen print them. */
@@ -179,6 +107,37 @@ const MAX_LEAKS = 20;
 
 const lineOf = (text: string, start: number): number => text.slice(0, start).split('\n').length;
 
+/** What goes where. Of places that overlap the first and longest counts; what it leaves of the other goes too. */
+function withoutOverlap(places: readonly Place[]): Place[] {
+  const sorted = places.toSorted((a, b) => a.start - b.start || b.end - a.end);
+  const left: Place[] = [];
+  let at = 0;
+  for (const place of sorted) {
+    const { start, end, standIn, of } = place;
+    if (end <= at) continue;
+    left.push(
+      start >= at
+        ? place
+        : { start: at, end, standIn: standIn.slice(at - start) || 'x'.repeat(end - at), of },
+    );
+    at = end;
+  }
+  return left;
+}
+
+/** A place of a document's view as places of its text. */
+function placesIn(document: Document, place: Place): Place[] {
+  const ranges = document.rangesOf(place.start, place.end);
+  if (ranges.length === 1) return ranges.map((range) => ({ ...place, ...range }));
+  let at = 0;
+  return ranges.map((range, index) => {
+    const from = at;
+    at += range.end - range.start;
+    const part = place.standIn.slice(from, index === ranges.length - 1 ? undefined : at);
+    return { ...range, standIn: part, whole: place.standIn, of: place.of };
+  });
+}
+
 export class Redactor {
   readonly #rules: readonly Rule[];
   readonly #vault: Vault;
@@ -227,26 +186,33 @@ export class Redactor {
     places.push({ start: piece.start, end: piece.end, standIn: inCaseOf(value, text, of), of });
   }
 
-  /** What is put where. Of places that overlap the first and longest counts; what it leaves of the other goes too. */
+  /** Values in what is not our own. */
+  #findWords(document: Document, onPlace: (place: Place) => void): void {
+    this.#finder.find(document.view, (place) => {
+      const isOwn = document.rangesOf(place.start, place.end).some((range) => overlaps(document.own, range));
+      if (!isOwn) onPlace(place);
+    });
+  }
+
+  /** What is put where. */
   #edits(document: Document): Edit[] {
-    const places = [...(this.#places.get(document) ?? [])];
-    this.#finder.find(document.view, (place) => places.push(place));
-    places.sort((a, b) => a.start - b.start || b.end - a.end);
-    const edits: Edit[] = [];
-    let at = 0;
-    for (const { start, end, standIn, of } of places) {
-      if (end <= at) continue;
-      const from = Math.max(start, at);
-      const text = standIn.slice(from - start) || 'x'.repeat(end - from);
-      edits.push({ start: from, end, text });
-      at = end;
-      this.#vault.note(text);
-      this.#used.add(lowerCase(text));
+    const found = [...(this.#places.get(document) ?? [])];
+    this.#findWords(document, (place) => found.push(place));
+    let places = withoutOverlap(found);
+    if (document.view.length < document.text.length) {
+      const inText = places.flatMap((place) => placesIn(document, place));
+      // Where words that were put together are two.
+      this.#finder.find(withoutEscapes(document.text), (place) => inText.push(place));
+      places = withoutOverlap(inText);
+    }
+    return places.map(({ start, end, standIn, whole = standIn, of }) => {
+      this.#vault.note(whole);
+      this.#used.add(lowerCase(whole));
       this.#replacements.set(of.rule, (this.#replacements.get(of.rule) ?? 0) + 1);
       const values = this.#replaced.get(of.rule) ?? new Set();
       this.#replaced.set(of.rule, values.add(of.standIn));
-    }
-    return edits;
+      return { start, end, text: standIn };
+    });
   }
 
   redact(document: Document): { readonly bytes: Uint8Array; readonly leaks: readonly Leak[] } {
@@ -258,16 +224,19 @@ export class Redactor {
   /** Where rules find in a result what is no stand-in, nor has one in it. */
   #ruleLeaks(document: Document, edits: readonly Edit[]): Leak[] {
     const { name, view } = document;
-    const ranges: Range[] = this.#vault.knownIn(view);
+    const known = this.#vault.knownIn(view);
+    const ranges: Range[] = [];
     let moved = 0;
     for (const { start, end, text } of edits) {
       ranges.push({ start: start + moved, end: start + moved + text.length });
       moved += text.length - (end - start);
     }
-    ranges.sort((a, b) => a.start - b.start);
+    const isStandIn = (piece: Piece): boolean =>
+      overlaps(known, piece) ||
+      document.rangesOf(piece.start, piece.end).some((each) => overlaps(ranges, each));
     const found: Leak[] = [];
     for (const { rule, piece, value } of findByRules(document, this.#rules)) {
-      if (overlaps(ranges, piece) || this.#vault.isStandIn(value) || value.trim() === '') continue;
+      if (isStandIn(piece) || this.#vault.isStandIn(value) || value.trim() === '') continue;
       if (rule.class !== 'secret' && isEvidence(view, piece.start, piece.end)) continue;
       if (found.length < MAX_LEAKS)
         found.push({ file: name, rule: rule.name, line: lineOf(view, piece.start) });
@@ -281,13 +250,55 @@ export class Redactor {
     return Buffer.from(bytes).toString('utf8');
   }
 
+  /**
+   * Where a value is on a page that was made of these files.
+   * @param plain the same page without what texts hold: a word that is there, or in what is our own in a file, is ours.
+   */
+  leaksOnPage(
+    name: string,
+    page: Uint8Array,
+    files: Iterable<readonly [string, Uint8Array]>,
+    plain: () => string,
+  ): Leak[] {
+    const seen = readWords(seenOf(latin1(page))).view;
+    const hits = new Map<PrivateValue, number>();
+    this.#finder.find(seen, ({ start, of }) => {
+      if (!hits.has(of) && !isMarkup(seen, start)) hits.set(of, start);
+    });
+    if (hits.size === 0) return [];
+    const ours = new Set<PrivateValue>();
+    const learn = (text: string): void => this.#finder.find(text, ({ of }) => ours.add(of));
+    learn(seenOf(plain()));
+    for (const [file, bytes] of files) {
+      if (!isOwnFile(file) || file === name) continue;
+      const { own, text } = openDocument(file, bytes);
+      learn(ownWordsOf(file, own, text, latin1(bytes)));
+    }
+    return [...hits]
+      .filter(([of]) => !ours.has(of))
+      .slice(0, MAX_LEAKS)
+      .map(([{ rule }, start]) => ({ file: name, rule, line: lineOf(seen, start) }));
+  }
+
   /** Where a value that was found anywhere still is, in any form. */
   leaks(name: string, bytes: Uint8Array): Leak[] {
-    const text = withoutEscapes(latin1(bytes));
+    // As JSON has it.
+    const text = latin1(bytes).replaceAll('\\u001b', '\u001b');
+    const readings = [withoutEscapes(text), readWords(text).view];
     const found: Leak[] = [];
-    this.#finder.find(text, ({ start, of }) => {
-      if (found.length < MAX_LEAKS) found.push({ file: name, rule: of.rule, line: lineOf(text, start) });
-    });
+    const add = (reading: string, start: number, { rule }: PrivateValue): void => {
+      if (found.length < MAX_LEAKS) found.push({ file: name, rule, line: lineOf(reading, start) });
+    };
+    const document = openDocument(name, bytes);
+    if (document.own.length > 0 && isOwnFile(name)) {
+      this.#findWords(document, ({ start, of }) => add(document.view, start, of));
+      return found;
+    }
+    for (const reading of new Set(readings))
+      this.#finder.find(reading, ({ start, end, of }) => {
+        if (name.endsWith('.json') && isMachineWord(reading, start, end)) return;
+        add(reading, start, of);
+      });
     return found;
   }
 
@@ -300,6 +311,13 @@ export class Redactor {
   /** Stand-ins that were put somewhere. */
   get used(): readonly string[] {
     return [...this.#used].sort();
+  }
+
+  /** Names of the rules that found first what stands in a text. */
+  rulesIn(text: string): string[] {
+    const rules = new Set<string>();
+    this.#finder.find(latin1(Buffer.from(text)), ({ of }) => rules.add(of.rule));
+    return [...rules];
   }
 
   /** By rule, in the order of the rules. */

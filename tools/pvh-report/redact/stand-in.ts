@@ -1,7 +1,7 @@
 // What stands where a private value stood: as long, of the same shape, the same for the same value and key, and nothing to be learned
 // from it without the key. Addresses come from ranges that no machine has.
 import { createHmac } from 'node:crypto';
-import type { ValueClass } from './rules.ts';
+import type { ValueClass } from './rule.ts';
 
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz234567';
 const HEX = '0123456789abcdef';

@@ -1,7 +1,8 @@
 // The private values of one report and what stands for each. Stays outside of every report.
 import { FormatError } from '../../../symbols/errors.ts';
+import type { Range } from './escapes.ts';
 import { Finder } from './finder.ts';
-import type { Rule, ValueClass } from './rules.ts';
+import type { Rule, ValueClass } from './rule.ts';
 import { standIn } from './stand-in.ts';
 import { isCommon } from './words.ts';
 
@@ -26,11 +27,6 @@ export interface Form {
   readonly of: PrivateValue;
   /** Letters and digits beside it make it another word. */
   readonly whole: boolean;
-}
-
-export interface Range {
-  readonly start: number;
-  readonly end: number;
 }
 
 const isWordCharacter = (code: number): boolean =>
@@ -61,8 +57,8 @@ function canonical(kind: ValueClass, value: string): string {
   return kind === 'ipv4' ? lower.replaceAll(/[-_]/g, '.') : lower;
 }
 
-/** @param machinery words that functions of the guest have in their names. */
-function standsAlone(kind: ValueClass, value: string, machinery: ReadonlySet<string>): boolean {
+/** Whether a value is one wherever it stands. @param value in lower case. @param machinery words that functions of the guest have in their names. */
+export function standsAlone(kind: ValueClass, value: string, machinery: ReadonlySet<string>): boolean {
   if (kind === 'secret') {
     if (value.length < 5 || (value.length < 12 && /^\d+$/.test(value))) return false;
   } else if (!NAMES.includes(kind)) return true;
@@ -152,7 +148,7 @@ export class Vault {
     if (pinned !== undefined) return pinned;
     for (let attempt = 0; ; attempt++) {
       const made = standIn(this.#key, kind, value, attempt);
-      const clashes = this.#taken.has(made) || this.#values.has(made) || isCommon(made);
+      const clashes = made === value || this.#taken.has(made) || this.#values.has(made) || isCommon(made);
       // Short values have few stand-ins: two may have the same.
       if (!clashes || attempt === 50) return made;
     }

@@ -15,6 +15,10 @@ const COMMON: readonly string[] = list(`
   hardware command line version main start stop work worker thread task tasks process driver module modules disk block net
   network bridge eth0 xenbr0 tty hvc0 pvh hvm hypervisor hypercall runtime time clock seed state reason exit status
   password passwd secret token key login sample null-dereference deep-call-chain stack-overflow triple-fault bug-ud2 hang
+  rax rbx rcx rdx rsi rdi rbp rsp rip eip rflags eflags efer gdt idt ldt tss msr lstar gs_base fs_base
+  memory maxmem vcpus maxvcpus extra ramdisk cmdline on_crash on_reboot on_poweroff on_watchdog vif vbd vnc vfb disk uuid builder type
+  device backend frontend control data feature state path image store port ring-ref event-channel domid tool libxl toolstack device-model
+  xen_version xen_major xen_minor xen_extra xen_caps xen_commandline release machine free total cores threads sockets nodes
   this that with from into over under have does what which when then they there here not and the for are was all any
   wait idle event page table tables mount unable action required optional value type info debug notice log xl xenctx pvh-report
   gnu bash busybox sh service target session seat user@ slice scope timer socket

@@ -158,6 +158,8 @@ export interface Title {
   readonly rip: string | undefined;
   /** The whole line. */
   readonly raw: string;
+  /** From where to where in the console stands what it was taken from, in characters: the message, the panic that follows from it. */
+  readonly places: readonly (readonly [number, number])[];
 }
 
 interface Candidate {
@@ -238,13 +240,30 @@ function ripOf(lines: readonly string[], from: number): string | undefined {
   return undefined;
 }
 
+/** Characters of the line before that stay with a message, and of a message. */
+const PLACE = { before: 200, most: 8192 };
+
+/** A few lines in a text whose lines these are. @param offset of the first of them. */
+function placeOf(
+  lines: readonly string[],
+  first: number,
+  count: number,
+  offset: number,
+): readonly [number, number] {
+  const lengthOf = (some: readonly string[]): number => some.reduce((sum, line) => sum + line.length + 1, 0);
+  const start = offset + lengthOf(lines.slice(0, first));
+  const before = Math.min(PLACE.before, lengthOf(lines.slice(Math.max(0, first - 1), first)));
+  return [start - before, start + Math.min(PLACE.most, lengthOf(lines.slice(first, first + count)))];
+}
+
 /** A crash is at the end; what lies further back than this is not looked at. */
 const MOST_LOOKED_AT = 8 << 20;
 
 /** What the guest said of its crash, or undefined when it said nothing. */
 export function crashTitle(console: string, onStep: OnStep = () => undefined): Title | undefined {
   const lines = console.slice(-MOST_LOOKED_AT).split('\n');
-  const found = choose(candidatesOf(lines), lines, onStep);
+  const candidates = candidatesOf(lines);
+  const found = choose(candidates, lines, onStep);
   if (found === undefined) return undefined;
   onStep('title', `line ${found.line + 1}, ${found.kind.kind}: ${found.text.slice(0, MAX_TITLE)}`);
   const said = withoutPrefix(lines[found.line] ?? '')
@@ -260,5 +279,12 @@ export function crashTitle(console: string, onStep: OnStep = () => undefined): T
     cpu: cpuOf(lines, found.line),
     rip: ripOf(lines, found.line),
     raw: lines[found.line] ?? '',
+    places: [
+      [found.line, MESSAGE_LINES] as const,
+      ...candidates
+        .filter(({ kind }) => kind.kind === 'panic')
+        .map(({ line }) => [line, 2] as const)
+        .slice(0, 1),
+    ].map(([line, count]) => placeOf(lines, line, count, Math.max(0, console.length - MOST_LOOKED_AT))),
   };
 }
