@@ -9,16 +9,21 @@ export interface MemorySource {
   read(address: bigint, into: Uint8Array): void;
 }
 
+/** Whether all of `into` could be read; if not, it has anything. */
+export function tryReadInto(memory: MemorySource, address: bigint, into: Uint8Array): boolean {
+  try {
+    memory.read(address, into);
+    return true;
+  } catch (error) {
+    if (error instanceof MemoryFault) return false;
+    throw error;
+  }
+}
+
 /** Bytes at an address; undefined when one of them cannot be read. The caller has bounded the length. */
 export function tryRead(memory: MemorySource, address: bigint, length: number): Uint8Array | undefined {
   const bytes = new Uint8Array(length);
-  try {
-    memory.read(address, bytes);
-    return bytes;
-  } catch (error) {
-    if (error instanceof MemoryFault) return undefined;
-    throw error;
-  }
+  return tryReadInto(memory, address, bytes) ? bytes : undefined;
 }
 
 /** Memory that can also tell where something is mapped. */

@@ -63,6 +63,16 @@ function words(...values: (number | bigint)[]): Uint8Array {
   return new Uint8Array(BigUint64Array.from(values, BigInt).buffer);
 }
 
+/** The same of a million numbers, without a bigint for each. */
+function wordsOf(numbers: Float64Array): Uint8Array {
+  const halves = new Uint32Array(2 * numbers.length);
+  numbers.forEach((number, index) => {
+    halves[2 * index] = number % 2 ** 32;
+    halves[2 * index + 1] = number / 2 ** 32;
+  });
+  return new Uint8Array(halves.buffer);
+}
+
 /** xen_dumpcore_elfnote_xen_version_desc, 1280 bytes: version, build strings, capabilities, changeset, virt_start, page size. */
 function xenVersion(xen: DumpImage['xen']): Uint8Array {
   const bytes = new Uint8Array(1280);
@@ -194,7 +204,7 @@ export function* dumpCoreSteps(sink: DumpSink, image: DumpImage): Generator<void
 
   const gfns = yield* writePages(sink, pagesOffset, image.frames);
   const pfnOffset = pagesOffset + gfns.length * PAGE;
-  sink.write(pfnOffset, new Uint8Array(BigUint64Array.from(gfns, BigInt).buffer));
+  sink.write(pfnOffset, wordsOf(gfns));
   const ownOffset = pfnOffset + gfns.length * 8;
   sink.write(ownOffset, own.bytes);
   const namesOffset = ownOffset + own.bytes.length;

@@ -4,7 +4,7 @@
 // with the offset of each. Everything else is found from there and checked against itself; no version is asked for.
 
 import { KERNEL_IMAGE_END, KERNEL_IMAGE_START } from '../address.ts';
-import { type MappedMemory, type MemorySource, tryRead } from '../memory.ts';
+import { type MappedMemory, type MemorySource, tryRead, tryReadInto } from '../memory.ts';
 import { type SymbolColumns, SymbolTable } from '../symbol-table.ts';
 
 /** No kernel image is larger; hostile page tables could show the same page everywhere. */
@@ -77,7 +77,7 @@ interface Tokens {
 
 /** Checks that a token table starts at an address, by the array of offsets behind it. */
 function readTokens(memory: MemorySource, start: bigint, low: bigint): Tokens | undefined {
-  const bytes = readPages(memory, start, MAX_TOKEN_TABLE);
+  const bytes = readPages(memory, start, new Uint8Array(MAX_TOKEN_TABLE));
   const texts: Uint8Array[] = [];
   const offsets: number[] = [];
   let at = 0;
@@ -115,11 +115,11 @@ function tokensAround(memory: MemorySource, digits: bigint, low: bigint): Tokens
 
 function findTokens(memory: MappedMemory): Tokens | undefined {
   let runs = 0;
+  const buffer = new Uint8Array(CHUNK + DIGITS.length);
   for (const { address, length } of imageRanges(memory)) {
     // Pieces overlap so that no run of digits is cut.
     for (let offset = 0; offset < length; offset += CHUNK) {
-      const size = Math.min(CHUNK + DIGITS.length, length - offset);
-      const piece = readPages(memory, address + BigInt(offset), size);
+      const piece = readPages(memory, address + BigInt(offset), buffer.subarray(0, length - offset));
       for (const at of digitRuns(piece)) {
         const tokens = tokensAround(memory, address + BigInt(offset + at), address);
         if (tokens) return tokens;
@@ -130,18 +130,15 @@ function findTokens(memory: MappedMemory): Tokens | undefined {
   return undefined;
 }
 
-/** Like tryRead, with zeros for the pages that cannot be read: only for searching. */
-function readPages(memory: MemorySource, address: bigint, length: number): Uint8Array {
-  const whole = tryRead(memory, address, length);
-  if (whole) return whole;
-  const bytes = new Uint8Array(length);
-  for (let at = 0; at < length; ) {
-    const size = Math.min(4096 - ((Number(address & 0xfffn) + at) % 4096), length - at);
-    const page = tryRead(memory, address + BigInt(at), size);
-    if (page) bytes.set(page, at);
-    at += size;
+/** Fills `into`, with zeros for the pages that cannot be read: only for searching. */
+function readPages(memory: MemorySource, address: bigint, into: Uint8Array): Uint8Array {
+  if (tryReadInto(memory, address, into)) return into;
+  for (let at = 0; at < into.length; ) {
+    const page = into.subarray(at, at + 4096 - ((Number(address & 0xfffn) + at) % 4096));
+    if (!tryReadInto(memory, address + BigInt(at), page)) page.fill(0);
+    at += page.length;
   }
-  return bytes;
+  return into;
 }
 
 interface Names {
@@ -268,7 +265,7 @@ function namesBefore(
   const base = end - tokens.low < reach ? tokens.low : end - BigInt(reach);
   budget.left -= Number(end - base) >> 2;
   if (budget.left < 0) return undefined;
-  const bytes = readPages(memory, base, Number(end - base));
+  const bytes = readPages(memory, base, new Uint8Array(Number(end - base)));
   const view = viewOf(bytes);
   const most = markers.length * MARKER_STEP;
   const possible = (count: number): boolean => count > most - MARKER_STEP && count <= most;
@@ -294,7 +291,7 @@ function findNames(memory: MemorySource, tokens: Tokens): Names | undefined {
   for (let [done, wanted] = [0, 1 << 20]; done < room; wanted *= 4) {
     const length = Math.min(wanted, room);
     const base = tokens.start - BigInt(length);
-    const bytes = readPages(memory, base, length);
+    const bytes = readPages(memory, base, new Uint8Array(length));
     for (const { at, values } of findMarkers(new Uint32Array(bytes.buffer))) {
       const names = namesBefore(memory, base + BigInt(at), values, tokens, budget);
       if (names) return names;

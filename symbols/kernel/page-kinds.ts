@@ -1,6 +1,7 @@
 // What a Linux guest uses each frame of its memory for, out of its struct pages: which ones nobody misses who looks for a bug of the
 // kernel. What has no struct page that can be read is unknown.
 import { FormatError, MemoryFault } from '../errors.ts';
+import { tryReadInto } from '../memory.ts';
 import type { LinuxMemory } from './linux-memory.ts';
 import type { Vmcoreinfo } from './vmcoreinfo.ts';
 
@@ -108,17 +109,11 @@ export class PageKinds {
   #read(gfn: number): boolean {
     const map = this.#mapOf(Math.floor(gfn / this.#sectionFrames));
     if (map === undefined) return false;
-    return this.#tryRead(map + BigInt(gfn * this.#layout.size), new Uint8Array(this.#view.buffer));
-  }
-
-  #tryRead(address: bigint, into: Uint8Array): boolean {
-    try {
-      this.#linux.reader.read(address, into);
-      return true;
-    } catch (error) {
-      if (error instanceof MemoryFault) return false;
-      throw error;
-    }
+    return tryReadInto(
+      this.#linux.reader,
+      map + BigInt(gfn * this.#layout.size),
+      new Uint8Array(this.#view.buffer),
+    );
   }
 
   /** linux v6.1 include/linux/mmzone.h, SPARSEMEM_EXTREME: pages of sections, of which a list has the addresses. */
@@ -160,7 +155,7 @@ export class PageKinds {
   #kindOfHead(address: bigint): PageKind {
     if (this.#head?.address !== address) {
       const bytes = new Uint8Array(this.#layout.size);
-      const known = this.#tryRead(address, bytes);
+      const known = tryReadInto(this.#linux.reader, address, bytes);
       this.#head = { address, kind: known ? this.#usedAs(new DataView(bytes.buffer), 0) : 'unknown' };
     }
     return this.#head.kind;

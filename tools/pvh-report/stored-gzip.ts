@@ -3,39 +3,30 @@ import { crc32 } from 'node:zlib';
 
 const MAX_STORED = 0xffff;
 const STORED_HEADER = 5;
-const STORED_TOGETHER = 16 * MAX_STORED;
 /** RFC 1952 2.3.1: no name, no time, operating system unknown, so that it does not depend on ours. */
 const GZIP_HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
 const LAST_BLOCK = Buffer.from([1, 0, 0, 0xff, 0xff]);
 
-/** RFC 1951 3.2.4. */
-function stored(bytes: Uint8Array): Buffer {
-  const parts: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; at += MAX_STORED) {
-    const block = bytes.subarray(at, at + MAX_STORED);
-    const header = Buffer.alloc(STORED_HEADER);
-    header.writeUInt16LE(block.length, 1);
-    header.writeUInt16LE(block.length ^ MAX_STORED, 3);
-    parts.push(header, block);
-  }
-  return Buffer.concat(parts);
-}
-
-/** The same bytes in pieces of one size, so that the file does not depend on how they came; each is good until the next. */
-async function* evenly(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
-  const piece = Buffer.alloc(STORED_TOGETHER);
+/** RFC 1951 3.2.4: blocks as large as they may be, so that the file does not depend on how the bytes came; each is good until the next. */
+async function* storedBlocks(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  const block = Buffer.alloc(STORED_HEADER + MAX_STORED);
   let used = 0;
+  const whole = (): Buffer => {
+    block.writeUInt16LE(used, 1);
+    block.writeUInt16LE(used ^ MAX_STORED, 3);
+    return block.subarray(0, STORED_HEADER + used);
+  };
   for await (const chunk of chunks)
     for (let at = 0; at < chunk.length; ) {
-      const part = chunk.subarray(at, at + piece.length - used);
-      piece.set(part, used);
+      const part = chunk.subarray(at, at + MAX_STORED - used);
+      block.set(part, STORED_HEADER + used);
       used += part.length;
       at += part.length;
-      if (used < piece.length) continue;
-      yield piece;
+      if (used < MAX_STORED) continue;
+      yield whole();
       used = 0;
     }
-  yield piece.subarray(0, used);
+  if (used > 0) yield whole();
 }
 
 export interface StoredGzip {
@@ -62,7 +53,7 @@ export async function storedGzip(
     size: GZIP_HEADER.length + size + headers + LAST_BLOCK.length + trailer.length,
     async *pieces() {
       yield GZIP_HEADER;
-      for await (const bytes of evenly(chunks())) yield stored(bytes);
+      yield* storedBlocks(chunks());
       yield LAST_BLOCK;
       yield trailer;
     },
