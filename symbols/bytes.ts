@@ -66,13 +66,15 @@ export function sliceSource(source: ByteSource, name: string, start: number, siz
 export const hexOf = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 
-const latin1 = new TextDecoder('latin1');
+/** One character a byte, U+0000 to U+00FF. Not by TextDecoder: what it calls latin1 is windows-1252, as Node takes it from version 22 on. */
+export const latin1Of = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 
 /** Text up to the first NUL (or `terminator`) or to the end, one character a byte: symbol names are ASCII in practice. */
 export function textUntilNul(bytes: Uint8Array, start: number, terminator = 0): string {
   let end = start;
   while (end < bytes.length && bytes[end] !== 0 && bytes[end] !== terminator) end++;
-  return latin1.decode(bytes.subarray(start, end));
+  return latin1Of(bytes.subarray(start, end));
 }
 
 /** Little-endian cursor over bytes in memory. Every method throws FormatError at the end of the bytes. */
@@ -154,7 +156,7 @@ export class ByteReader {
     const end = Math.min(this.bytes.length, this.offset + limit + 1);
     const length = this.bytes.subarray(this.offset, end).indexOf(0);
     if (length < 0) throw this.error('text without an end');
-    const text = latin1.decode(this.bytes.subarray(this.offset, this.offset + length));
+    const text = latin1Of(this.bytes.subarray(this.offset, this.offset + length));
     this.offset += length + 1;
     return text;
   }

@@ -1,5 +1,5 @@
 // A file of `xl dump-core` (Xen's or ours) as a Target. Reads on demand: memory use does not follow the file's size.
-import { ByteReader, type ByteSource, readInto } from '../../symbols/bytes.ts';
+import { ByteReader, type ByteSource, latin1Of, readInto } from '../../symbols/bytes.ts';
 import { type ElfFile, type ElfSection, findSection, isElf, openElf } from '../../symbols/elf/elf-file.ts';
 import { type ElfNote, parseNotes } from '../../symbols/elf/notes.ts';
 import { FormatError } from '../../symbols/errors.ts';
@@ -74,7 +74,7 @@ function readHeader(elf: ElfFile): DumpCoreHeader {
     });
   const version = new ByteReader(source.name, noteBytes(source, notes, XEN_ELFNOTE_DUMPCORE_XEN_VERSION, 32));
   const [major, minor] = [version.u64(), version.u64()];
-  const extra = new TextDecoder('latin1').decode(version.take(16)).replace(/\0.*$/s, '');
+  const extra = latin1Of(version.take(16)).replace(/\0.*$/s, '');
   const xenVersion = `${major}.${minor}${extra.replace(/[^\x20-\x7e]/g, '?')}`;
   return { pv: magic === XC_CORE_MAGIC_PV, xenVersion };
 }
@@ -83,7 +83,7 @@ function readHeader(elf: ElfFile): DumpCoreHeader {
 function unknownIn(elf: ElfFile): Readonly<Partial<Record<Unknowable, undefined>>> {
   const section = findSection(elf, '.pvh_unknown');
   if (!section || section.size > MAX_UNKNOWN) return {};
-  const names = new TextDecoder('latin1').decode(elf.source.read(section.offset, section.size)).split(' ');
+  const names = latin1Of(elf.source.read(section.offset, section.size)).split(' ');
   return Object.fromEntries(UNKNOWABLE.flatMap((name) => (names.includes(name) ? [[name, undefined]] : [])));
 }
 

@@ -1,5 +1,5 @@
 // From a file to the Target of its kind, told by its content. Opens no file by name.
-import type { ByteSource } from '../../symbols/bytes.ts';
+import { type ByteSource, latin1Of } from '../../symbols/bytes.ts';
 import { FormatError } from '../../symbols/errors.ts';
 import { notDumpCore, openDumpCore } from './dump-core.ts';
 import { notElfVmcore, openElfVmcore } from './elf-vmcore.ts';
@@ -45,7 +45,7 @@ const CUT_OFF_PIPE =
   'memory: the flattened file is cut off, and what is missing may be of any part of the dump';
 
 function adviceOn(source: ByteSource): string | undefined {
-  const start = new TextDecoder('latin1').decode(source.read(0, Math.min(16, source.size)));
+  const start = latin1Of(source.read(0, Math.min(16, source.size)));
   if (start === '') return 'the file is empty';
   return STRANGERS.find(([magic]) => start.startsWith(magic))?.[1];
 }

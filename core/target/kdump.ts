@@ -1,6 +1,6 @@
 // A kdump-compressed file (QEMU's kdump-zlib, makedumpfile -c, -l, -p, -z) as a Target. Pages are unpacked when they are read;
 // pages that were left out are MemoryFaults that say so.
-import { ByteReader, type ByteSource } from '../../symbols/bytes.ts';
+import { ByteReader, type ByteSource, latin1Of } from '../../symbols/bytes.ts';
 import { type ElfNote, parseNotes } from '../../symbols/elf/notes.ts';
 import { FormatError, MemoryFault } from '../../symbols/errors.ts';
 import type { VmcoreinfoLines } from '../../symbols/kernel/vmcoreinfo-lines.ts';
@@ -18,8 +18,7 @@ const CACHED_PAGES = 64;
 /** So many are looked at to tell whether the file is whole. */
 const LAST_DESCRIPTORS = 64;
 
-const signatureOf = (source: ByteSource): string =>
-  new TextDecoder('latin1').decode(source.read(0, Math.min(8, source.size)));
+const signatureOf = (source: ByteSource): string => latin1Of(source.read(0, Math.min(8, source.size)));
 
 /** Why a file is no kdump-compressed one; undefined when it is. */
 export function notKdump(source: ByteSource): string | undefined {

@@ -4,7 +4,7 @@
 //
 // A block describes up to BLOCK_INTERVALS intervals of code; one interval has one line row and one innermost scope. A scope record
 // says how a function is called and where it was inlined. All numbers are little-endian.
-import { ByteReader, type ByteSource } from '../bytes.ts';
+import { ByteReader, type ByteSource, latin1Of } from '../bytes.ts';
 import type { ElfFile } from '../elf/elf-file.ts';
 import { findSection } from '../elf/elf-file.ts';
 import { buildIdOf, readNotes } from '../elf/notes.ts';
@@ -102,6 +102,6 @@ export function readTables(elf: ElfFile, index: ByteSource): IndexTables {
     return table;
   };
   const tables = { blocks: extent(), files: extent(), strings: extent() };
-  if (new TextDecoder('latin1').decode(reader.take(8)) !== MAGIC) throw wrong('debug index is cut off');
+  if (latin1Of(reader.take(8)) !== MAGIC) throw wrong('debug index is cut off');
   return tables;
 }

@@ -1,5 +1,5 @@
 // Note records of ELF sections and segments (gABI), and the two that name a kernel: build-id and Xen's. Interprets no other.
-import { ByteReader, hexOf } from '../bytes.ts';
+import { ByteReader, hexOf, latin1Of } from '../bytes.ts';
 import { FormatError } from '../errors.ts';
 import { PT_NOTE, SHT_NOTE } from './constants.ts';
 import type { ElfFile } from './elf-file.ts';
@@ -28,7 +28,7 @@ export function parseNotes(source: string, bytes: Uint8Array): ElfNote[] {
     const nameSize = reader.u32();
     const descriptorSize = reader.u32();
     const type = reader.u32();
-    const name = new TextDecoder('latin1').decode(reader.take(nameSize)).replace(/\0.*$/s, '');
+    const name = latin1Of(reader.take(nameSize)).replace(/\0.*$/s, '');
     reader.skip(Math.min(align4(nameSize) - nameSize, reader.remaining));
     const descriptor = reader.take(descriptorSize);
     reader.skip(Math.min(align4(descriptorSize) - descriptorSize, reader.remaining));

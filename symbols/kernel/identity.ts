@@ -1,6 +1,7 @@
 // Who a kernel is: the build-id and the release, in a file and in a guest's memory. Compares nothing: tools/shared/identity.ts does.
 
 import type { AddressOf } from '../address.ts';
+import { latin1Of } from '../bytes.ts';
 import { SHF_ALLOC, SHT_NOTE } from '../elf/constants.ts';
 import type { ElfFile } from '../elf/elf-file.ts';
 import { buildIdOf, parseNotes, readNotes } from '../elf/notes.ts';
@@ -58,7 +59,7 @@ const MAX_RELEASE = 64;
 /** The release in a kernel's banner at `address`, `6.1.0-56-cloud-amd64`; undefined when there is no banner. */
 export function releaseAt(memory: MemorySource, address: bigint): string | undefined {
   const bytes = tryRead(memory, address, BANNER.length + MAX_RELEASE + 1);
-  const text = bytes && new TextDecoder('latin1').decode(bytes);
+  const text = bytes && latin1Of(bytes);
   // What `uname -r` can be; it becomes part of file names.
   const release = text?.startsWith(BANNER)
     ? /^[\w.+~-]+(?= )/.exec(text.slice(BANNER.length))?.[0]

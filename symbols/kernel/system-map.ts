@@ -1,6 +1,6 @@
 // System.map, /proc/kallsyms and the output of `nm -n`: lines of address, letter, name, and in /proc/kallsyms a tab and the module
 // in brackets. A line that is none is skipped, as xenctx does.
-import type { ByteSource } from '../bytes.ts';
+import { type ByteSource, latin1Of } from '../bytes.ts';
 import { FormatError } from '../errors.ts';
 import { orderByAddress, type SymbolColumns, SymbolTable } from '../symbol-table.ts';
 
@@ -118,9 +118,7 @@ function cutModule(bytes: Uint8Array, start: number, end: number, numbers: Modul
   const line = bytes.subarray(start, end);
   const tab = line.indexOf(TAB);
   if (tab < 0) return 0;
-  const name = /^\[([^\]\n]+)\]/.exec(
-    new TextDecoder('latin1').decode(line.subarray(tab + 1, tab + 66)),
-  )?.[1];
+  const name = /^\[([^\]\n]+)\]/.exec(latin1Of(line.subarray(tab + 1, tab + 66)))?.[1];
   if (name === undefined) return 0;
   line[tab] = 0;
   return numbers.of(name);

@@ -1,6 +1,8 @@
 // VMCOREINFO: what the kernel itself writes for crash tools (linux kernel/vmcore_info.c; kernel/crash_core.c before 6.9), since boot
 // and not only in a crash. Finds it by symbol or by its note in physical memory, and says what its lines tell.
+
 import type { AddressOf } from '../address.ts';
+import { latin1Of } from '../bytes.ts';
 import { FormatError, MemoryFault } from '../errors.ts';
 import type { GuestReader } from './guest-reader.ts';
 import type { TypeLayouts } from './type-layouts.ts';
@@ -104,16 +106,14 @@ function readNote(memory: PhysicalMemory, address: number, header: Uint8Array): 
   try {
     memory.readPhysical(address, header);
     if (header[0] !== NOTE_NAME.length + 1 || header[12] !== NOTE_NAME.charCodeAt(0)) return undefined;
-    if (latin1(header.subarray(12, 12 + NOTE_NAME.length)) !== NOTE_NAME) return undefined;
+    if (latin1Of(header.subarray(12, 12 + NOTE_NAME.length)) !== NOTE_NAME) return undefined;
     const size = new DataView(header.buffer).getUint32(4, true);
     const text = new Uint8Array(Math.min(size, MAX_TEXT));
     memory.readPhysical(address + NOTE_HEADER, text);
-    const info = new Vmcoreinfo(latin1(text));
+    const info = new Vmcoreinfo(latin1Of(text));
     return info.release === undefined ? undefined : info;
   } catch (error) {
     if (error instanceof MemoryFault || error instanceof FormatError) return undefined;
     throw error;
   }
 }
-
-const latin1 = (bytes: Uint8Array): string => new TextDecoder('latin1').decode(bytes);

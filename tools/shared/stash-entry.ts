@@ -1,6 +1,7 @@
 // What is known of a file in the stash: entry.json beside it. Says what an ELF file is, as far as a list of files needs it.
 
 import { hex16 } from '../../symbols/address.ts';
+import { latin1Of } from '../../symbols/bytes.ts';
 import { SHT_NOBITS } from '../../symbols/elf/constants.ts';
 import type { ElfFile } from '../../symbols/elf/elf-file.ts';
 import { findSection, readSection } from '../../symbols/elf/elf-file.ts';
@@ -60,7 +61,7 @@ const MAX_MODINFO = 1 << 20;
 function moduleRelease(elf: ElfFile): string | undefined {
   const section = findSection(elf, '.modinfo');
   if (!section || section.size > MAX_MODINFO) return undefined;
-  const text = new TextDecoder('latin1').decode(readSection(elf, section));
+  const text = latin1Of(readSection(elf, section));
   return /(?:^|\0)vermagic=([\w.+~-]{1,64})[ \0]/.exec(text)?.[1];
 }
 

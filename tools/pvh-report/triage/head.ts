@@ -1,7 +1,9 @@
 // The beginning of a large report: enough for a row of the index, without the memory image behind it. Whenever something is not
 // as packArchive leaves it, there is no answer, and the whole is read, which also says what is wrong.
+
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { constants, gunzipSync } from 'node:zlib';
+import { latin1Of } from '../../../symbols/bytes.ts';
 import { asBoolean, asObject, asOptional, asString, parseJson } from '../../shared/json.ts';
 import { IMAGE, sha256 } from '../archive.ts';
 import { type CrashVcpu, parseCrash } from '../crash.ts';
@@ -36,7 +38,7 @@ const blocks = (bytes: number): number => Math.ceil(bytes / BLOCK) * BLOCK;
 /** POSIX ustar: the files that are whole in a beginning of a tar. Undefined for entries of another kind. */
 function wholeFiles(tar: Uint8Array): Map<string, Uint8Array> | undefined {
   const text = (at: number, length: number): string =>
-    new TextDecoder('latin1').decode(tar.subarray(at, at + length)).replace(/\0.*$/s, '');
+    latin1Of(tar.subarray(at, at + length)).replace(/\0.*$/s, '');
   const files = new Map<string, Uint8Array>();
   for (let at = 0; at + BLOCK <= tar.length && tar[at] !== 0; ) {
     const path = text(at, 100).split('/');
